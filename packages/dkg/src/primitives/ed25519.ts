@@ -1,0 +1,58 @@
+import { ed25519 } from '@noble/curves/ed25519.js'
+import { dkgError } from '../errors.ts'
+import { signedBytes } from './hash.ts'
+import type { NodePublicKey } from './types.ts'
+
+export const SIGNATURE_BYTES = 64
+
+/** Signs `message` with the node's Ed25519 identity key. Deterministic (RFC 8032): the same bytes give the same signature. */
+export type SignMessage = (message: Uint8Array) => Uint8Array
+
+/** Verifies an Ed25519 signature. Never throws. */
+export type VerifyMessage = (publicKey: NodePublicKey, message: Uint8Array, signature: Uint8Array) => boolean
+
+/**
+ * The one verifier for everything a quorum, a certificate or evidence rests on (protocol 3): noble, RFC 8032 strict.
+ * OpenSSL accepts small-order keys that this refuses; two verifiers in one committee would let a member split the quorum.
+ */
+export const verifyEd25519: VerifyMessage = (publicKey, message, signature) => {
+  if (signature.length !== SIGNATURE_BYTES || publicKey.length !== 32) return false
+  try {
+    return ed25519.verify(signature, message, publicKey, { zip215: false })
+  } catch {
+    // noble throws on encodings that are not points or scalars; all of them mean "not a signature".
+    return false
+  }
+}
+
+/**
+ * Admits an Ed25519 public key: 32 canonical bytes, on the curve, not of small order (protocol 3).
+ * @throws KmsError `bad-config`
+ */
+export function decodeNodePublicKey(bytes: Uint8Array, field = 'ed25519'): NodePublicKey {
+  if (!isStrongKey(bytes))
+    throw dkgError('bad-config', `${field} is not an Ed25519 public key of prime order`, { data: { field } })
+  return bytes as NodePublicKey
+}
+
+function isStrongKey(bytes: Uint8Array): boolean {
+  if (bytes.length !== 32) return false
+  try {
+    const point = ed25519.Point.fromBytes(bytes, false)
+    return !point.isSmallOrder() && point.isTorsionFree()
+  } catch {
+    return false
+  }
+}
+
+/** sig(tag, body), protocol 3. @returns 64 bytes */
+export const signTagged = (sign: SignMessage, tag: string, body: Uint8Array): Uint8Array => sign(signedBytes(tag, body))
+
+/** Verifies sig(tag, body), protocol 3. */
+export const verifyTagged = (
+  verify: VerifyMessage,
+  publicKey: NodePublicKey,
+  tag: string,
+  body: Uint8Array,
+  signature: Uint8Array,
+): boolean => verify(publicKey, signedBytes(tag, body), signature)

@@ -1,0 +1,61 @@
+import { schnorr, secp256k1, secp256k1_hasher } from '@noble/curves/secp256k1.js'
+import { dkgError } from '../errors.ts'
+import type { Curve, Term } from './curve.ts'
+import { decodeScalar, encodeScalar, modOrder, ORDER } from './scalar.ts'
+import type { Secret } from './secret.ts'
+import type { PointBytes } from './types.ts'
+
+const { Point } = secp256k1
+type Point = InstanceType<typeof Point>
+
+const encode = (point: Point): PointBytes | undefined => (point.is0() ? undefined : (point.toBytes(true) as PointBytes))
+const decode = (bytes: PointBytes): Point => Point.fromBytes(bytes)
+
+function requirePoint(bytes: PointBytes | undefined): PointBytes {
+  if (bytes === undefined) throw dkgError('identity-result', 'the result is the identity')
+  return bytes
+}
+
+function isPoint(bytes: Uint8Array): boolean {
+  try {
+    Point.fromBytes(bytes).assertValidity()
+    return true
+  } catch {
+    // noble says "not a point" only by throwing; there is no other failure to hide.
+    return false
+  }
+}
+
+/** Public inputs only: variable time is fine. */
+function multiplyPublic({ scalar, point }: Term): Point {
+  if (scalar < 0n || scalar >= ORDER) throw dkgError('bad-scalar', 'a factor lies in 0..N-1')
+  return decode(point).multiplyUnsafe(scalar)
+}
+
+/** Public inputs only: double-and-add over the 16 bits of a participant index is far cheaper than a full multiplication. */
+function evaluate(coefficients: readonly PointBytes[], x: number): PointBytes | undefined {
+  const factor = BigInt(x)
+  let result = Point.ZERO
+  for (const coefficient of coefficients.toReversed()) result = result.multiplyUnsafe(factor).add(decode(coefficient))
+  return encode(result)
+}
+
+/** The portable backend and the reference for the native one. */
+export const nobleCurve: Curve = {
+  backend: 'noble',
+  generator: Point.BASE.toBytes(true) as PointBytes,
+  isPoint,
+  // `multiply` is noble's blinded, fixed-window path; 0 and N never reach it.
+  mulSecret: (point, k) => requirePoint(encode(decode(point).multiply(k.use(decodeScalar)))),
+  mulBaseSecret: (k) => requirePoint(encode(Point.BASE.multiply(k.use(decodeScalar)))),
+  mulAddSecret: (factor: bigint, a: Secret, b: Secret) =>
+    encodeScalar(modOrder(factor * a.use(decodeScalar) + b.use(decodeScalar))),
+  sum: (points) => encode(points.reduce((total, point) => total.add(decode(point)), Point.ZERO)),
+  linearCombination: (terms) =>
+    encode(terms.reduce((total, term) => total.add(multiplyPublic(term)), Point.ZERO)),
+  evaluate,
+  signPossession: (key, message, aux) => key.use((bytes) => schnorr.sign(message, bytes, aux)),
+  verifyPossession: (point, message, signature) => schnorr.verify(signature, message, point.subarray(1)),
+  hashToCurve: (message, dst) =>
+    requirePoint(encode(Point.fromAffine(secp256k1_hasher.hashToCurve(message, { DST: dst }).toAffine()))),
+}

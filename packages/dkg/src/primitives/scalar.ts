@@ -1,0 +1,52 @@
+import { secp256k1 } from '@noble/curves/secp256k1.js'
+import { bytesToNumberBE, numberToBytesBE } from '@noble/curves/utils.js'
+import { dkgError } from '../errors.ts'
+import { Secret } from './secret.ts'
+
+/** N, the order of the secp256k1 group. */
+export const ORDER: bigint = secp256k1.Point.Fn.ORDER
+export const SCALAR_BYTES = 32
+
+/** value mod N, in 0..N-1. */
+export function modOrder(value: bigint): bigint {
+  const rest = value % ORDER
+  return rest >= 0n ? rest : rest + ORDER
+}
+
+/**
+ * 1 / value mod N.
+ * @throws KmsError `bad-scalar` for 0
+ */
+export function invertScalar(value: bigint): bigint {
+  const reduced = modOrder(value)
+  if (reduced === 0n) throw dkgError('bad-scalar', 'zero has no inverse')
+  return secp256k1.Point.Fn.inv(reduced)
+}
+
+/**
+ * Strict `S` (protocol 3): 32 bytes big-endian in 1..N-1; anything else is refused, never reduced.
+ * @throws KmsError `bad-scalar`
+ */
+export function decodeScalar(bytes: Uint8Array): bigint {
+  if (bytes.length !== SCALAR_BYTES) throw dkgError('bad-scalar', 'a scalar has 32 bytes')
+  const value = bytesToNumberBE(bytes)
+  if (value === 0n || value >= ORDER) throw dkgError('bad-scalar', 'a scalar lies in 1..N-1')
+  return value
+}
+
+/** @param value 0..N-1 */
+export function encodeScalar(value: bigint): Uint8Array {
+  if (value < 0n || value >= ORDER) throw dkgError('bad-scalar', 'a scalar lies in 0..N-1')
+  return numberToBytesBE(value, SCALAR_BYTES)
+}
+
+/** A 32-byte secret scalar in 1..N-1. */
+export function secretScalar(value: bigint): Secret {
+  if (value === 0n) throw dkgError('bad-scalar', 'a secret scalar lies in 1..N-1')
+  return new Secret(encodeScalar(value))
+}
+
+/** The number behind a secret scalar, for arithmetic inside a ceremony's own process (protocol 5). */
+export function openScalar(secret: Secret): bigint {
+  return secret.use(decodeScalar)
+}

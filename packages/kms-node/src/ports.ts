@@ -1,0 +1,37 @@
+import type { Secret } from '@tkms/dkg'
+
+/** The doors of a node to the world. `node.ts` wires them; everything else takes what it needs as a parameter. */
+
+export interface Clock {
+  /** Wall clock, Unix milliseconds: requests, certificates, logs. */
+  nowMs(): number
+  /** Never jumps: timers and latencies. */
+  monotonicMs(): number
+}
+
+export interface Rng {
+  /** Fresh bytes from the operating system. */
+  bytes(length: number): Uint8Array
+}
+
+/** Protects the keyring at rest. Providers: passphrase now; TPM, dstack later. Never replaced silently by another. */
+export interface Sealer {
+  readonly provider: string
+  /** @param aad what the sealed bytes belong to; unsealing under another fails */
+  seal(plaintext: Secret, aad: Uint8Array): Promise<Uint8Array>
+  /** @throws KmsError `unseal-failed` */
+  unseal(sealed: Uint8Array, aad: Uint8Array): Promise<Secret>
+}
+
+export type RecordKind = 'identity' | 'node-seed' | 'ceremony' | 'share' | 'approval'
+
+/**
+ * Sealed records, each version under its own random data key. A resolved `put` is durable (file and directory fsynced),
+ * and the version before it can no longer be decrypted; `erase` removes the data key first.
+ */
+export interface RecordStore {
+  put(kind: RecordKind, id: string, plaintext: Secret): Promise<void>
+  get(kind: RecordKind, id: string): Promise<Secret | undefined>
+  erase(kind: RecordKind, id: string): Promise<void>
+  list(kind: RecordKind): Promise<readonly string[]>
+}
