@@ -1,3 +1,60 @@
-export { KmsError, type ErrorData, type KmsErrorOptions } from './errors.ts'
-export { nobleCurve } from './primitives/noble-curve.ts'
+export * from './decrypt/index.ts'
+export {
+  type CeremonySpec,
+  type CommitteeConfig,
+  ceremonyId,
+  configHash,
+  createConfig,
+  decodeConfig,
+  decodeSpec,
+  encodeConfig,
+  encodeSpec,
+  faultTolerance,
+  type KeygenSpec,
+  type Member,
+  memberAt,
+  parseKeyName,
+  type Purpose,
+  purposeCode,
+  quorum,
+  type ReshareSpec,
+  slotId,
+} from './ceremony/config.ts'
+export * from './ceremony/engine-types.ts'
+export type { Fault, FaultKind } from './ceremony/evidence.ts'
+export { type ErrorData, KmsError, type KmsErrorOptions } from './errors.ts'
+export * from './primitives/codec.ts'
 export type { Curve, Term } from './primitives/curve.ts'
+export {
+  decodeNodePublicKey,
+  SIGNATURE_BYTES,
+  type SignMessage,
+  signTagged,
+  type VerifyMessage,
+  verifyEd25519,
+  verifyTagged,
+} from './primitives/ed25519.ts'
+export { signedBytes, taggedHash } from './primitives/hash.ts'
+export { nobleCurve } from './primitives/noble-curve.ts'
+export { decodePoint, id32, participantIndex, POINT_BYTES } from './primitives/point.ts'
+export { decodeScalar, encodeScalar, ORDER } from './primitives/scalar.ts'
+export { Secret } from './primitives/secret.ts'
+export type {
+  CeremonyId,
+  ClusterId,
+  KeyId,
+  NodePublicKey,
+  ParticipantIndex,
+  PointBytes,
+  SharingId,
+} from './primitives/types.ts'
+export {
+  DLEQ_PROOF_BYTES,
+  type DleqStatement,
+  type DleqWitness,
+  proveDleq,
+  type ProvenProduct,
+  verifyDleq,
+} from './proofs/dleq.ts'
+export { type Commitment, commit, verificationShare, verifyShare } from './sharing/feldman.ts'
+export { lagrangeCoefficients } from './sharing/lagrange.ts'

@@ -1,6 +1,17 @@
 import { utf8ToBytes } from '@noble/hashes/utils.js'
 import { dkgError } from '../errors.ts'
-import { decodeAll, equalBytes, list, Reader, requireAscending, u16, u32, u64, u8, varBytes } from '../primitives/codec.ts'
+import {
+  decodeAll,
+  equalBytes,
+  list,
+  Reader,
+  requireAscending,
+  u16,
+  u32,
+  u64,
+  u8,
+  varBytes,
+} from '../primitives/codec.ts'
 import { decodeNodePublicKey } from '../primitives/ed25519.ts'
 import { taggedHash } from '../primitives/hash.ts'
 import { concatBytes } from '@noble/hashes/utils.js'
@@ -59,7 +70,14 @@ export function createConfig(input: {
 }): CommitteeConfig {
   const members = input.members.toSorted((left, right) => left.index - right.index)
   const n = members.length
-  return requireConfig({ suite: SUITE_SECP256K1, clusterId: input.clusterId, n, t: input.t, f: faultTolerance(n, input.t), members })
+  return requireConfig({
+    suite: SUITE_SECP256K1,
+    clusterId: input.clusterId,
+    n,
+    t: input.t,
+    f: faultTolerance(n, input.t),
+    members,
+  })
 }
 
 function requireConfig(config: CommitteeConfig): CommitteeConfig {
@@ -72,7 +90,11 @@ function requireConfig(config: CommitteeConfig): CommitteeConfig {
   if (f !== faultTolerance(n, t)) refuse('f follows from n and t and cannot be chosen')
   if (members.length !== n) refuse('n is not the number of members')
   if (new Set(members.map((member) => member.index)).size !== n) refuse('two members have the same index')
-  if (members.some((left, at) => members.some((right, other) => other > at && equalBytes(left.publicKey, right.publicKey))))
+  if (
+    members.some((left, at) =>
+      members.some((right, other) => other > at && equalBytes(left.publicKey, right.publicKey)),
+    )
+  )
     refuse('two members have the same public key')
   return config
 }
@@ -234,7 +256,10 @@ function requireKeyName(bytes: Uint8Array): string {
  */
 export function parseKeyName(name: string): string {
   if (!KEY_NAME.test(name))
-    throw dkgError('bad-config', 'a key name has 1 to 64 characters of a-z 0-9 . _ / - and starts with a letter or digit')
+    throw dkgError(
+      'bad-config',
+      'a key name has 1 to 64 characters of a-z 0-9 . _ / - and starts with a letter or digit',
+    )
   return name
 }
 

@@ -45,13 +45,30 @@ export type CeremonyInput =
   /** A canonical CERT from anybody. */
   | { readonly type: 'certificate'; readonly certificate: Uint8Array }
   /** A peer asks for a DEAL by its hash. */
-  | { readonly type: 'fetch'; readonly from: ParticipantIndex; readonly sid: Uint8Array; readonly dealer: number; readonly dealHash: Uint8Array }
+  | {
+      readonly type: 'fetch'
+      readonly from: ParticipantIndex
+      readonly sid: Uint8Array
+      readonly dealer: number
+      readonly dealHash: Uint8Array
+    }
   | { readonly type: 'timer'; readonly name: TimerName; readonly view: number }
+  /** A connection to this peer came up: own messages are sent to it again at once. */
+  | { readonly type: 'peer-connected'; readonly peer: ParticipantIndex }
   /** The share of `complete` is durable in the key store, re-read and checked: the engine erases its secrets. */
   | { readonly type: 'stored' }
 
 /** Who is waited for, for people. */
-export type CeremonyPhase = 'seeding' | 'joining' | 'dealing' | 'vouching' | 'voting' | 'committing' | 'fetching' | 'complete' | 'stopped'
+export type CeremonyPhase =
+  | 'seeding'
+  | 'joining'
+  | 'dealing'
+  | 'vouching'
+  | 'voting'
+  | 'committing'
+  | 'fetching'
+  | 'complete'
+  | 'stopped'
 
 /**
  * What the driver does, in this order. Every effect behind a `persist` waits until that snapshot is durable
@@ -62,16 +79,45 @@ export type CeremonyEffect =
   | { readonly type: 'need-seeds'; readonly view: number }
   | { readonly type: 'send'; readonly to: 'all' | ParticipantIndex; readonly signed: Uint8Array }
   | { readonly type: 'send-certificate'; readonly to: 'all' | ParticipantIndex; readonly certificate: Uint8Array }
-  | { readonly type: 'fetch'; readonly to: ParticipantIndex; readonly sid: Uint8Array; readonly dealer: ParticipantIndex; readonly dealHash: Uint8Array }
+  | {
+      readonly type: 'fetch'
+      readonly to: ParticipantIndex
+      readonly sid: Uint8Array
+      readonly dealer: ParticipantIndex
+      readonly dealHash: Uint8Array
+    }
   /** Replaces a running timer of the same name. */
   | { readonly type: 'start-timer'; readonly name: TimerName; readonly view: number; readonly ms: number }
   | { readonly type: 'stop-timer'; readonly name: TimerName }
   | { readonly type: 'fault'; readonly fault: Fault }
-  | { readonly type: 'progress'; readonly phase: CeremonyPhase; readonly view: number; readonly have: number; readonly want: number; readonly missing: readonly ParticipantIndex[] }
+  | {
+      readonly type: 'progress'
+      readonly phase: CeremonyPhase
+      readonly view: number
+      readonly have: number
+      readonly want: number
+      readonly missing: readonly ParticipantIndex[]
+    }
   /** CERT2 is there. `share` is missing when this node must be repaired. The driver stores both durably, then inputs `stored`. */
   | { readonly type: 'complete'; readonly certificate: Uint8Array; readonly share?: Secret }
+  /**
+   * The answer to `stored`: every secret of the ceremony is destroyed. What is left is public, may be kept in clear, and lets the
+   * driver answer late peers without an engine: any message of this ceremony with the certificate, a `fetch` with the DEAL of that hash.
+   */
+  | { readonly type: 'archive'; readonly certificate: Uint8Array; readonly dealings: readonly ArchivedDealing[] }
   /** Nothing more will come of this ceremony at this node by itself. `reason` is a sentence for the operator. */
-  | { readonly type: 'stopped'; readonly reason: string; readonly leader: ParticipantIndex; readonly missing: readonly ParticipantIndex[] }
+  | {
+      readonly type: 'stopped'
+      readonly reason: string
+      readonly leader: ParticipantIndex
+      readonly missing: readonly ParticipantIndex[]
+    }
+
+export interface ArchivedDealing {
+  readonly dealer: ParticipantIndex
+  readonly dealHash: Uint8Array
+  readonly signed: Uint8Array
+}
 
 /** Opaque outside the engine; immutable: every step returns a new one. */
 export interface Step<State> {

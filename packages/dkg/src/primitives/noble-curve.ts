@@ -51,8 +51,7 @@ export const nobleCurve: Curve = {
   mulAddSecret: (factor: bigint, a: Secret, b: Secret) =>
     encodeScalar(modOrder(factor * a.use(decodeScalar) + b.use(decodeScalar))),
   sum: (points) => encode(points.reduce((total, point) => total.add(decode(point)), Point.ZERO)),
-  linearCombination: (terms) =>
-    encode(terms.reduce((total, term) => total.add(multiplyPublic(term)), Point.ZERO)),
+  linearCombination: (terms) => encode(terms.reduce((total, term) => total.add(multiplyPublic(term)), Point.ZERO)),
   evaluate,
   signPossession: (key, message, aux) => key.use((bytes) => schnorr.sign(message, bytes, aux)),
   verifyPossession: (point, message, signature) => schnorr.verify(signature, message, point.subarray(1)),
