@@ -1,1 +1,1 @@
-export {}
+export { loadNativeCurve, type SelectedCurve, selectCurve } from './select-curve.ts'

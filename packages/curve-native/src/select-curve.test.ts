@@ -1,0 +1,31 @@
+import { readFileSync } from 'node:fs'
+import { nobleCurve } from '@tkms/dkg'
+import { describe, expect, it } from 'vitest'
+import { chooseCurve, loadNativeCurve, selectCurve } from './select-curve.ts'
+
+describe('selectCurve', () => {
+  it('takes the native backend where its binary loads', () => {
+    const native = loadNativeCurve()
+    const { curve, fallbackReason } = selectCurve()
+    expect(curve.backend).toBe(native?.backend ?? 'noble')
+    expect(fallbackReason === undefined).toBe(native !== undefined)
+  })
+
+  it('falls back to noble and says why where there is no binary', () => {
+    const { curve, fallbackReason } = chooseCurve(undefined)
+    expect(curve).toBe(nobleCurve)
+    expect(fallbackReason).toMatch(/no libsecp256k1 binary/)
+  })
+
+  it('falls back from a backend that computes wrongly', () => {
+    const wrong = { ...nobleCurve, mulSecret: () => nobleCurve.generator }
+    const { curve, fallbackReason } = chooseCurve(wrong)
+    expect(curve).toBe(nobleCurve)
+    expect(fallbackReason).toMatch(/self-check/)
+  })
+
+  it('imports the native entry only, never the one with the pure JavaScript fallback', () => {
+    const source = readFileSync(new URL('./select-curve.ts', import.meta.url), 'utf8')
+    expect(source.match(/import\('[^']+'\)/g)).toEqual(["import('secp256k1/bindings.js')"])
+  })
+})
