@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { type Curve, decodePoint, encodeScalar, KmsError, nobleCurve, ORDER, type PointBytes, Secret } from '@tkms/dkg'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'

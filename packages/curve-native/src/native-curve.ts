@@ -109,8 +109,8 @@ export function createNativeCurve(library: Libsecp256k1): Curve {
     sum,
     linearCombination,
     evaluate,
-    signPossession: nobleCurve.signPossession,
+    signPossession: (key, message, aux) => nobleCurve.signPossession(key, message, aux),
     verifyPossession: createPossessionVerifier({ generator, linearCombination }),
-    hashToCurve: nobleCurve.hashToCurve,
+    hashToCurve: (message, dst) => nobleCurve.hashToCurve(message, dst),
   }
 }
