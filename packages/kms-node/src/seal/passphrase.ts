@@ -1,0 +1,59 @@
+import { open } from 'node:fs/promises'
+import { KmsError, Secret } from '@tkms/dkg'
+
+const MAX_PASSPHRASE_BYTES = 1024
+/** Shorter ones are refused: the sealed file may be attacked offline. */
+export const MIN_PASSPHRASE_BYTES = 12
+
+const PASSPHRASE_VARIABLE = 'TKMS_PASSPHRASE'
+const FILE_VARIABLE = 'TKMS_PASSPHRASE_FILE'
+
+export interface PassphraseSource {
+  /** From the configuration; goes before the environment. */
+  readonly file?: string | undefined
+  /** `process.env`: TKMS_PASSPHRASE_FILE, then TKMS_PASSPHRASE, which is removed after it was read. */
+  readonly env: Record<string, string | undefined>
+}
+
+/**
+ * Reads the passphrase: a file (its last line break does not count) or the environment; never an argument of the command line.
+ * @throws KmsError `passphrase-missing`, `passphrase-unreadable`, `passphrase-weak`
+ */
+export async function readPassphrase(source: PassphraseSource): Promise<Secret> {
+  const direct = source.env[PASSPHRASE_VARIABLE]
+  delete source.env[PASSPHRASE_VARIABLE]
+  const file = source.file ?? source.env[FILE_VARIABLE]
+  if (file !== undefined) return requireStrong(await readFirstBytes(file))
+  if (direct !== undefined) return requireStrong(Buffer.from(direct, 'utf8'))
+  throw new KmsError(
+    'passphrase-missing',
+    `no passphrase: set sealer.passphraseFile in node.yaml, ${FILE_VARIABLE}, or ${PASSPHRASE_VARIABLE}`,
+  )
+}
+
+async function readFirstBytes(file: string): Promise<Uint8Array> {
+  const unreadable = (cause?: unknown): KmsError =>
+    new KmsError('passphrase-unreadable', 'the passphrase file cannot be read', { cause, data: { file } })
+  const buffer = new Uint8Array(MAX_PASSPHRASE_BYTES + 3)
+  const handle = await open(file).catch((cause: unknown) => {
+    throw unreadable(cause)
+  })
+  try {
+    if (!(await handle.stat()).isFile()) throw unreadable()
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
+    let end = bytesRead
+    if (end > 0 && buffer[end - 1] === 0x0a) end--
+    if (end > 0 && buffer[end - 1] === 0x0d) end--
+    return buffer.subarray(0, end)
+  } finally {
+    await handle.close()
+  }
+}
+
+function requireStrong(bytes: Uint8Array): Secret {
+  const secret = Secret.copyOf(bytes)
+  bytes.fill(0)
+  if (secret.length >= MIN_PASSPHRASE_BYTES && secret.length <= MAX_PASSPHRASE_BYTES) return secret
+  secret.destroy()
+  throw new KmsError('passphrase-weak', `a passphrase has ${MIN_PASSPHRASE_BYTES} to ${MAX_PASSPHRASE_BYTES} bytes`)
+}

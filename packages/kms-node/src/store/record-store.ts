@@ -1,0 +1,272 @@
+import { join } from 'node:path'
+import { bytesToHex, concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
+import { Secret, u8 } from '@tkms/dkg'
+import type { RecordKind, RecordStore, Rng, Sealer } from '../ports.ts'
+import { KEY_BYTES, NONCE_BYTES, openAead, sealAead, TAG_BYTES } from './aead.ts'
+import { KEYRING_FILE, keyringAad, LOCK_FILE, recordAad, removeOrphans, requirePrivate } from './directory.ts'
+import { storeError } from './errors.ts'
+import { type FileSystem, nodeFileSystem } from './file-system.ts'
+import {
+  decodeKeyring,
+  encodeKeyring,
+  type Keyring,
+  type KeyringEntry,
+  MAX_RECORD_ID_BYTES,
+  recordName,
+} from './keyring.ts'
+import { acquireLock, type StoreLock } from './lock.ts'
+
+const STORE_ID_BYTES = 32
+const MAX_KEYRING_FILE_BYTES = 512 * 1024 * 1024
+export const MAX_RECORD_BYTES: number = 64 * 1024 * 1024
+
+export interface RecordStoreOptions {
+  /** Belongs to the store alone; mode 0700. */
+  readonly directory: string
+  readonly sealer: Sealer
+  readonly rng: Rng
+  readonly fileSystem?: FileSystem
+}
+
+export interface OpenRecordStore extends RecordStore {
+  /** 32 bytes, drawn when the store was made: every sealed byte is bound to it. */
+  readonly storeId: Uint8Array
+  /** Waits for what is under way, wipes the data keys, lets the directory go. Idempotent. */
+  close(): Promise<void>
+}
+
+/**
+ * Makes an empty store. A directory in which an earlier call was cut short is taken over.
+ * @throws KmsError `store-exists`, `store-locked`, `store-permissions`, `disk-full`, `store-io`
+ */
+export async function createRecordStore(options: RecordStoreOptions): Promise<OpenRecordStore> {
+  const fileSystem = options.fileSystem ?? nodeFileSystem
+  await fileSystem.makeDirectory(options.directory)
+  await requirePrivate(fileSystem, options.directory, 'directory')
+  const lock = acquireLock(join(options.directory, LOCK_FILE))
+  try {
+    if ((await fileSystem.inspect(join(options.directory, KEYRING_FILE))) !== undefined)
+      throw storeError('store-exists', 'this directory holds a store already', {
+        data: { directory: options.directory },
+      })
+    const store = new SealedRecordStore(options, {
+      fileSystem,
+      lock,
+      storeId: options.rng.bytes(STORE_ID_BYTES),
+      keyring: new Map(),
+    })
+    await store.initialise()
+    return store
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}
+
+/**
+ * Opens a store and removes what a crash left behind: every file the keyring does not name.
+ * @throws KmsError `store-missing`, `store-locked`, `store-permissions`, `store-corrupt`, `unseal-failed`, `store-io`
+ */
+export async function openRecordStore(options: RecordStoreOptions): Promise<OpenRecordStore> {
+  const fileSystem = options.fileSystem ?? nodeFileSystem
+  const { directory, sealer } = options
+  const path = join(directory, KEYRING_FILE)
+  if ((await fileSystem.inspect(path)) === undefined)
+    throw storeError('store-missing', 'this directory holds no store: run init first', { data: { directory } })
+  await requirePrivate(fileSystem, directory, 'directory')
+  const lock = acquireLock(join(directory, LOCK_FILE))
+  try {
+    await requirePrivate(fileSystem, path, 'file')
+    const bytes = await fileSystem.read(path, MAX_KEYRING_FILE_BYTES)
+    if (bytes.length < 1 + STORE_ID_BYTES || bytes[0] !== 1)
+      throw storeError('store-corrupt', 'the keyring file is damaged or of another version')
+    const storeId = bytes.slice(1, 1 + STORE_ID_BYTES)
+    const plaintext = await sealer.unseal(bytes.subarray(1 + STORE_ID_BYTES), keyringAad(storeId))
+    const keyring = readKeyring(plaintext)
+    await removeOrphans(fileSystem, directory, keyring)
+    return new SealedRecordStore(options, { fileSystem, lock, storeId, keyring })
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}
+
+function readKeyring(plaintext: Secret): Keyring {
+  try {
+    return decodeKeyring(plaintext)
+  } catch (cause) {
+    throw storeError('store-corrupt', 'the keyring does not decode', { cause })
+  } finally {
+    plaintext.destroy()
+  }
+}
+
+interface OpenState {
+  readonly fileSystem: FileSystem
+  readonly lock: StoreLock
+  readonly storeId: Uint8Array
+  readonly keyring: Keyring
+}
+
+/**
+ * `put` writes the new version's file, then swaps the keyring: the swap is the one commit point. The old version's data key is gone
+ * with it, so its file, removed last, is already unreadable (protocol 8, Deletion).
+ */
+class SealedRecordStore implements OpenRecordStore {
+  readonly storeId: Uint8Array
+  readonly #options: RecordStoreOptions
+  readonly #fileSystem: FileSystem
+  readonly #lock: StoreLock
+  #keyring: Keyring
+  #queue: Promise<unknown> = Promise.resolve()
+  #state: 'open' | 'failed' | 'closed' = 'open'
+  /** Unreadable files whose removal failed; tried again with the next commit and at open. */
+  readonly #leftovers = new Set<string>()
+
+  constructor(options: RecordStoreOptions, state: OpenState) {
+    this.#options = options
+    this.#fileSystem = state.fileSystem
+    this.#lock = state.lock
+    this.storeId = state.storeId
+    this.#keyring = state.keyring
+  }
+
+  initialise(): Promise<void> {
+    return this.#serialised(async () => {
+      await removeOrphans(this.#fileSystem, this.#options.directory, this.#keyring)
+      await this.#commit(this.#keyring)
+    })
+  }
+
+  put(kind: RecordKind, id: string, plaintext: Secret): Promise<void> {
+    return this.#serialised(async () => {
+      const idBytes = utf8ToBytes(id).length
+      if (idBytes === 0 || idBytes > MAX_RECORD_ID_BYTES || plaintext.length > MAX_RECORD_BYTES)
+        throw storeError('record-too-large', 'a record has an id of 1..256 bytes and at most 64 MiB', {
+          data: { kind },
+        })
+      const entry = await this.#writeVersion(kind, id, plaintext)
+      const name = recordName(kind, id)
+      const old = this.#keyring.get(name)
+      try {
+        await this.#commit(new Map(this.#keyring).set(name, entry))
+      } catch (error) {
+        entry.dek.destroy()
+        this.#leftovers.add(`${entry.file}.record`)
+        throw error
+      }
+      await this.#forget(old)
+    })
+  }
+
+  get(kind: RecordKind, id: string): Promise<Secret | undefined> {
+    return this.#serialised(async () => {
+      const entry = this.#keyring.get(recordName(kind, id))
+      if (entry === undefined) return undefined
+      const sealed = await this.#fileSystem.read(this.#path(entry), MAX_RECORD_BYTES + NONCE_BYTES + TAG_BYTES)
+      const plaintext = openAead({ key: entry.dek, aad: recordAad(this.storeId, kind, id) }, sealed)
+      if (plaintext === undefined)
+        throw storeError('store-corrupt', 'a record does not open under its key', { data: { kind, id } })
+      return plaintext
+    })
+  }
+
+  erase(kind: RecordKind, id: string): Promise<void> {
+    return this.#serialised(async () => {
+      const name = recordName(kind, id)
+      const old = this.#keyring.get(name)
+      if (old === undefined) return
+      const next = new Map(this.#keyring)
+      next.delete(name)
+      await this.#commit(next)
+      await this.#forget(old)
+    })
+  }
+
+  list(kind: RecordKind): Promise<readonly string[]> {
+    return this.#serialised(async () =>
+      [...this.#keyring.values()].flatMap((entry) => (entry.kind === kind ? [entry.id] : [])).toSorted(),
+    )
+  }
+
+  async close(): Promise<void> {
+    await this.#queue.catch(() => undefined)
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    for (const entry of this.#keyring.values()) entry.dek.destroy()
+    this.#lock.release()
+  }
+
+  #serialised<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(() => {
+      if (this.#state === 'closed') throw storeError('store-closed', 'the store was closed')
+      if (this.#state === 'failed')
+        throw storeError('store-failed', 'an earlier write ended in an unknown state: restart the node')
+      return run()
+    })
+    // The next operation starts whatever became of this one; its own caller sees its error.
+    this.#queue = result.catch(() => undefined)
+    return result
+  }
+
+  #path(entry: KeyringEntry): string {
+    return join(this.#options.directory, `${entry.file}.record`)
+  }
+
+  async #writeVersion(kind: RecordKind, id: string, plaintext: Secret): Promise<KeyringEntry> {
+    const { rng, directory } = this.#options
+    const entry = { kind, id, file: bytesToHex(rng.bytes(16)), dek: new Secret(rng.bytes(KEY_BYTES)) }
+    const aad = recordAad(this.storeId, kind, id)
+    const sealed = sealAead({ key: entry.dek, nonce: rng.bytes(NONCE_BYTES), aad }, plaintext)
+    const temporary = `${entry.file}.tmp`
+    try {
+      await this.#fileSystem.writeNew(join(directory, temporary), sealed)
+      await this.#fileSystem.rename(join(directory, temporary), this.#path(entry))
+      await this.#fileSystem.syncDirectory(directory)
+      return entry
+    } catch (error) {
+      entry.dek.destroy()
+      this.#leftovers.add(temporary).add(`${entry.file}.record`)
+      throw error
+    }
+  }
+
+  async #commit(next: Keyring): Promise<void> {
+    const { sealer, rng, directory } = this.#options
+    const plaintext = encodeKeyring(next)
+    const temporary = `keyring-${bytesToHex(rng.bytes(8))}.tmp`
+    try {
+      const sealed = await sealer.seal(plaintext, keyringAad(this.storeId))
+      await this.#fileSystem.writeNew(join(directory, temporary), concatBytes(u8(1), this.storeId, sealed))
+    } catch (error) {
+      this.#leftovers.add(temporary)
+      throw error
+    } finally {
+      plaintext.destroy()
+    }
+    try {
+      await this.#fileSystem.rename(join(directory, temporary), join(directory, KEYRING_FILE))
+      await this.#fileSystem.syncDirectory(directory)
+    } catch (error) {
+      this.#state = 'failed'
+      throw error
+    }
+    this.#keyring = next
+  }
+
+  async #forget(old: KeyringEntry | undefined): Promise<void> {
+    if (old !== undefined) {
+      old.dek.destroy()
+      this.#leftovers.add(`${old.file}.record`)
+    }
+    for (const name of this.#leftovers) {
+      try {
+        const path = join(this.#options.directory, name)
+        if ((await this.#fileSystem.inspect(path)) !== undefined) await this.#fileSystem.unlink(path)
+        this.#leftovers.delete(name)
+      } catch {
+        // Nothing secret is left in it: its data key is erased. It stays on the list.
+      }
+    }
+  }
+}
