@@ -1,0 +1,55 @@
+import { dkgError } from '../errors.ts'
+import { equalBytes } from '../primitives/codec.ts'
+import type { Curve } from '../primitives/curve.ts'
+import type { ParticipantIndex, PointBytes, SharingId } from '../primitives/types.ts'
+import { lagrangeCoefficients } from '../sharing/lagrange.ts'
+
+export interface IndexedPartial {
+  readonly index: ParticipantIndex
+  readonly D: PointBytes
+}
+
+/**
+ * D = sum l_i * D_i, Lagrange at 0 over exactly these indices (protocol 10.1): s*K when they are at least t good partials of one sharing.
+ * Only a committing check or the proofs say whether they were. Public inputs, seen from the caller: variable time is fine.
+ * @throws KmsError `too-few-partials` for none, `duplicate-index`, `identity-result`
+ */
+export function combinePartials(curve: Curve, partials: readonly IndexedPartial[]): PointBytes {
+  if (partials.length === 0) throw dkgError('too-few-partials', 'nothing to combine', { data: { got: 0 } })
+  const factors = lagrangeCoefficients(partials.map(({ index }) => index))
+  const terms = partials.map(({ D }, at) => ({ scalar: factors[at] ?? 0n, point: D }))
+  const result = curve.linearCombination(terms)
+  if (result === undefined) throw dkgError('identity-result', 'the partials combine to the identity')
+  return result
+}
+
+/** The sharing that partials belong to, as its certificate says. */
+export interface Sharing {
+  readonly sharingId: SharingId
+  readonly t: number
+  readonly config: { readonly members: readonly { readonly index: ParticipantIndex }[] }
+}
+
+/**
+ * `combinePartials` over the first t, after the checks that need the certificate: enough of them, all of this sharing, all from its roster.
+ * @throws KmsError `too-few-partials`, `mixed-sharings`, `bad-index`, `duplicate-index`, `identity-result`
+ */
+export function combineSharing(
+  curve: Curve,
+  sharing: Sharing,
+  partials: readonly (IndexedPartial & { readonly sharingId: SharingId })[],
+): PointBytes {
+  if (partials.some(({ sharingId }) => !equalBytes(sharingId, sharing.sharingId)))
+    throw dkgError('mixed-sharings', 'a partial belongs to another sharing of the key')
+  const roster = new Set<number>(sharing.config.members.map(({ index }) => index))
+  const stranger = partials.find(({ index }) => !roster.has(index))
+  if (stranger !== undefined)
+    throw dkgError('bad-index', 'a partial comes from outside the roster', { data: { index: stranger.index } })
+  if (new Set(partials.map(({ index }) => index)).size !== partials.length)
+    throw dkgError('duplicate-index', 'one node gave two partials')
+  if (partials.length < sharing.t)
+    throw dkgError('too-few-partials', `${partials.length} partials of ${sharing.t} needed`, {
+      data: { got: partials.length, needed: sharing.t },
+    })
+  return combinePartials(curve, partials.slice(0, sharing.t))
+}
