@@ -1,6 +1,31 @@
+import { concatBytes } from '@noble/hashes/utils.js'
+import { dkgError } from '../errors.ts'
+import { attempt, decodeAll, equalBytes, list, u8, varBytes } from '../primitives/codec.ts'
+import type { Curve } from '../primitives/curve.ts'
+import type { VerifyMessage } from '../primitives/ed25519.ts'
 import type { ParticipantIndex } from '../primitives/types.ts'
+import { judgeComplaint } from './complaint.ts'
+import {
+  type CeremonySpec,
+  ceremonyId,
+  configHash,
+  decodeSpec,
+  encodeSpec,
+  MAX_MEMBERS,
+  MAX_SPEC_BYTES,
+} from './config.ts'
+import { checkDeal } from './dealing.ts'
+import { leaderOf, openSession, type Session } from './join.ts'
+import { decodeComplain, decodeDeal } from './messages.ts'
+import {
+  decodeSigned,
+  MAX_SIGNED_MESSAGE_BYTES,
+  messageHash,
+  type SignedMessage,
+  verifySigned,
+} from './signed-message.ts'
 
-/** Kinds of protocol 7. */
+/** Kinds of protocol 7; E6 and E7 concern serving and repair. */
 export type FaultKind = 'E1' | 'E2' | 'E3' | 'E4' | 'E5' | 'E6' | 'E7'
 
 /** A peer's misbehaviour, as a value. */
@@ -10,6 +35,180 @@ export interface Fault {
   readonly certainty: 'proven' | 'alleged'
   /** One sentence of our own for the operator. */
   readonly summary: string
-  /** Self-contained bytes that anyone can verify offline; empty when only alleged. */
+  /** Self-contained bytes that anyone can verify offline with `verifyEvidence`; empty when only alleged. */
   readonly evidence: Uint8Array
+}
+
+/** The kinds a ceremony proves, in the order of their code: E1 = 1. */
+const CEREMONY_KINDS = ['E1', 'E2', 'E3', 'E4', 'E5'] as const
+type CeremonyFaultKind = (typeof CEREMONY_KINDS)[number]
+
+/**
+ * u8 1 || u8 kind || var X || list(var signed message), in the order of protocol 7:
+ * E1 JOINSET, DEAL; E2 both messages; E3 and E4 JOINSET, DEAL, COMPLAIN; E5 JOINSET.
+ */
+export function encodeEvidence(
+  kind: CeremonyFaultKind,
+  spec: CeremonySpec,
+  messages: readonly SignedMessage[],
+): Uint8Array {
+  return concatBytes(
+    u8(1),
+    u8(CEREMONY_KINDS.indexOf(kind) + 1),
+    varBytes(encodeSpec(spec)),
+    list(messages, (message) => varBytes(message.bytes)),
+  )
+}
+
+interface DecodedEvidence {
+  readonly kind: CeremonyFaultKind
+  readonly spec: CeremonySpec
+  readonly messages: readonly SignedMessage[]
+}
+
+/** @throws KmsError `bad-encoding`, `bad-config`, `unsupported` */
+export function decodeEvidence(bytes: Uint8Array): DecodedEvidence {
+  return decodeAll(bytes, 'evidence', (reader) => {
+    if (reader.u8('version') !== 1) throw dkgError('bad-encoding', 'unknown evidence version')
+    const kind = CEREMONY_KINDS[reader.u8('kind') - 1]
+    if (kind === undefined) throw dkgError('bad-encoding', 'unknown kind of evidence')
+    const spec = decodeSpec(reader.var(MAX_SPEC_BYTES, 'X'))
+    const messages = reader.list({ min: 1, max: 3 + MAX_MEMBERS }, 'messages', (item) =>
+      decodeSigned(item.var(MAX_SIGNED_MESSAGE_BYTES, 'message')),
+    )
+    return { kind, spec, messages }
+  })
+}
+
+/** What `summary` says of each kind. */
+export const FAULT_SUMMARIES: Readonly<Record<FaultKind, string>> = {
+  E1: 'sent a malformed or inconsistent dealing',
+  E2: 'signed two different messages for one slot',
+  E3: 'dealt a bad share to another node',
+  E4: 'accused an honest dealer',
+  E5: 'led with a message that contradicts itself',
+  E6: 'answered with a wrong partial decryption',
+  E7: 'contributed wrongly to a repair',
+}
+
+/** Slots in which two different signed messages are a fault (protocol 7, E2). VOUCH is not among them. */
+export const SINGLE_SLOT_NAMES: ReadonlySet<string> = new Set(['join', 'joinset', 'deal', 'propose', 'vote', 'commit'])
+
+/**
+ * Verifies evidence offline, from the pinned committee alone (protocol 7, E1 to E5).
+ * @param pin.configHash 32 bytes; evidence against another committee is refused
+ * @returns the proven fault, or undefined when the bytes prove nothing
+ */
+export function verifyEvidence(
+  curve: Curve,
+  verify: VerifyMessage,
+  bytes: Uint8Array,
+  pin: { readonly configHash: Uint8Array },
+): Fault | undefined {
+  const decoded = attempt(() => decodeEvidence(bytes))
+  if (decoded === undefined || !equalBytes(configHash(decoded.spec.newConfig), pin.configHash)) return undefined
+  const ceremony = ceremonyId(decoded.spec)
+  const authentic = decoded.messages.every(
+    (message) => equalBytes(message.header.ceremony, ceremony) && verifySigned(verify, decoded.spec.newConfig, message),
+  )
+  if (!authentic) return undefined
+  const culprit = findCulprit(curve, verify, decoded)
+  if (culprit === undefined) return undefined
+  return { culprit, kind: decoded.kind, certainty: 'proven', summary: FAULT_SUMMARIES[decoded.kind], evidence: bytes }
+}
+
+function findCulprit(curve: Curve, verify: VerifyMessage, evidence: DecodedEvidence): ParticipantIndex | undefined {
+  const { kind, messages } = evidence
+  switch (kind) {
+    case 'E1':
+      return malformedDealer(curve, verify, evidence)
+    case 'E2':
+      return equivocator(messages)
+    case 'E3':
+    case 'E4':
+      return guiltyOfComplaint(curve, verify, evidence)
+    case 'E5':
+      return contradictingLeader(curve, verify, evidence)
+  }
+}
+
+function sessionOf(curve: Curve, verify: VerifyMessage, { spec, messages }: DecodedEvidence): Session | undefined {
+  const [joinset] = messages
+  const ceremony = ceremonyId(spec)
+  if (
+    joinset?.header.name !== 'joinset' ||
+    joinset.header.from !== leaderOf(spec.newConfig, ceremony, joinset.header.view)
+  )
+    return undefined
+  return openSession({ curve, verify, spec, ceremony }, joinset)
+}
+
+function malformedDealer(curve: Curve, verify: VerifyMessage, evidence: DecodedEvidence): ParticipantIndex | undefined {
+  const { spec, messages } = evidence
+  const deal = messages[1]
+  if (messages.length !== 2 || deal?.header.name !== 'deal') return undefined
+  const session = sessionOf(curve, verify, evidence)
+  if (session === undefined || session.view !== deal.header.view) return undefined
+  const check = checkDeal(curve, spec.newConfig, session, deal)
+  // D1 alone is not guilt: the DEAL may belong to another JOINSET of the same view.
+  return check.ok || check.failed === 'D1' ? undefined : deal.header.from
+}
+
+function equivocator(messages: readonly SignedMessage[]): ParticipantIndex | undefined {
+  const [first, second] = messages
+  if (first === undefined || second === undefined || messages.length !== 2) return undefined
+  const sameSlot =
+    first.header.name === second.header.name &&
+    first.header.view === second.header.view &&
+    first.header.from === second.header.from &&
+    SINGLE_SLOT_NAMES.has(first.header.name)
+  return sameSlot && !equalBytes(first.body, second.body) ? first.header.from : undefined
+}
+
+function guiltyOfComplaint(
+  curve: Curve,
+  verify: VerifyMessage,
+  evidence: DecodedEvidence,
+): ParticipantIndex | undefined {
+  const { kind, spec, messages } = evidence
+  const [, deal, complain] = messages
+  if (messages.length !== 3 || deal?.header.name !== 'deal' || complain?.header.name !== 'complain') return undefined
+  const session = sessionOf(curve, verify, evidence)
+  if (session === undefined || !checkDeal(curve, spec.newConfig, session, deal).ok) return undefined
+  const verdict = complaintVerdict(curve, spec, session, deal, complain)
+  const culprit = verdict === 'dealer' ? deal.header.from : verdict === 'complainer' ? complain.header.from : undefined
+  return (kind === 'E3') === (verdict === 'dealer') ? culprit : undefined
+}
+
+/** The verdict on a COMPLAIN against a DEAL that passed D1..D5; undefined when the complaint is about something else. */
+export function complaintVerdict(
+  curve: Curve,
+  spec: CeremonySpec,
+  session: Session,
+  deal: SignedMessage,
+  complain: SignedMessage,
+): 'dealer' | 'complainer' | undefined {
+  const complaint = attempt(() => decodeComplain(curve, complain.payload))
+  const dealing = attempt(() => decodeDeal(curve, spec.newConfig, deal.payload))
+  const index = complain.header.from
+  const receiverKey = session.receivers.get(index)
+  if (complaint === undefined || dealing === undefined || receiverKey === undefined) return undefined
+  const concerns =
+    complain.header.view === session.view &&
+    equalBytes(complaint.sid, session.sid) &&
+    complaint.dealer === deal.header.from &&
+    equalBytes(complaint.dealHash, messageHash(deal))
+  return concerns ? judgeComplaint(curve, dealing, complaint, { index, receiverKey }) : undefined
+}
+
+function contradictingLeader(
+  curve: Curve,
+  verify: VerifyMessage,
+  evidence: DecodedEvidence,
+): ParticipantIndex | undefined {
+  const [joinset] = evidence.messages
+  if (evidence.messages.length !== 1 || joinset?.header.name !== 'joinset') return undefined
+  const { from, view } = joinset.header
+  if (from !== leaderOf(evidence.spec.newConfig, ceremonyId(evidence.spec), view)) return undefined
+  return sessionOf(curve, verify, evidence) === undefined ? from : undefined
 }

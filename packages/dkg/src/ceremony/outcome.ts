@@ -1,0 +1,89 @@
+import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
+import { dkgError } from '../errors.ts'
+import { decodeAll, list, u16, u32, u8, varBytes } from '../primitives/codec.ts'
+import type { Curve } from '../primitives/curve.ts'
+import { taggedHash } from '../primitives/hash.ts'
+import type { CeremonyId, KeyId, PointBytes, SharingId } from '../primitives/types.ts'
+import type { Commitment } from '../sharing/feldman.ts'
+import { type CeremonySpec, type CommitteeConfig, MAX_MEMBERS, purposeCode } from './config.ts'
+import { type DealingRef, encodeDealingRefs, readDealingRefs, readPoint } from './messages.ts'
+
+/** OUT: what a committee agrees on (protocol R4). 107 + 33t + 34|QUAL| bytes. */
+export interface Outcome {
+  readonly ceremony: CeremonyId
+  /** v0, the fresh view that made it. */
+  readonly view: number
+  readonly sid: Uint8Array
+  readonly keyId: KeyId
+  readonly t: number
+  /** A'[0..t-1]; A'[0] is the group public key Y. */
+  readonly commitment: Commitment
+  /** QUAL with the dealings it stands on. */
+  readonly dealings: readonly DealingRef[]
+}
+
+const OUTCOME_VERSION = 1
+
+export function encodeOutcome(outcome: Outcome): Uint8Array {
+  return concatBytes(
+    u8(OUTCOME_VERSION),
+    outcome.ceremony,
+    u32(outcome.view),
+    outcome.sid,
+    outcome.keyId,
+    u16(outcome.t),
+    list(outcome.commitment, (point) => point),
+    encodeDealingRefs(outcome.dealings),
+  )
+}
+
+/**
+ * Strict OUT: as many commitments as its own t says, t as in `config`.
+ * @throws KmsError `bad-encoding`, `bad-point`
+ */
+export function decodeOutcome(curve: Curve, config: CommitteeConfig, bytes: Uint8Array): Outcome {
+  return decodeAll(bytes, 'OUT', (reader) => {
+    if (reader.u8('OUT.version') !== OUTCOME_VERSION) throw dkgError('bad-encoding', 'unknown outcome version')
+    const ceremony = reader.take(32, 'OUT.ceremony') as CeremonyId
+    const view = reader.u32('OUT.view')
+    const sid = reader.take(32, 'OUT.sid')
+    const keyId = reader.take(32, 'OUT.keyId') as KeyId
+    const t = reader.u16('OUT.t')
+    if (t !== config.t) throw dkgError('bad-encoding', 'OUT.t is not the threshold of its committee')
+    const commitment = reader.list({ min: t, max: t }, 'OUT.commitment', (item) =>
+      readPoint(curve, item, 'OUT.commitment'),
+    )
+    return { ceremony, view, sid, keyId, t, commitment, dealings: readDealingRefs(reader, MAX_MEMBERS, 'OUT.dealings') }
+  })
+}
+
+/** o = TH("outcome", OUT): names the sharing. 32 bytes. */
+export const outcomeHash = (encoded: Uint8Array): SharingId => taggedHash('outcome', encoded) as SharingId
+
+/** keyId of a KEYGEN (protocol R4). 32 bytes. */
+export function keygenKeyId(spec: CeremonySpec, groupKey: PointBytes, sid: Uint8Array): KeyId {
+  return taggedHash(
+    'key-id',
+    u16(spec.suite),
+    spec.clusterId,
+    u8(purposeCode(spec.purpose)),
+    varBytes(utf8ToBytes(spec.keyName)),
+    u32(spec.generation),
+    groupKey,
+    sid,
+  ) as KeyId
+}
+
+/** A'[k] = sum of A_i[k] over QUAL (protocol R4, KEYGEN); undefined where a sum is the identity. */
+export function sumCommitments(curve: Curve, commitments: readonly Commitment[]): Commitment | undefined {
+  const [first] = commitments
+  if (first === undefined) throw dkgError('bad-parameters', 'QUAL is empty')
+  const sums: PointBytes[] = []
+  for (let k = 0; k < first.length; k++) {
+    const column = commitments.flatMap((commitment) => commitment[k] ?? [])
+    const sum = curve.sum(column)
+    if (sum === undefined || column.length !== commitments.length) return undefined
+    sums.push(sum)
+  }
+  return sums
+}
