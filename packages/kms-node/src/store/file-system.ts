@@ -14,18 +14,18 @@ export interface FileFacts {
 /** The few steps on disk that the record store is made of, one system call each, so that a test can stop between any two. */
 export interface FileSystem {
   /** Creates a directory with mode 0700, and its parents. */
-  makeDirectory(path: string): Promise<void>
-  list(directory: string): Promise<readonly string[]>
+  readonly makeDirectory: (path: string) => Promise<void>
+  readonly list: (directory: string) => Promise<readonly string[]>
   /** Facts about the entry itself: a symbolic link is `other`. `undefined` when there is none. */
-  inspect(path: string): Promise<FileFacts | undefined>
+  readonly inspect: (path: string) => Promise<FileFacts | undefined>
   /** @throws KmsError `store-corrupt` above `maxBytes` */
-  read(path: string, maxBytes: number): Promise<Uint8Array>
+  readonly read: (path: string, maxBytes: number) => Promise<Uint8Array>
   /** Creates a file that must not exist, mode 0600; resolves when its bytes are on the disk. */
-  writeNew(path: string, bytes: Uint8Array): Promise<void>
+  readonly writeNew: (path: string, bytes: Uint8Array) => Promise<void>
   /** Replaces `to` atomically. Durable after `syncDirectory`. */
-  rename(from: string, to: string): Promise<void>
-  unlink(path: string): Promise<void>
-  syncDirectory(path: string): Promise<void>
+  readonly rename: (from: string, to: string) => Promise<void>
+  readonly unlink: (path: string) => Promise<void>
+  readonly syncDirectory: (path: string) => Promise<void>
 }
 
 /** The file system of this machine. Every method throws KmsError `disk-full`, `store-io` or `store-corrupt`. */

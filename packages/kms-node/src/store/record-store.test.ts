@@ -41,7 +41,8 @@ function failing(
   const guard = <A extends unknown[], T>(run: (...args: A) => Promise<T>) => {
     return async (...args: A): Promise<T> => {
       const step = port.steps++
-      if (mode === 'crash' ? step >= at : step === at) throw storeError(code, 'injected', { retryable: code === 'disk-full' })
+      if (mode === 'crash' ? step >= at : step === at)
+        throw storeError(code, 'injected', { retryable: code === 'disk-full' })
       return run(...args)
     }
   }
