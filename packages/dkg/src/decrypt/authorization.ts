@@ -3,7 +3,7 @@ import type { Curve } from '../primitives/curve.ts'
 import { decodeNodePublicKey, type VerifyMessage } from '../primitives/ed25519.ts'
 import { attempt } from '../primitives/codec.ts'
 import { formatHex, parseJson } from './json.ts'
-import { MAX_PUBLIC_KEY_ID_BYTES, parsePublicKeyId } from './public-key-id.ts'
+import { MAX_PUBLIC_KEY_ID_BYTES, parsePublicKeyId, PUBLIC_KEY_ID, PUBLIC_KEY_ID_RULE } from './public-key-id.ts'
 import { decodeRequest, type DelegationRequest, MAX_REQUEST_BYTES, requestSignedBytes } from './request.ts'
 
 /** Room for Ed25519 (64), EIP-712 (65) and contract wallets. */
@@ -37,8 +37,11 @@ export function parseAuthorization(value: unknown): Authorization {
   return parseJson('bad-request', 'the authorization', value, (fields) => {
     const payload = fields.hex('payload', { min: 1, max: MAX_REQUEST_BYTES })
     const signature = fields.hex('signature', { min: 0, max: MAX_SIGNATURE_BYTES })
-    const publicKeyId = fields.text('publicKeyId', /^/, MAX_PUBLIC_KEY_ID_BYTES, 'the id of a public key')
-    fields.parsed('publicKeyId', () => parsePublicKeyId(publicKeyId))
+    const publicKeyId = fields.text('publicKeyId', {
+      pattern: PUBLIC_KEY_ID,
+      maxLength: MAX_PUBLIC_KEY_ID_BYTES,
+      rule: PUBLIC_KEY_ID_RULE,
+    })
     return { payload, signature, publicKeyId }
   })
 }

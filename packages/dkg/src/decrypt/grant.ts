@@ -106,7 +106,7 @@ export function grantMismatch(grant: GrantBody, subject: GrantSubject): keyof Gr
 function readBody(curve: Curve, reader: Reader): GrantBody {
   const version = reader.u8('grant.version')
   if (version !== 1) throw dkgError('bad-request', 'a grant has version 1', { data: { version } })
-  const clusterId = id32<ClusterId>(reader.take(32, 'grant.clusterId'), 'grant.clusterId')
+  const clusterId = id32(reader.take(32, 'grant.clusterId'), 'grant.clusterId')
   const keyId = id32<KeyId>(reader.take(32, 'grant.keyId'), 'grant.keyId')
   const chainId = reader.u64('grant.chainId')
   const handle = reader.take(32, 'grant.handle')

@@ -11,6 +11,13 @@ export interface HexBounds {
   readonly anyCase?: boolean
 }
 
+/** What a text field must be: `rule` says it to a person. */
+export interface TextBounds {
+  readonly pattern: RegExp
+  readonly maxLength: number
+  readonly rule: string
+}
+
 const LOWER_HEX = /^0x[0-9a-f]*$/
 const ANY_HEX = /^0x[0-9a-fA-F]*$/
 
@@ -39,22 +46,13 @@ export class JsonFields {
   }
 
   /** Bytes of a length within the bounds. */
-  hex(name: string, { min, max, anyCase = false }: HexBounds): Uint8Array {
-    const value = this.#get(name)
-    const pattern = anyCase ? ANY_HEX : LOWER_HEX
-    const length = typeof value === 'string' ? (value.length - 2) / 2 : -1
-    const wanted = min === max ? `${min}` : `${min} to ${max}`
-    if (
-      typeof value !== 'string' ||
-      length < min ||
-      length > max ||
-      !Number.isInteger(length) ||
-      !pattern.test(value)
-    ) {
-      this.problem(name, `must be "0x" and the ${anyCase ? '' : 'lower-case '}hex of ${wanted} bytes`)
-      return new Uint8Array(min)
-    }
-    return hexToBytes(value.slice(2))
+  hex(name: string, bounds: HexBounds): Uint8Array {
+    return this.#hex(this.#get(name), this.#at(name), bounds)
+  }
+
+  /** At most `maxEntries` values as `hex` reads them. */
+  hexList(name: string, maxEntries: number, bounds: HexBounds): Uint8Array[] {
+    return this.list(name, 0, maxEntries, (entry, path) => this.#hex(entry, path, bounds))
   }
 
   /** An integer in min..max. */
@@ -65,12 +63,14 @@ export class JsonFields {
     return min
   }
 
-  /** A string of at most `maxLength` characters that `pattern` accepts. */
-  text(name: string, pattern: RegExp, maxLength: number, rule: string): string {
-    const value = this.#get(name)
-    if (typeof value === 'string' && value.length <= maxLength && pattern.test(value)) return value
-    this.problem(name, `must be ${rule}`)
-    return ''
+  /** A string within the bounds. */
+  text(name: string, bounds: TextBounds): string {
+    return this.#text(this.#get(name), this.#at(name), bounds)
+  }
+
+  /** At most `maxEntries` values as `text` reads them. */
+  textList(name: string, maxEntries: number, bounds: TextBounds): string[] {
+    return this.list(name, 0, maxEntries, (entry, path) => this.#text(entry, path, bounds))
   }
 
   /** An array of min..max entries; each is read with its own path. */
@@ -101,6 +101,29 @@ export class JsonFields {
   /** Every field that nobody asked for is a problem: a misspelt name must not be silently ignored. */
   end(): void {
     for (const name of this.#fields.keys()) if (!this.#known.has(name)) this.problem(name, 'is not a known field')
+  }
+
+  #hex(value: unknown, path: string, { min, max, anyCase = false }: HexBounds): Uint8Array {
+    const pattern = anyCase ? ANY_HEX : LOWER_HEX
+    const length = typeof value === 'string' ? (value.length - 2) / 2 : -1
+    const wanted = min === max ? `${min}` : `${min} to ${max}`
+    if (
+      typeof value !== 'string' ||
+      length < min ||
+      length > max ||
+      !Number.isInteger(length) ||
+      !pattern.test(value)
+    ) {
+      this.#problems.push(`${path} must be "0x" and the ${anyCase ? '' : 'lower-case '}hex of ${wanted} bytes`)
+      return new Uint8Array(min)
+    }
+    return hexToBytes(value.slice(2))
+  }
+
+  #text(value: unknown, path: string, { pattern, maxLength, rule }: TextBounds): string {
+    if (typeof value === 'string' && value.length <= maxLength && pattern.test(value)) return value
+    this.#problems.push(`${path} must be ${rule}`)
+    return ''
   }
 
   #get(name: string): unknown {

@@ -14,7 +14,12 @@ export type Requester =
 /** The longest id: "session:" and 64 hex digits. */
 export const MAX_PUBLIC_KEY_ID_BYTES = 72
 
-const PUBLIC_KEY_ID = /^(?:(ed25519):([0-9a-f]{64})|(eip712):0x([0-9a-f]{40})|(session):([0-9a-f]{64})|none)$/
+/** The four spellings. */
+export const PUBLIC_KEY_ID: RegExp =
+  /^(?:(ed25519):([0-9a-f]{64})|(eip712):0x([0-9a-f]{40})|(session):([0-9a-f]{64})|none)$/
+
+/** The same for people. */
+export const PUBLIC_KEY_ID_RULE = '"ed25519:<64 hex>", "eip712:0x<40 hex>", "session:<64 hex>" or "none"'
 
 /**
  * Parses "ed25519:<64 hex>" | "eip712:0x<40 hex>" | "session:<64 hex>" | "none", lower-case hex only: one spelling per key.
@@ -22,11 +27,7 @@ const PUBLIC_KEY_ID = /^(?:(ed25519):([0-9a-f]{64})|(eip712):0x([0-9a-f]{40})|(s
  */
 export function parsePublicKeyId(text: string): Requester {
   const match = PUBLIC_KEY_ID.exec(text)
-  if (match === null)
-    throw dkgError(
-      'bad-request',
-      'publicKeyId is "ed25519:<64 hex>", "eip712:0x<40 hex>", "session:<64 hex>" or "none"',
-    )
+  if (match === null) throw dkgError('bad-request', `publicKeyId is ${PUBLIC_KEY_ID_RULE}`)
   const [, ed25519, key = '', eip712, address = '', session, hash = ''] = match
   if (ed25519 !== undefined) return { kind: 'ed25519', key: hexToBytes(key) }
   if (eip712 !== undefined) return { kind: 'eip712', address: hexToBytes(address) }

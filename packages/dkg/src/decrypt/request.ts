@@ -114,7 +114,7 @@ export function clockSkewSeconds(
 function readRequest(curve: Curve, reader: Reader): DelegationRequest {
   const version = reader.u8('request.version')
   if (version !== 1) throw dkgError('bad-request', 'a request has version 1', { data: { version } })
-  const clusterId = id32<ClusterId>(reader.take(32, 'request.clusterId'), 'request.clusterId')
+  const clusterId = id32(reader.take(32, 'request.clusterId'), 'request.clusterId')
   const keyId = id32<KeyId>(reader.take(32, 'request.keyId'), 'request.keyId')
   const sharingId = id32<SharingId>(reader.take(32, 'request.sharingId'), 'request.sharingId')
   const requestId = reader.take(32, 'request.requestId')
