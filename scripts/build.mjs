@@ -16,6 +16,17 @@ const newest = Math.max(...schemas.map((path) => statSync(path).mtimeMs))
 if (!existsSync(generated) || statSync(generated).mtimeMs < newest) {
   mkdirSync(join(root, 'proto/gen'), { recursive: true })
   const lean = ['--no-verify', '--no-convert', '--no-delimited', '--no-typeurl', '--no-service']
-  run('protobufjs-cli/bin/pbjs', ['-t', 'static-module', '-w', 'es6', '--es6', '--dts', ...lean, '-o', generated, ...schemas])
+  run('protobufjs-cli/bin/pbjs', [
+    '-t',
+    'static-module',
+    '-w',
+    'es6',
+    '--es6',
+    '--dts',
+    ...lean,
+    '-o',
+    generated,
+    ...schemas,
+  ])
 }
 run('typescript/bin/tsc', ['-b', ...process.argv.slice(2)])
