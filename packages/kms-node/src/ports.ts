@@ -23,7 +23,7 @@ export interface Sealer {
   unseal(sealed: Uint8Array, aad: Uint8Array): Promise<Secret>
 }
 
-export type RecordKind = 'identity' | 'node-seed' | 'ceremony' | 'share' | 'approval'
+export type RecordKind = 'identity' | 'node-seed' | 'ceremony' | 'share' | 'approval' | 'tls' | 'pin'
 
 /**
  * Sealed records, each version under its own random data key. A resolved `put` is durable (file and directory fsynced),

@@ -13,6 +13,8 @@ const KIND_CODES: Readonly<Record<RecordKind, number>> = {
   ceremony: 3,
   share: 4,
   approval: 5,
+  tls: 6,
+  pin: 7,
 }
 const KINDS = new Map(Object.entries(KIND_CODES).map(([kind, code]) => [code, kind as RecordKind]))
 

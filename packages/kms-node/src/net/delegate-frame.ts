@@ -1,0 +1,51 @@
+import type { Answer, Authorization, RefusalCode } from '@tkms/dkg'
+import { refusalStatus } from '@tkms/dkg'
+import { tkms } from '@tkms/proto'
+import { netError } from './errors.ts'
+
+/** One frame from a client of `/tkms/delegate/1.0.0` (proto/tkms/v1/delegate.proto). */
+export type DelegateCall =
+  | { readonly type: 'request'; readonly correlationId: number; readonly authorization: Authorization }
+  | { readonly type: 'cancel'; readonly correlationId: number }
+
+/** What the pipeline says to one request. */
+export type DelegationOutcome =
+  | { readonly kind: 'answer'; readonly answer: Answer }
+  | { readonly kind: 'refusal'; readonly code: RefusalCode; readonly skewSeconds?: number }
+
+/** Bytes copied out of the receive buffer. @throws KmsError `bad-frame` */
+export function decodeDelegateCall(bytes: Uint8Array): DelegateCall {
+  const { correlationId, request, cancel } = decodeOrRefuse(bytes)
+  if (request)
+    return {
+      type: 'request',
+      correlationId,
+      authorization: {
+        payload: Uint8Array.from(request.payload ?? []),
+        signature: Uint8Array.from(request.signature ?? []),
+        publicKeyId: request.publicKeyId ?? '',
+      },
+    }
+  if (cancel) return { type: 'cancel', correlationId }
+  throw netError('bad-frame', 'a delegation frame has no known body')
+}
+
+function decodeOrRefuse(bytes: Uint8Array): tkms.v1.DelegateCall {
+  try {
+    return tkms.v1.DelegateCall.decode(bytes)
+  } catch (cause) {
+    throw netError('bad-frame', 'these bytes are not a delegation frame', { cause })
+  }
+}
+
+/** A status and numbers only: no text of ours or of anybody else crosses the wire. */
+export function encodeDelegateReply(correlationId: number, outcome: DelegationOutcome): Uint8Array {
+  return tkms.v1.DelegateReply.encode({ correlationId, ...replyBody(outcome) }).finish()
+}
+
+function replyBody(outcome: DelegationOutcome): tkms.v1.DelegateReply.$Properties {
+  if (outcome.kind === 'refusal')
+    return { refusal: { status: refusalStatus(outcome.code), skewSeconds: outcome.skewSeconds ?? 0 } }
+  const { index, sharingId, requestId, box, signature } = outcome.answer
+  return { answer: { index, sharingId, requestId, box, signature } }
+}

@@ -1,0 +1,104 @@
+import type { Connection, Libp2p, Stream } from '@libp2p/interface'
+import { MAX_REQUEST_BYTES } from '@tkms/dkg'
+import { encode } from 'it-length-prefixed'
+import { pipe } from 'it-pipe'
+import { createCallAnswerer, type DelegationHandler } from './answer-calls.ts'
+import { netError } from './errors.ts'
+import { readFrames } from './frames.ts'
+import type { NetLimits } from './limits.ts'
+import { writeChunks } from './stream-io.ts'
+
+export const DELEGATE_PROTOCOL = '/tkms/delegate/1.0.0'
+
+/** REQ, its signature (64 bytes), the public key id and protobuf's tags. */
+export const MAX_DELEGATE_FRAME_BYTES: number = MAX_REQUEST_BYTES + 512
+
+export interface DelegateServerParams {
+  readonly host: Libp2p
+  readonly handler: DelegationHandler
+  readonly limits: NetLimits
+  /** For the log only. */
+  readonly onStreamError: (remote: string, cause: unknown) => void
+}
+
+/** The delegation service on libp2p, open to anyone under its own limits. */
+export interface DelegateServer {
+  start(): Promise<void>
+  /** Takes no new streams, lets calls under way finish until `signal`, then ends the streams. */
+  stop(signal: AbortSignal): Promise<void>
+}
+
+export function createDelegateServer(params: DelegateServerParams): DelegateServer {
+  const { host, handler, limits } = params
+  const stopping = new AbortController()
+  const serving = new Set<Promise<void>>()
+  const draining = new AbortController()
+
+  const serve = async (stream: Stream, connection: Connection): Promise<void> => {
+    const remote = connection.remotePeer.toString()
+    const ended = new AbortController()
+    stream.addEventListener('close', () => ended.abort(netError('stream-closed', 'the stream ended')), { once: true })
+    const signal = AbortSignal.any([stopping.signal, ended.signal])
+    const answerer = createCallAnswerer({
+      handler,
+      remote,
+      signal,
+      window: limits.delegateWindow,
+      onInternalError: (cause) => params.onStreamError(remote, cause),
+    })
+    let lastFrameMs = performance.now()
+    const frames = readFrames(stream, {
+      signal: AbortSignal.any([signal, draining.signal]),
+      maxFrameBytes: MAX_DELEGATE_FRAME_BYTES,
+      frameTimeoutMs: limits.frameTimeoutMs,
+      idleRemainingMs: () =>
+        answerer.underWay > 0 ? limits.delegateIdleMs : lastFrameMs + limits.delegateIdleMs - performance.now(),
+    })
+    try {
+      await pipe(
+        frames,
+        async function* (source) {
+          try {
+            for await (const frame of source) {
+              lastFrameMs = performance.now()
+              yield frame
+            }
+          } catch (cause) {
+            // Draining is the end of the input, not an error: what is under way is still answered.
+            if (signal.aborted || !draining.signal.aborted) throw cause
+          }
+        },
+        (source) => answerer.answer(source),
+        (source) => encode(source),
+        (source) => writeChunks(stream, source, { signal, drainTimeoutMs: limits.drainTimeoutMs }),
+      )
+      await stream.close({ signal: AbortSignal.timeout(limits.drainTimeoutMs) })
+    } catch (cause) {
+      const error = cause instanceof Error ? cause : netError('stream-closed', 'the stream ended')
+      if (stream.status === 'open') params.onStreamError(remote, error)
+      stream.abort(error)
+    }
+  }
+
+  return {
+    start: () =>
+      host.handle(
+        DELEGATE_PROTOCOL,
+        async (stream, connection) => {
+          const done = serve(stream, connection)
+          serving.add(done)
+          await done.finally(() => serving.delete(done))
+        },
+        { maxInboundStreams: limits.maxDelegateStreamsPerConnection },
+      ),
+    stop: async (signal) => {
+      await host.unhandle(DELEGATE_PROTOCOL)
+      draining.abort(netError('stopping', 'the node is stopping'))
+      const cut = (): void => stopping.abort(netError('stopping', 'the node is stopping'))
+      if (signal.aborted) cut()
+      signal.addEventListener('abort', cut, { once: true })
+      await Promise.all(serving)
+      signal.removeEventListener('abort', cut)
+    },
+  }
+}
