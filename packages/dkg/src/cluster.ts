@@ -1,7 +1,9 @@
+import { MAX_CERTIFICATE_BYTES, type VerifiedKey, verifyCertificate } from './ceremony/certificate.ts'
 import { configHash, createConfig, MAX_MEMBERS, type CommitteeConfig } from './ceremony/config.ts'
 import { formatHex, JsonFields, parseJson } from './decrypt/json.ts'
 import { dkgError, KmsError } from './errors.ts'
-import { decodeNodePublicKey } from './primitives/ed25519.ts'
+import type { Curve } from './primitives/curve.ts'
+import { decodeNodePublicKey, type VerifyMessage } from './primitives/ed25519.ts'
 import { id32, participantIndex } from './primitives/point.ts'
 import type { ClusterId, NodePublicKey, ParticipantIndex } from './primitives/types.ts'
 
@@ -50,8 +52,6 @@ export interface ClusterJson {
 
 const MAX_MULTIADDRS = 16
 const MAX_CERTIFICATES = 256
-/** Far above the longest CERT of a committee of 64. */
-const MAX_CERTIFICATE_BYTES = 128 * 1024
 
 const HOST = String.raw`(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)`
 const LOOPBACK = String.raw`(?:127(?:\.[0-9]{1,3}){3}|localhost|\[::1\])`
@@ -100,6 +100,13 @@ export function parseCluster(value: unknown): Cluster {
     })
   }
 }
+
+/**
+ * The keys of a cluster, each certificate verified against the cluster's own config hash.
+ * @throws KmsError `bad-certificate` when one does not hold, `unsupported`
+ */
+export const clusterKeys = (curve: Curve, verify: VerifyMessage, cluster: Cluster): VerifiedKey[] =>
+  cluster.certificates.map((bytes) => verifyCertificate(curve, verify, bytes, { configHash: cluster.configHash }))
 
 /** The cluster file of a cluster, ready for JSON; `parseCluster` reads it back. */
 export function formatCluster(cluster: Cluster): ClusterJson {

@@ -100,7 +100,8 @@ export class JsonFields {
 
   /** Every field that nobody asked for is a problem: a misspelt name must not be silently ignored. */
   end(): void {
-    for (const name of this.#fields.keys()) if (!this.#known.has(name)) this.problem(name, 'is not a known field')
+    for (const name of this.#fields.keys())
+      if (!this.#known.has(name)) this.problem(shortName(name), 'is not a known field')
   }
 
   #hex(value: unknown, path: string, { min, max, anyCase = false }: HexBounds): Uint8Array {
@@ -138,7 +139,7 @@ export class JsonFields {
 
 /**
  * Parses one JSON object with `read`; fields that `read` did not ask for are refused.
- * @throws KmsError `code` with all problems in `data.problems`
+ * @throws KmsError `code` ; the first 64 problems are in `data.problems`
  */
 export function parseJson<T>(
   code: DkgErrorCode,
@@ -150,6 +151,14 @@ export function parseJson<T>(
   const fields = new JsonFields(value, '', problems)
   const result = read(fields, problems)
   fields.end()
-  if (problems.length > 0) throw dkgError(code, `${what} is refused: ${problems.join('; ')}`, { data: { problems } })
-  return result
+  if (problems.length === 0) return result
+  const named = problems.slice(0, MAX_NAMED_PROBLEMS)
+  const rest = problems.length - named.length
+  const sentence = [...named, ...(rest > 0 ? [`and ${rest} more`] : [])].join('; ')
+  throw dkgError(code, `${what} is refused: ${sentence}`, { data: { problems: named } })
 }
+
+const MAX_NAMED_PROBLEMS = 64
+
+/** A field name out of foreign JSON, fit for a message: printable and short. */
+const shortName = (name: string): string => (/^[ -~]{1,64}$/.test(name) ? name : `a name of ${name.length} characters`)
