@@ -1,4 +1,4 @@
-// Type-checks what `tsc -b` does not build: tests beside the sources, test/, bench/ and examples/.
+// Type-checks what `tsc -b` does not build: tests beside the sources, test/, bench/, examples/ and scripts/.
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 
@@ -8,6 +8,7 @@ const projects = [
   'test',
   'bench',
   'examples',
+  'scripts',
 ]
 execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b', ...projects], {
   cwd: root,
