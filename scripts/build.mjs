@@ -1,11 +1,16 @@
 // Generates the wire code, then compiles every package. Quick when nothing changed.
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '..')
-const run = (bin, args) =>
-  execFileSync(process.execPath, [join(root, 'node_modules', bin), ...args], { cwd: root, stdio: 'inherit' })
+const run = (bin, args) => {
+  const { status } = spawnSync(process.execPath, [join(root, 'node_modules', bin), ...args], {
+    cwd: root,
+    stdio: 'inherit',
+  })
+  if (status !== 0) process.exit(status ?? 1)
+}
 
 const schemaDir = join(root, 'proto/tkms/v1')
 const schemas = readdirSync(schemaDir)

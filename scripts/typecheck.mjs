@@ -1,5 +1,5 @@
 // Type-checks what `tsc -b` does not build: tests beside the sources, test/, bench/, examples/ and scripts/.
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '..')
@@ -10,7 +10,6 @@ const projects = [
   'examples',
   'scripts',
 ]
-execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b', ...projects], {
-  cwd: root,
-  stdio: 'inherit',
-})
+const compiler = join(root, 'node_modules/typescript/bin/tsc')
+const { status } = spawnSync(process.execPath, [compiler, '-b', ...projects], { cwd: root, stdio: 'inherit' })
+process.exitCode = status ?? 1
