@@ -31,7 +31,13 @@ const payload = encodeRequest({
   publicKeyId,
   evidence: [],
   items: [
-    { version: 1, K: curve.mulBaseSecret(secretScalar(5n)), chainId: 0, handle: bytes32('h'), grant: new Uint8Array(0) },
+    {
+      version: 1,
+      K: curve.mulBaseSecret(secretScalar(5n)),
+      chainId: 0,
+      handle: bytes32('h'),
+      grant: new Uint8Array(0),
+    },
   ],
 })
 const sign = (message: Uint8Array): Uint8Array => ed25519.sign(message, secretKey)
@@ -57,9 +63,12 @@ describe('an authorization', () => {
     expect(verify({ signature: sign(payload) })).toBe(false)
   })
 
-  it.each(['none', `eip712:0x${'11'.repeat(20)}`, `session:${'11'.repeat(32)}`, 'rubbish'])('of %s never verifies here', (id) => {
-    expect(verify({ publicKeyId: id })).toBe(false)
-  })
+  it.each(['none', `eip712:0x${'11'.repeat(20)}`, `session:${'11'.repeat(32)}`, 'rubbish'])(
+    'of %s never verifies here',
+    (id) => {
+      expect(verify({ publicKeyId: id })).toBe(false)
+    },
+  )
 
   it('of a small-order key never verifies', () => {
     const identity = `ed25519:01${'00'.repeat(31)}`

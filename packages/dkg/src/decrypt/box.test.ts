@@ -111,7 +111,13 @@ describe('the sealed part of a batch box', () => {
     expect(openBatch(key(), ctx, sealed)).toEqual(content)
     expect(() => openBatch(key(), bytes32('other ctx'), sealed)).toThrow(codeOf('bad-box'))
     expect(() => openBatch(new Secret(bytes32('other key')), ctx, sealed)).toThrow(codeOf('bad-box'))
-    expect(() => openBatch(key(), ctx, sealed.map((byte, at) => (at === 0 ? byte ^ 1 : byte)))).toThrow(codeOf('bad-box'))
+    expect(() =>
+      openBatch(
+        key(),
+        ctx,
+        sealed.map((byte, at) => (at === 0 ? byte ^ 1 : byte)),
+      ),
+    ).toThrow(codeOf('bad-box'))
     expect(() => openBatch(key(), ctx, sealed.slice(1))).toThrow(codeOf('bad-box'))
     expect(() => openBatch(key(), ctx, new Uint8Array(15))).toThrow(codeOf('bad-box'))
     expect(() => openBatch(key(), ctx, new Uint8Array(MAX_BATCH_CONTENT_BYTES + 17))).toThrow(codeOf('bad-box'))

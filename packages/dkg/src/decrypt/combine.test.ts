@@ -30,9 +30,7 @@ describe('combining', () => {
         indices: fc.uniqueArray(index, { minLength: 4, maxLength: 6 }),
       })
       .chain(({ polynomial, indices }) =>
-        fc
-          .shuffledSubarray(indices, { minLength: polynomial.length })
-          .map((chosen) => ({ polynomial, chosen })),
+        fc.shuffledSubarray(indices, { minLength: polynomial.length }).map((chosen) => ({ polynomial, chosen })),
       )
     fc.assert(
       fc.property(setting, ({ polynomial, chosen }) => {

@@ -96,8 +96,14 @@ describe('the header proof', () => {
     ['the policy', { ...proven, header: { ...header, label: { ...header.label, policyHash: bytes32('other') } } }],
     ['K', { ...proven, header: { ...header, K: point(6n) } }],
     ['the sign of K', { ...proven, header: { ...header, K: negate(header.K) } }],
-    ['K and Kbar together, taken from another envelope', { ...proven, header: { ...header, K: other.header.K, Kbar: other.header.Kbar } }],
-    ['K by a known offset', { ...proven, header: { ...header, K: requirePoint(curve.sum([header.K, curve.generator])) } }],
+    [
+      'K and Kbar together, taken from another envelope',
+      { ...proven, header: { ...header, K: other.header.K, Kbar: other.header.Kbar } },
+    ],
+    [
+      'K by a known offset',
+      { ...proven, header: { ...header, K: requirePoint(curve.sum([header.K, curve.generator])) } },
+    ],
     ['Kbar', { ...proven, header: { ...header, Kbar: point(6n) } }],
     ['the key commitment', { ...proven, header: { ...header, keyCommitment: flip(header.keyCommitment) } }],
     ['the ciphertext', { ...proven, ctHash: flip(proven.ctHash) }],

@@ -62,11 +62,23 @@ describe('a grant', () => {
   })
 
   it.each([
-    ['an unknown version', encodeGrant({ body: body.map((byte, at) => (at === 0 ? 2 : byte)), issuer, signature }), 'bad-request'],
-    ['a body with trailing bytes', concatBytes(varBytes(concatBytes(body, Uint8Array.of(0))), bytes.slice(4 + body.length)), 'bad-encoding'],
+    [
+      'an unknown version',
+      encodeGrant({ body: body.map((byte, at) => (at === 0 ? 2 : byte)), issuer, signature }),
+      'bad-request',
+    ],
+    [
+      'a body with trailing bytes',
+      concatBytes(varBytes(concatBytes(body, Uint8Array.of(0))), bytes.slice(4 + body.length)),
+      'bad-encoding',
+    ],
     ['trailing bytes', concatBytes(bytes, Uint8Array.of(0)), 'bad-encoding'],
     ['a body length of 2^31', bytes.map((byte, at) => (at === 0 ? 0x80 : byte)), 'bad-encoding'],
-    ['a K that is no point', encodeGrant({ body: body.map((byte, at) => (at === 105 ? 5 : byte)), issuer, signature }), 'bad-point'],
+    [
+      'a K that is no point',
+      encodeGrant({ body: body.map((byte, at) => (at === 105 ? 5 : byte)), issuer, signature }),
+      'bad-point',
+    ],
     ['nothing', new Uint8Array(0), 'bad-encoding'],
   ])('is refused with %s', (_, changed, code) => {
     expect(() => decodeGrant(curve, changed)).toThrow(codeOf(code))

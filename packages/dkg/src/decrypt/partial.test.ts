@@ -77,7 +77,8 @@ describe('a partial decryption', () => {
     }
   })
 
-  const negative = (value: PointBytes): PointBytes => value.map((byte, at) => (at === 0 ? byte ^ 1 : byte)) as PointBytes
+  const negative = (value: PointBytes): PointBytes =>
+    value.map((byte, at) => (at === 0 ? byte ^ 1 : byte)) as PointBytes
   it.each([
     ['another K', { K: point(98n) }],
     ['-K', { K: negative(K) }],

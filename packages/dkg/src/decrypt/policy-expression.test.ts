@@ -26,7 +26,11 @@ const expression = (depth: number): fc.Arbitrary<PolicyExpression> =>
     : fc.oneof(
         principal,
         fc
-          .uniqueArray(expression(depth - 1), { minLength: 1, maxLength: 3, selector: (inner) => JSON.stringify(inner) })
+          .uniqueArray(expression(depth - 1), {
+            minLength: 1,
+            maxLength: 3,
+            selector: (inner) => JSON.stringify(inner),
+          })
           .chain((expressions) =>
             fc.integer({ min: 1, max: expressions.length }).map((m) => ({ kind: 'of' as const, m, expressions })),
           ),

@@ -152,7 +152,9 @@ describe('a canonical request', () => {
   it('is total for random bytes', () => {
     fc.assert(fc.property(fc.uint8Array({ maxLength: 600 }), expectTotal))
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 300 }), (tail) => expectTotal(concatBytes(bytes.slice(0, HEADER_AT), tail))),
+      fc.property(fc.uint8Array({ maxLength: 300 }), (tail) =>
+        expectTotal(concatBytes(bytes.slice(0, HEADER_AT), tail)),
+      ),
     )
   })
 
