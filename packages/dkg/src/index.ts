@@ -21,7 +21,19 @@ export {
   slotId,
 } from './ceremony/config.ts'
 export * from './ceremony/engine-types.ts'
-export type { Fault, FaultKind } from './ceremony/evidence.ts'
+export {
+  type Certificate,
+  decodeCertificate,
+  encodeCertificate,
+  MAX_CERTIFICATE_BYTES,
+  type VerifiedKey,
+  verifyCertificate,
+} from './ceremony/certificate.ts'
+export { createCeremonyEngine } from './ceremony/engine.ts'
+export { type Fault, type FaultKind, verifyEvidence } from './ceremony/evidence.ts'
+export { MAX_SIGNED_MESSAGE_BYTES, maxSignedMessageBytes } from './ceremony/signed-message.ts'
+export { leaderOf } from './ceremony/join.ts'
+export type { CeremonyState } from './ceremony/state.ts'
 export { type ErrorData, KmsError, type KmsErrorOptions } from './errors.ts'
 export * from './primitives/codec.ts'
 export type { Curve, Term } from './primitives/curve.ts'

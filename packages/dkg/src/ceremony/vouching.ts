@@ -1,0 +1,135 @@
+import { attempt, equalBytes } from '../primitives/codec.ts'
+import type { ParticipantIndex } from '../primitives/types.ts'
+import { createComplaint } from './complaint.ts'
+import { checkDeal, openDealtShare } from './dealing.ts'
+import { complaintVerdict } from './evidence.ts'
+import { findDeal, keepOwn, want } from './inbox.ts'
+import type { Session } from './join.ts'
+import {
+  type DealPayload,
+  type DealingRef,
+  decodeComplain,
+  decodeVouch,
+  encodeComplain,
+  encodeVouch,
+} from './messages.ts'
+import type { ReceiverSecrets } from './seeds.ts'
+import { messageHash, type SignedMessage } from './signed-message.ts'
+import type { Verdict } from './state.ts'
+import type { Turn } from './turn.ts'
+
+/** R3: judges every DEAL and COMPLAIN that is here, and vouches once nothing more is expected. */
+export function advanceVouching(turn: Turn): void {
+  const { phase } = turn.state
+  if (!('session' in phase)) return
+  const { session } = phase
+  wantVouched(turn, session)
+  const receiver = 'receiver' in phase ? phase.receiver : undefined
+  for (const dealer of session.dealers.keys()) judgeDealer(turn, session, dealer, receiver)
+  judgeComplaints(turn, session)
+  if (phase.name !== 'dealing') return
+  const everyDealJudged = [...session.dealers.keys()].every((dealer) => turn.state.verdicts.has(dealer))
+  if (!everyDealJudged && !turn.state.fired.has('deal')) return
+  keepOwn(turn, turn.send('vouch', encodeVouch({ sid: session.sid, dealings: goodDealings(turn) })))
+  turn.state.phase = { name: 'vouching', receiver: phase.receiver, session }
+  if (turn.isLeader) turn.startTimer('vouch', turn.phaseMs)
+}
+
+/** Every dealing this node can stand behind: good, and its dealer not proven faulty. Ascending by dealer. */
+export function goodDealings(turn: Turn): DealingRef[] {
+  const { verdicts, faults } = turn.state
+  return [...verdicts]
+    .flatMap(([dealer, verdict]) =>
+      verdict.kind === 'good' && !faults.has(dealer) ? [{ dealer, dealHash: verdict.dealHash }] : [],
+    )
+    .toSorted((left, right) => left.dealer - right.dealer)
+}
+
+/** A DEAL is one public object: whoever vouches for it can be asked for it. */
+function wantVouched(turn: Turn, session: Session): void {
+  for (const [voucher, message] of turn.state.inbox.vouches) {
+    const vouch = attempt(() => decodeVouch(turn.config, message.payload))
+    if (vouch === undefined || !equalBytes(vouch.sid, session.sid)) continue
+    for (const { dealer, dealHash } of vouch.dealings)
+      if (session.dealers.has(dealer)) want(turn, dealer, dealHash, [voucher, dealer])
+  }
+}
+
+function judgeDealer(
+  turn: Turn,
+  session: Session,
+  dealer: ParticipantIndex,
+  receiver: ReceiverSecrets | undefined,
+): void {
+  const { state } = turn
+  if (state.verdicts.has(dealer)) return
+  const message = dealOfSession(turn, session, dealer)
+  if (message === undefined) return
+  state.verdicts.set(dealer, judge(turn, session, message, receiver))
+}
+
+/** The first DEAL of this dealer under this sid. One too short to have a sid is malformed in every session. */
+function dealOfSession(turn: Turn, session: Session, dealer: ParticipantIndex): SignedMessage | undefined {
+  const variants = [...(turn.state.inbox.deals.get(dealer)?.values() ?? [])]
+  return variants.find(({ payload }) => payload.length < 32 || equalBytes(payload.subarray(0, 32), session.sid))
+}
+
+function judge(turn: Turn, session: Session, message: SignedMessage, receiver: ReceiverSecrets | undefined): Verdict {
+  const { curve } = turn.ports
+  const dealer = message.header.from
+  const check = checkDeal(curve, turn.config, session, message)
+  if (!check.ok) {
+    turn.blame('E1', dealer, [session.joinset, message])
+    return { kind: 'bad' }
+  }
+  const { deal } = check
+  const dealHash = messageHash(message)
+  const receiverKey = session.receivers.get(turn.self)
+  if (receiver === undefined || receiverKey === undefined) return { kind: 'good', message, deal, dealHash }
+  const shared = curve.mulSecret(deal.ephemeral, receiver.key)
+  const share = openDealtShare(curve, deal, { sid: session.sid, dealer, receiver: turn.self, receiverKey, shared })
+  if (share !== undefined) return { kind: 'good', message, deal, dealHash, share }
+  complain(turn, session, deal, { dealer, dealHash, receiver })
+  return { kind: 'bad' }
+}
+
+function complain(
+  turn: Turn,
+  session: Session,
+  deal: DealPayload,
+  about: { readonly dealer: ParticipantIndex; readonly dealHash: Uint8Array; readonly receiver: ReceiverSecrets },
+): void {
+  const { dealer, dealHash, receiver } = about
+  const accusation = { sid: session.sid, dealer, receiver: turn.self, dealHash }
+  const complaint = createComplaint(turn.ports.curve, accusation, deal.ephemeral, receiver)
+  keepOwn(turn, turn.send('complain', encodeComplain(complaint), `complain/${dealer}`))
+}
+
+/** Each complaint opens one dealing for everybody: dealer or complainer is guilty, there is no third case (protocol R3). */
+function judgeComplaints(turn: Turn, session: Session): void {
+  const { state, ports } = turn
+  for (const [complainer, byDealer] of state.inbox.complaints)
+    for (const [dealer, message] of byDealer) {
+      const key = `${complainer}/${dealer}`
+      if (state.judged.has(key)) continue
+      const complaint = attempt(() => decodeComplain(ports.curve, message.payload))
+      if (complaint === undefined || !equalBytes(complaint.sid, session.sid) || !session.receivers.has(complainer))
+        continue
+      const deal = findDeal(state.inbox, dealer, complaint.dealHash)
+      if (deal === undefined) {
+        want(turn, dealer, complaint.dealHash, [complainer, dealer])
+        continue
+      }
+      state.judged.add(key)
+      settle(turn, session, deal, message)
+    }
+}
+
+function settle(turn: Turn, session: Session, deal: SignedMessage, complain: SignedMessage): void {
+  const { curve } = turn.ports
+  const messages = [session.joinset, deal, complain]
+  if (!checkDeal(curve, turn.config, session, deal).ok) return
+  const verdict = complaintVerdict(curve, turn.state.params.spec, session, deal, complain)
+  if (verdict === 'dealer') turn.blame('E3', deal.header.from, messages)
+  if (verdict === 'complainer') turn.blame('E4', complain.header.from, messages)
+}
