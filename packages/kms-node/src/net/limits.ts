@@ -16,9 +16,9 @@ const configBytes = ({ n }: CommitteeSize): number => 42 + 34 * n
 /** X with two committees and the longest key name. */
 const specBytes = (size: CommitteeSize): number => 192 + 2 * configBytes(size)
 /** OUT: its fixed fields, A' and the qualified dealings. */
-const outcomeBytes = ({ n, t }: CommitteeSize): number => 103 + 2 + POINT_BYTES * t + 2 + 34 * n
+const outcomeBytes = ({ n, t }: CommitteeSize): number => 134 + POINT_BYTES * t + 34 * n
 /** One list of votes with their flag, u16 || u8 || signature each. */
-const votesBytes = ({ n }: CommitteeSize): number => 4 + 2 + 67 * n
+const votesBytes = ({ n }: CommitteeSize): number => 6 + 67 * n
 const cert1Bytes = (size: CommitteeSize): number => 4 + outcomeBytes(size) + 2 * votesBytes(size)
 const joinBytes = (size: CommitteeSize): number => HEADER_BYTES + 1 + POINT_BYTES + 32 + 1 + 4 + cert1Bytes(size)
 

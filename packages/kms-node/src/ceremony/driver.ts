@@ -1,0 +1,198 @@
+import {
+  bytesKey,
+  type CeremonyEffect,
+  type CeremonyId,
+  type CeremonyInput,
+  type Fault,
+  KmsError,
+  type ParticipantIndex,
+  type Secret,
+  type TimerName,
+} from '@tkms/dkg'
+import type { CeremonyFrame } from '../net/ceremony-frame.ts'
+import type { RecordStore } from '../ports.ts'
+import type { CeremonyArchive } from './archive.ts'
+import type { EngineProcess } from './engine-process.ts'
+import type { ViewSeeds } from './hedged-seeds.ts'
+import { createMailbox } from './mailbox.ts'
+
+/** How often the engine's process may die before the ceremony is given up until the node restarts. */
+const MAX_RESTARTS = 5
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
+export type CeremonyProgress = Extract<CeremonyEffect, { type: 'progress' }>
+export type CeremonyStopped = Extract<CeremonyEffect, { type: 'stopped' }>
+
+/** What a running ceremony needs of its node. */
+export interface DriverPorts {
+  readonly ceremony: CeremonyId
+  readonly store: RecordStore
+  readonly startProcess: () => EngineProcess
+  readonly drawSeeds: (view: number) => Promise<ViewSeeds>
+  readonly send: (to: 'all' | ParticipantIndex, frame: CeremonyFrame) => void
+  /** Stores certificate and share durably, reads them back and checks them. `share` is borrowed. */
+  readonly install: (certificate: Uint8Array, share: Secret | undefined) => Promise<void>
+  readonly onProgress: (progress: CeremonyProgress) => void
+  readonly onStopped: (stopped: CeremonyStopped) => void
+  readonly onFault: (fault: Fault) => Promise<void>
+  readonly onRestart: (restarts: number, cause: unknown) => void
+}
+
+/** How a ceremony left its engine. */
+export type DriverResult =
+  /** Certified, and what this node holds of it is in the key store. */
+  | { readonly kind: 'decided'; readonly archive: CeremonyArchive }
+  /** The node is stopping: it resumes at the next start. */
+  | { readonly kind: 'halted' }
+
+/** Runs the engine of one ceremony: feeds it inputs one at a time and carries out its effects in order. */
+export interface CeremonyDriver {
+  /** False when the peer's share of the mailbox is full. */
+  deliver(from: ParticipantIndex, input: CeremonyInput): boolean
+  /** Resolves when the ceremony is decided or halted. @throws KmsError when the store fails or the process keeps dying */
+  run(): Promise<DriverResult>
+  halt(): Promise<void>
+}
+
+export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
+  const { ceremony, store } = ports
+  const recordId = bytesKey(ceremony)
+  const mailbox = createMailbox()
+  const timers = new Map<TimerName, NodeJS.Timeout>()
+  let engine: EngineProcess | undefined
+  let halted = false
+  let restarts = 0
+  let archive: CeremonyArchive | undefined
+
+  const stopTimer = (name: TimerName): void => {
+    clearTimeout(timers.get(name))
+    timers.delete(name)
+  }
+
+  /** Persist first: nothing behind a `persist` happens before that snapshot is durable (architecture, rule 6). */
+  const perform = async (effect: CeremonyEffect): Promise<void> => {
+    switch (effect.type) {
+      case 'persist':
+        await store.put('ceremony', recordId, effect.snapshot)
+        return effect.snapshot.destroy()
+      case 'need-seeds':
+        return mailbox.pushOwn({ type: 'seeds', view: effect.view, ...(await ports.drawSeeds(effect.view)) })
+      case 'send':
+        return ports.send(effect.to, { type: 'message', ceremony, signed: effect.signed })
+      case 'send-certificate':
+        return ports.send(effect.to, { type: 'certificate', ceremony, certificate: effect.certificate })
+      case 'fetch': {
+        const { to, sid, dealer, dealHash } = effect
+        return ports.send(to, { type: 'fetch', ceremony, sid, dealer, dealHash })
+      }
+      case 'start-timer': {
+        const { name, view, ms } = effect
+        stopTimer(name)
+        const fire = (): void => mailbox.pushOwn({ type: 'timer', name, view })
+        timers.set(name, setTimeout(fire, Math.min(ms, LONGEST_TIMER_MS)))
+        return
+      }
+      case 'stop-timer':
+        return stopTimer(effect.name)
+      case 'fault':
+        return ports.onFault(effect.fault)
+      case 'progress':
+        return ports.onProgress(effect)
+      case 'complete':
+        await ports.install(effect.certificate, effect.share)
+        effect.share?.destroy()
+        return mailbox.pushOwn({ type: 'stored' })
+      case 'archive':
+        archive = { certificate: effect.certificate, dealings: effect.dealings }
+        return
+      case 'stopped':
+        return ports.onStopped(effect)
+    }
+  }
+
+  const performAll = async (effects: readonly CeremonyEffect[]): Promise<void> => {
+    for (const effect of effects) {
+      if (halted) return
+      await perform(effect)
+    }
+  }
+
+  /** Opens the engine, from the last durable snapshot where there is one. */
+  const open = async (): Promise<readonly CeremonyEffect[]> => {
+    const snapshot = await store.get('ceremony', recordId)
+    engine = ports.startProcess()
+    try {
+      return await engine.open(snapshot)
+    } finally {
+      snapshot?.destroy()
+    }
+  }
+
+  /** The input that a process died of is not given to the next one; peers send theirs again. */
+  const openUntilItStays = async (): Promise<readonly CeremonyEffect[]> => {
+    while (true) {
+      try {
+        return await open()
+      } catch (cause) {
+        await countRestart(cause)
+      }
+    }
+  }
+
+  const countRestart = async (cause: unknown): Promise<void> => {
+    await engine?.stop()
+    const crashed = cause instanceof KmsError && (cause.code === 'engine-crashed' || cause.code === 'engine-timeout')
+    if (!crashed || halted || restarts >= MAX_RESTARTS) throw cause
+    restarts++
+    ports.onRestart(restarts, cause)
+  }
+
+  const step = async (input: CeremonyInput): Promise<readonly CeremonyEffect[]> => {
+    try {
+      return (await engine?.step(input)) ?? []
+    } catch (cause) {
+      await countRestart(cause)
+      return openUntilItStays()
+    } finally {
+      if (input.type === 'seeds') {
+        input.dealing.destroy()
+        input.receiver.destroy()
+      }
+    }
+  }
+
+  const release = async (): Promise<void> => {
+    for (const name of [...timers.keys()]) stopTimer(name)
+    mailbox.close()
+    await engine?.stop()
+  }
+
+  const run = async (): Promise<DriverResult> => {
+    try {
+      await performAll(await openUntilItStays())
+      while (!halted) {
+        if (archive !== undefined) return { kind: 'decided', archive }
+        const input = await mailbox.take()
+        if (input !== undefined) await performAll(await step(input))
+      }
+      return { kind: 'halted' }
+    } catch (cause) {
+      if (halted) return { kind: 'halted' }
+      throw cause
+    } finally {
+      await release()
+    }
+  }
+
+  let running: Promise<DriverResult> | undefined
+  return {
+    deliver: (from, input) => mailbox.pushFrom(from, input),
+    run: () => (running ??= run()),
+    halt: async () => {
+      halted = true
+      mailbox.close()
+      await engine?.stop()
+      await running?.catch(() => undefined)
+    },
+  }
+}

@@ -1,0 +1,250 @@
+import {
+  bytesKey,
+  type CeremonyId,
+  type CeremonyTimings,
+  type Cluster,
+  ceremonyId,
+  encodeSpec,
+  type KeygenSpec,
+  KmsError,
+  type ParticipantIndex,
+  type Purpose,
+  parseKeyName,
+  type Secret,
+  type VerifiedKey,
+} from '@tkms/dkg'
+import type { CeremonyFrame } from '../net/ceremony-frame.ts'
+import type { CeremonyListener, CeremonyNetwork } from '../net/ceremony-protocol.ts'
+import { maxCeremonyFrameBytes } from '../net/limits.ts'
+import type { Clock, RecordStore, Rng } from '../ports.ts'
+import { createApprovals } from './approvals.ts'
+import { answerLate, loadArchive } from './archive.ts'
+import { ceremonyError } from './errors.ts'
+import { createProposals } from './proposals.ts'
+import { type CeremonyRun, createCeremonyRun } from './run.ts'
+import { type CeremonyStatus, initialStatus, type NamedMember } from './status.ts'
+import { createWaitingRoom } from './waiting-room.ts'
+
+/** Ceremonies under way at once at this node. */
+const MAX_RUNNING = 8
+const DEFAULT_LIFETIME_S = 24 * 3600
+
+/** The log, as ceremonies use it: an event and public fields, never a secret. */
+export interface CeremonyLog {
+  info(fields: Readonly<Record<string, unknown>>, event: string): void
+  warn(fields: Readonly<Record<string, unknown>>, event: string): void
+  error(fields: Readonly<Record<string, unknown>>, event: string): void
+}
+
+export interface CeremonyServiceParams {
+  readonly cluster: Cluster
+  readonly self: ParticipantIndex
+  readonly timings: CeremonyTimings
+  readonly identity: Secret
+  readonly nodeSeed: Secret
+  readonly store: RecordStore
+  readonly network: CeremonyNetwork
+  readonly clock: Clock
+  readonly rng: Rng
+  readonly log: CeremonyLog
+  readonly evidenceDirectory: string
+  /** Every key of this node, with the ceremony that made it. */
+  readonly keys: () => readonly VerifiedKey[]
+  /** Durable and checked when it resolves; the same key again is fine. `share` is borrowed. */
+  readonly installKey: (certificate: Uint8Array, share: Secret | undefined) => Promise<VerifiedKey>
+}
+
+export interface ProposeInput {
+  readonly keyName: string
+  readonly purpose: Purpose
+  /** Default: the one after the highest known. */
+  readonly generation?: number | undefined
+  /** Nodes do not start after this many seconds from now; default one day. */
+  readonly lifetimeS?: number | undefined
+}
+
+/** All ceremonies of one node: proposals, approvals, running engines, and answers to late members. */
+export interface CeremonyService extends CeremonyListener {
+  /** Resumes every undecided ceremony; call before the network starts. */
+  start(): Promise<void>
+  /** Ends the engines; they resume at the next start. */
+  stop(): Promise<void>
+  /** Proposes a key generation to the committee and approves it here. @throws KmsError `key-exists`, `slot-taken`, `bad-config` */
+  propose(input: ProposeInput): Promise<CeremonyStatus>
+  /** @param id 64 hex digits, `0x` optional, or a unique beginning of at least 8 */
+  approve(id: string): Promise<CeremonyStatus>
+  list(): readonly CeremonyStatus[]
+  /** @throws KmsError `unknown-ceremony` */
+  find(id: string): CeremonyStatus
+  /** Called on every change of any ceremony, until the returned function is called. */
+  subscribe(listener: (status: CeremonyStatus) => void): () => void
+}
+
+export function createCeremonyService(params: CeremonyServiceParams): CeremonyService {
+  const { cluster, self, store, network, clock, log } = params
+  const nowS = (): number => Math.floor(clock.nowMs() / 1000)
+  const approvals = createApprovals(store)
+  const proposals = createProposals(cluster, nowS)
+  const waitingRoom = createWaitingRoom(4 * maxCeremonyFrameBytes(cluster.config))
+  const runs = new Map<string, CeremonyRun>()
+  const listeners = new Set<(status: CeremonyStatus) => void>()
+  const nameOf = (index: number): NamedMember => ({
+    index,
+    name: cluster.nodes.find((node) => node.index === index)?.name ?? '',
+  })
+  const publish = (status: CeremonyStatus): void => {
+    for (const listener of listeners) listener(status)
+  }
+
+  const createRun = (spec: KeygenSpec): CeremonyRun =>
+    createCeremonyRun(spec, {
+      self,
+      timings: params.timings,
+      identity: params.identity,
+      nodeSeed: params.nodeSeed,
+      store,
+      network,
+      rng: params.rng,
+      log,
+      evidenceDirectory: params.evidenceDirectory,
+      installKey: params.installKey,
+      nameOf,
+      publish,
+    })
+
+  const openRun = (spec: KeygenSpec): CeremonyRun => {
+    const run = createRun(spec)
+    runs.set(bytesKey(run.ceremony), run)
+    run.start()
+    for (const { from, frame } of waitingRoom.claim(run.ceremony)) run.deliver(from, frame)
+    return run
+  }
+
+  const resume = async (spec: KeygenSpec): Promise<void> => {
+    const ceremony = ceremonyId(spec)
+    const snapshot = (await store.list('ceremony')).includes(bytesKey(ceremony))
+    const archive = await loadArchive(store, ceremony)
+    const key = params.keys().find((known) => bytesKey(known.ceremony) === bytesKey(ceremony))
+    const run = createRun(spec)
+    runs.set(bytesKey(ceremony), run)
+    if (archive !== undefined && key !== undefined) {
+      if (snapshot) await store.erase('ceremony', bytesKey(ceremony))
+      run.restore(archive, key)
+    } else if (!snapshot && key !== undefined) run.restore({ certificate: key.certificate, dealings: [] }, key)
+    else if (!snapshot && spec.notAfter < nowS()) run.expire()
+    else run.start()
+  }
+
+  const requireRoom = (): void => {
+    if ([...runs.values()].filter((run) => run.status.stage === 'running').length >= MAX_RUNNING)
+      throw ceremonyError('too-many-ceremonies', 'too many ceremonies are under way at this node', { retryable: true })
+  }
+
+  const begin = async (spec: KeygenSpec): Promise<CeremonyStatus> => {
+    const known = runs.get(bytesKey(ceremonyId(spec)))
+    if (known !== undefined) return known.status
+    requireRoom()
+    await approvals.approve(spec)
+    return openRun(spec).status
+  }
+
+  const statuses = (): readonly CeremonyStatus[] => [
+    ...[...runs.values()].map((run) => run.status),
+    ...proposals.list().map(({ spec, proposedBy }) => initialStatus(spec, 'proposed', nameOf(proposedBy))),
+  ]
+
+  const find = (id: string): CeremonyStatus => {
+    const wanted = id.toLowerCase().replace(/^0x/, '')
+    const matches = statuses().filter(({ ceremony }) => wanted.length >= 8 && ceremony.startsWith(`0x${wanted}`))
+    const [match] = matches
+    if (match === undefined || matches.length > 1)
+      throw ceremonyError('unknown-ceremony', 'no ceremony, or more than one, has this id', { data: { id: wanted } })
+    return match
+  }
+
+  const nextGeneration = (keyName: string, purpose: Purpose): number => {
+    const generations = [...params.keys(), ...statuses()]
+      .filter((known) => known.keyName === keyName && known.purpose === purpose)
+      .map((known) => known.generation)
+    return 1 + Math.max(0, ...generations)
+  }
+
+  const onProposal = (from: ParticipantIndex, bytes: Uint8Array): void => {
+    try {
+      const received = proposals.receive(from, bytes)
+      if (received === undefined) return
+      const id = bytesKey(ceremonyId(received.spec))
+      if (runs.has(id)) return proposals.remove(id)
+      const status = initialStatus(received.spec, 'proposed', nameOf(from))
+      log.info({ ceremony: status.ceremony, keyName: status.keyName, proposedBy: from }, 'ceremony-proposed')
+      publish(status)
+    } catch (cause) {
+      if (!(cause instanceof KmsError)) throw cause
+      log.warn({ from, code: cause.code }, 'proposal-refused')
+    }
+  }
+
+  const onFrame = (from: ParticipantIndex, frame: CeremonyFrame): void => {
+    if (frame.type === 'proposal') return onProposal(from, frame.spec)
+    const run = runs.get(bytesKey(frame.ceremony))
+    if (run === undefined) return waitingRoom.add(from, frame)
+    if (run.archive === undefined) return run.deliver(from, frame)
+    const answer = answerLate(run.ceremony, run.archive, frame)
+    if (answer !== undefined) network.send(from, answer)
+  }
+
+  return {
+    start: async () => {
+      for (const spec of await approvals.list()) if (spec.kind === 'keygen') await resume(spec)
+    },
+    stop: async () => {
+      await Promise.all([...runs.values()].map((run) => run.halt()))
+    },
+    propose: async ({ keyName, purpose, generation, lifetimeS }) => {
+      const chosen = generation ?? nextGeneration(parseKeyName(keyName), purpose)
+      const taken = params.keys().some((key) => key.keyName === keyName && key.purpose === purpose && key.generation === chosen)
+      if (taken) throw ceremonyError('key-exists', 'this key has this generation already', { data: { generation: chosen } })
+      const spec: KeygenSpec = {
+        kind: 'keygen',
+        suite: 1,
+        clusterId: cluster.config.clusterId,
+        purpose,
+        keyName: parseKeyName(keyName),
+        generation: chosen,
+        epoch: 0,
+        attempt: 0,
+        newConfig: cluster.config,
+        notAfter: nowS() + (lifetimeS ?? DEFAULT_LIFETIME_S),
+      }
+      const status = await begin(spec)
+      network.broadcast({ type: 'proposal', spec: encodeSpec(spec) })
+      return status
+    },
+    approve: async (id) => {
+      const { ceremony } = find(id)
+      const hex = ceremony.slice(2)
+      const known = runs.get(hex)
+      if (known !== undefined) return known.status
+      const proposal = proposals.get(hex)
+      if (proposal === undefined) throw ceremonyError('expired', 'this proposal has expired')
+      const status = await begin(proposal.spec)
+      proposals.remove(hex)
+      return status
+    },
+    list: statuses,
+    find,
+    subscribe: (listener) => {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    onFrame,
+    onPeerConnected: (peer) => {
+      for (const run of runs.values()) {
+        if (run.status.stage !== 'running' && run.status.stage !== 'stopped') continue
+        network.send(peer, { type: 'proposal', spec: encodeSpec(run.spec) })
+        run.greet(peer)
+      }
+    },
+  }
+}
+
