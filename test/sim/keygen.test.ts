@@ -1,0 +1,240 @@
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { decodeCertificate, verifyCertificate } from '../../packages/dkg/src/ceremony/certificate.ts'
+import { ceremonyId, configHash } from '../../packages/dkg/src/ceremony/config.ts'
+import { type Fault, verifyEvidence } from '../../packages/dkg/src/ceremony/evidence.ts'
+import { leaderOf } from '../../packages/dkg/src/ceremony/join.ts'
+import { bytesKey } from '../../packages/dkg/src/primitives/codec.ts'
+import { nobleCurve } from '../../packages/dkg/src/primitives/noble-curve.ts'
+import type { ParticipantIndex, PointBytes } from '../../packages/dkg/src/primitives/types.ts'
+import { verifyShare } from '../../packages/dkg/src/sharing/feldman.ts'
+import { lagrangeCoefficients } from '../../packages/dkg/src/sharing/lagrange.ts'
+import {
+  type Accusation,
+  badPossession,
+  complainFalsely,
+  dealBadShare,
+  equivocate,
+  randomComplaint,
+  wrongCommitments,
+} from '../support/adversaries.ts'
+import {
+  bytesOf,
+  type Committee,
+  type NodeResult,
+  simulate,
+  simulatedCommittee,
+  type Tamper,
+} from '../support/simulation.ts'
+
+const leader = ({ spec }: Committee): number => leaderOf(spec.newConfig, ceremonyId(spec), 0)
+const others = (committee: Committee): ParticipantIndex[] =>
+  committee.identities.map(({ index }) => index).filter((index) => index !== leader(committee))
+
+/** Every node holds a verified share of one certified key; returns that key. */
+function expectAgreement(committee: Committee, results: readonly NodeResult[]) {
+  const pin = { configHash: configHash(committee.spec.newConfig) }
+  const keys = results.map((result) => {
+    expect(result.phase, `node ${result.index}`).toBe('archived')
+    return verifyCertificate(committee.curve, committee.verify, result.certificate ?? new Uint8Array(), pin)
+  })
+  const [key] = keys
+  if (key === undefined) throw new Error('no results')
+  expect(new Set(keys.map(({ sharingId }) => bytesKey(sharingId))).size).toBe(1)
+  for (const { index, share } of results) {
+    if (share === undefined) throw new Error(`node ${index} has no share`)
+    expect(verifyShare(committee.curve, key.commitment, index, share)).toBe(true)
+  }
+  return key
+}
+
+/** sum l_i * K * s_i over these nodes. */
+function combined(committee: Committee, results: readonly NodeResult[], K: PointBytes): PointBytes | undefined {
+  const coefficients = lagrangeCoefficients(results.map(({ index }) => index))
+  return committee.curve.linearCombination(
+    results.map(({ share }, at) => {
+      if (share === undefined) throw new Error('no share')
+      return { scalar: coefficients[at] ?? 0n, point: committee.curve.mulSecret(K, share) }
+    }),
+  )
+}
+
+function expectNamed(
+  committee: Committee,
+  results: Iterable<NodeResult>,
+  culprit: number,
+  kinds: readonly string[],
+): void {
+  const pin = { configHash: configHash(committee.spec.newConfig) }
+  for (const result of results) {
+    if (result.index === culprit) continue
+    expect(
+      result.faults.map((fault) => fault.culprit),
+      `node ${result.index}`,
+    ).toEqual([culprit])
+    for (const fault of result.faults) {
+      expect(kinds).toContain(fault.kind)
+      const verified = verifyEvidence(committee.curve, committee.verify, fault.evidence, pin)
+      expect(verified).toEqual({ ...fault, evidence: fault.evidence } satisfies Fault)
+    }
+  }
+}
+
+const honest = (results: Map<number, NodeResult>, culprit: number): NodeResult[] =>
+  [...results.values()].filter(({ index }) => index !== culprit)
+
+function qualified(committee: Committee, result: NodeResult | undefined): number[] {
+  const certificate = decodeCertificate(committee.curve, result?.certificate ?? new Uint8Array())
+  return certificate.outcome.dealings.map(({ dealer }) => dealer)
+}
+
+describe('key generation, everybody honest', () => {
+  for (const [n, t] of [
+    [3, 2],
+    [4, 2],
+    [5, 3],
+    [7, 3],
+    [10, 4],
+  ] as const)
+    it(`n = ${n}, t = ${t}: one outcome, every share verifies, any t combine and t - 1 do not`, () => {
+      const committee = simulatedCommittee({ n, t, seed: n })
+      const results = [...simulate({ committee, seed: 1 }).values()]
+      const key = expectAgreement(committee, results)
+      const { generator } = committee.curve
+      expect(combined(committee, results.slice(0, t), generator)).toEqual(key.groupKey)
+      expect(combined(committee, results.slice(-t), generator)).toEqual(key.groupKey)
+      expect(combined(committee, results.slice(0, t - 1), generator)).not.toEqual(key.groupKey)
+      expect(results.flatMap(({ faults }) => faults)).toEqual([])
+    })
+
+  it('runs on noble and real Ed25519 as on the fast backends', () => {
+    const committee = simulatedCommittee({ n: 4, t: 2, seed: 9, signatures: 'ed25519', curve: nobleCurve })
+    const key = expectAgreement(committee, [...simulate({ committee, seed: 3 }).values()])
+    const fast = simulatedCommittee({ n: 4, t: 2, seed: 9, signatures: 'ed25519' })
+    expect(expectAgreement(fast, [...simulate({ committee: fast, seed: 8 }).values()]).groupKey).toEqual(key.groupKey)
+  })
+
+  it('order and duplicates of messages do not matter: any schedule gives the same outcome', () => {
+    const committee = simulatedCommittee({ n: 4, t: 2, seed: 5 })
+    const reference = expectAgreement(committee, [...simulate({ committee, seed: 0 }).values()])
+    fc.assert(
+      fc.property(fc.nat(), fc.boolean(), (seed, duplicate) => {
+        const key = expectAgreement(committee, [...simulate({ committee, seed, duplicate }).values()])
+        expect(key.sharingId).toEqual(reference.sharingId)
+      }),
+      { numRuns: 12 },
+    )
+  })
+})
+
+describe('one faulty node, n = 5, t = 3', () => {
+  const committee = simulatedCommittee({ n: 5, t: 3, seed: 1 })
+  const [culprit = 0, victim = 0] = others(committee)
+  const run = (tamper: Tamper) => simulate({ committee, seed: 4, tamper: new Map([[culprit, tamper]]) })
+  const runAccusation = ({ tamper, overhear }: Accusation) =>
+    simulate({ committee, seed: 4, tamper: new Map([[culprit, tamper]]), overhear })
+
+  it('row 12: a bad share to one node is opened by a complaint and names the dealer', () => {
+    const results = run(dealBadShare(committee, culprit, victim))
+    expectAgreement(committee, honest(results, culprit))
+    expectNamed(committee, results.values(), culprit, ['E3'])
+    expect(qualified(committee, results.get(victim))).not.toContain(culprit)
+  })
+
+  for (const count of [2, 4, 0, 1000])
+    it(`row 1: ${count} commitments instead of 3 exclude the dealer`, () => {
+      const results = run(wrongCommitments(committee, culprit, count))
+      const key = expectAgreement(committee, honest(results, culprit))
+      expectNamed(committee, results.values(), culprit, ['E1'])
+      expect(key.commitment).toHaveLength(3)
+    })
+
+  for (const which of ['popA', 'popR'] as const)
+    it(`row 6: a bad possession proof (${which}) excludes the dealer`, () => {
+      const results = run(badPossession(committee, culprit, which))
+      expectAgreement(committee, honest(results, culprit))
+      expectNamed(committee, results.values(), culprit, ['E1'])
+    })
+
+  it('row 13: a complaint with a bad proof names the complainer, the dealer stays', () => {
+    const results = runAccusation(randomComplaint(committee, culprit, victim))
+    expectAgreement(committee, honest(results, culprit))
+    expectNamed(committee, results.values(), culprit, ['E4'])
+    expect(qualified(committee, results.get(victim))).toContain(victim)
+  })
+
+  it('row 13: a complaint that opens a good share names the complainer, the dealer stays', () => {
+    const results = runAccusation(complainFalsely(committee, culprit, victim))
+    expectAgreement(committee, honest(results, culprit))
+    expectNamed(committee, results.values(), culprit, ['E4'])
+    expect(qualified(committee, results.get(victim))).toContain(victim)
+  })
+
+  it('row 9: two dealings to two halves are evidence against the dealer, and the honest nodes agree', () => {
+    const results = run(equivocate(committee, culprit))
+    const survivors = honest(results, culprit)
+    expectAgreement(committee, survivors)
+    expectNamed(committee, survivors, culprit, ['E2'])
+  })
+
+  it('row 16: a dealer that serves only two nodes is pulled from them by the others', () => {
+    const served = others(committee).slice(1, 3)
+    const results = run(({ header, bytes }, to) =>
+      header.name === 'deal' && !served.includes(to) ? undefined : [bytes],
+    )
+    expectAgreement(committee, honest(results, culprit))
+  })
+
+  it('finishes without an absent node that does not lead, and holds no share for it', () => {
+    const results = simulate({ committee, seed: 7, absent: [culprit] })
+    expectAgreement(committee, [...results.values()])
+    expect(qualified(committee, results.get(victim))).not.toContain(culprit)
+  })
+
+  it('stops and names an absent leader, without a certificate', () => {
+    const absent = leader(committee)
+    for (const result of simulate({ committee, seed: 7, absent: [absent] }).values()) {
+      expect(result.certificate).toBeUndefined()
+      expect(result.stopped?.leader).toBe(absent)
+      expect(result.stopped?.missing).toContain(absent)
+      expect(result.stopped?.reason).toContain(`node ${absent}`)
+    }
+  })
+})
+
+describe('crashes and hostile bytes', () => {
+  const committee = simulatedCommittee({ n: 4, t: 2, seed: 2 })
+
+  it('row 17: restarts from the last snapshot at random moments end in one outcome and never fill a slot twice', () => {
+    fc.assert(
+      fc.property(fc.nat(), (seed) => {
+        const results = [...simulate({ committee, seed, crashProbability: 0.08 }).values()]
+        expectAgreement(committee, results)
+        expect(results.flatMap(({ faults }) => faults)).toEqual([])
+      }),
+      { numRuns: 15 },
+    )
+  })
+
+  it('a node cut off after its VOTE gets the certificate and its share when it is back', () => {
+    const cut = others(committee)[0]
+    const lose = ({ header }: { header: { name: string; from: number } }, to: number, timeMs: number): boolean =>
+      timeMs < 5_000 && (header.name === 'vote' || header.name === 'commit') && (to === cut || header.from === cut)
+    expectAgreement(committee, [...simulate({ committee, seed: 11, lose }).values()])
+  })
+
+  it('random and mutated bytes never throw out of step, and change nothing', () => {
+    const recorded = [...simulate({ committee, seed: 12 }).values()].flatMap(({ sent }) => sent)
+    const reference = expectAgreement(committee, [...simulate({ committee, seed: 12 }).values()])
+    const mutated = recorded.map((bytes, at) => {
+      const copy = Uint8Array.from(bytes)
+      const flip = bytesOf('flip', at)
+      copy[((flip[0] ?? 0) * 256 + (flip[1] ?? 0)) % copy.length] = (flip[2] ?? 0) || 1
+      return copy.subarray(0, (flip[3] ?? 0) < 64 ? Math.floor(copy.length / 2) : copy.length)
+    })
+    const random = Array.from({ length: 60 }, (_, at) => bytesOf('noise', at).subarray(0, at % 33))
+    const garbage = [...mutated.filter((bytes, at) => bytesKey(bytes) !== bytesKey(recorded[at] ?? bytes)), ...random]
+    const results = [...simulate({ committee, seed: 12, garbage }).values()]
+    expect(expectAgreement(committee, results).sharingId).toEqual(reference.sharingId)
+  })
+})

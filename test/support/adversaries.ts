@@ -1,0 +1,114 @@
+import { createComplaint } from '../../packages/dkg/src/ceremony/complaint.ts'
+import { decodeDeal, type DealPayload, encodeComplain, encodeDeal } from '../../packages/dkg/src/ceremony/messages.ts'
+import { expandReceiverSeed } from '../../packages/dkg/src/ceremony/seeds.ts'
+import { messageHash, signMessage, type SignedMessage } from '../../packages/dkg/src/ceremony/signed-message.ts'
+import { attempt } from '../../packages/dkg/src/primitives/codec.ts'
+import { bytesOf, type Committee, type Identity, nodeSeed, type Tamper } from './simulation.ts'
+
+/** Faulty nodes: each runs the honest engine and lies in what it sends, signing its lies with its own key. */
+
+function identityOf(committee: Committee, index: number): Identity {
+  const identity = committee.identities.find((candidate) => candidate.index === index)
+  if (identity === undefined) throw new Error(`node ${index} is not in the committee`)
+  return identity
+}
+
+function flipped(bytes: Uint8Array): Uint8Array {
+  const copy = Uint8Array.from(bytes)
+  copy[copy.length - 1] = (copy[copy.length - 1] ?? 0) ^ 1
+  return copy
+}
+
+/** Sends another DEAL than the engine made, and no VOUCH, which would name the original. */
+function rewriteDeal(committee: Committee, culprit: number, change: (deal: DealPayload) => DealPayload): Tamper {
+  const { sign } = identityOf(committee, culprit)
+  return ({ header, payload, bytes }) => {
+    if (header.name === 'vouch') return undefined
+    if (header.name !== 'deal') return [bytes]
+    const deal = attempt(() => decodeDeal(committee.curve, committee.spec.newConfig, payload))
+    return [deal === undefined ? bytes : signMessage(sign, header, encodeDeal(change(deal))).bytes]
+  }
+}
+
+const spoilShareOf = (deal: DealPayload, victim: number): DealPayload => ({
+  ...deal,
+  shares: deal.shares.map((share) =>
+    share.receiver === victim ? { ...share, ciphertext: flipped(share.ciphertext) } : share,
+  ),
+})
+
+export const dealBadShare = (committee: Committee, culprit: number, victim: number): Tamper =>
+  rewriteDeal(committee, culprit, (deal) => spoilShareOf(deal, victim))
+
+export const wrongCommitments = (committee: Committee, culprit: number, count: number): Tamper =>
+  rewriteDeal(committee, culprit, (deal) => ({
+    ...deal,
+    commitment: Array.from({ length: count }, (_, k) => deal.commitment[k] ?? committee.curve.generator),
+  }))
+
+export const badPossession = (committee: Committee, culprit: number, which: 'popA' | 'popR'): Tamper =>
+  rewriteDeal(committee, culprit, (deal) => ({ ...deal, [which]: flipped(deal[which]) }))
+
+/** One DEAL to nodes of odd index, another to the rest. */
+export function equivocate(committee: Committee, culprit: number): Tamper {
+  const { sign } = identityOf(committee, culprit)
+  return ({ header, payload, bytes }, to) => {
+    if (header.name === 'vouch') return undefined
+    if (header.name !== 'deal' || to % 2 === 1) return [bytes]
+    const deal = decodeDeal(committee.curve, committee.spec.newConfig, payload)
+    return [signMessage(sign, header, encodeDeal(spoilShareOf(deal, culprit))).bytes]
+  }
+}
+
+/** Accuses `victim` with a proof that proves nothing. */
+export const randomComplaint = (committee: Committee, culprit: number, victim: number): Accusation =>
+  accuse(committee, culprit, victim, (sid, dealHash) =>
+    encodeComplain({
+      sid,
+      dealer: identityOf(committee, victim).index,
+      dealHash,
+      shared: committee.curve.generator,
+      proof: Uint8Array.from([...bytesOf('e'), ...bytesOf('s')]),
+    }),
+  )
+
+/** Accuses `victim` by opening its dealing with a valid proof, although the share inside is good. */
+export const complainFalsely = (committee: Committee, culprit: number, victim: number): Accusation =>
+  accuse(committee, culprit, victim, (sid, dealHash, deal) => {
+    const receiver = expandReceiverSeed(nodeSeed(0, 'receiver', culprit))
+    const accusation = {
+      sid,
+      dealer: identityOf(committee, victim).index,
+      receiver: identityOf(committee, culprit).index,
+      dealHash,
+    }
+    return encodeComplain(createComplaint(committee.curve, accusation, deal.ephemeral, receiver))
+  })
+
+/** A false accusation: what the adversary sends, and how it learns the victim's DEAL, which is broadcast. */
+export interface Accusation {
+  readonly tamper: Tamper
+  readonly overhear: (message: SignedMessage) => void
+}
+
+/** Puts a COMPLAIN about `victim` in front of the culprit's VOUCH. */
+function accuse(
+  committee: Committee,
+  culprit: number,
+  victim: number,
+  complain: (sid: Uint8Array, dealHash: Uint8Array, deal: DealPayload) => Uint8Array,
+): Accusation {
+  const { sign } = identityOf(committee, culprit)
+  let heard: SignedMessage | undefined
+  return {
+    overhear: (message) => {
+      if (message.header.name === 'deal' && message.header.from === victim) heard = message
+    },
+    tamper: ({ header, bytes }) => {
+      if (header.name !== 'vouch' || heard === undefined) return [bytes]
+      const deal = decodeDeal(committee.curve, committee.spec.newConfig, heard.payload)
+      const payload = complain(deal.sid, messageHash(heard), deal)
+      return [signMessage(sign, { ...header, name: 'complain' }, payload).bytes, bytes]
+    },
+  }
+}

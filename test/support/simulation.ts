@@ -1,0 +1,308 @@
+import { ed25519 } from '@noble/curves/ed25519.js'
+import { sha256 } from '@noble/hashes/sha2.js'
+import { concatBytes } from '@noble/hashes/utils.js'
+import { loadNativeCurve } from '@tkms/curve-native'
+import { type CeremonySpec, createConfig } from '../../packages/dkg/src/ceremony/config.ts'
+import { createCeremonyEngine } from '../../packages/dkg/src/ceremony/engine.ts'
+import type {
+  CeremonyEffect,
+  CeremonyInput,
+  CeremonyParams,
+  CeremonyTimings,
+  EnginePorts,
+  Step,
+} from '../../packages/dkg/src/ceremony/engine-types.ts'
+import type { Fault } from '../../packages/dkg/src/ceremony/evidence.ts'
+import { decodeSigned, type SignedMessage } from '../../packages/dkg/src/ceremony/signed-message.ts'
+import type { CeremonyState } from '../../packages/dkg/src/ceremony/state.ts'
+import type { Curve } from '../../packages/dkg/src/primitives/curve.ts'
+import { type SignMessage, verifyEd25519, type VerifyMessage } from '../../packages/dkg/src/primitives/ed25519.ts'
+import { nobleCurve } from '../../packages/dkg/src/primitives/noble-curve.ts'
+import { participantIndex } from '../../packages/dkg/src/primitives/point.ts'
+import { Secret } from '../../packages/dkg/src/primitives/secret.ts'
+import type { ClusterId, NodePublicKey, ParticipantIndex } from '../../packages/dkg/src/primitives/types.ts'
+
+/** The fastest backend here. The packages' types come from their builds, the simulation reads the sources: same shape, other brands. */
+export const fastCurve: Curve = (loadNativeCurve() as unknown as Curve | undefined) ?? nobleCurve
+
+/** A seeded generator: the same seed replays the same run (SplitMix32). */
+export function seededRandom(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x9e3779b9) >>> 0
+    let z = state
+    z = Math.imul(z ^ (z >>> 16), 0x21f0aaad)
+    z = Math.imul(z ^ (z >>> 15), 0x735a2d97)
+    return ((z ^ (z >>> 15)) >>> 0) / 2 ** 32
+  }
+}
+
+/** 32 bytes that depend on every part. */
+export const bytesOf = (...parts: readonly (string | number)[]): Uint8Array =>
+  sha256(new TextEncoder().encode(parts.join('|')))
+
+const cheapTag = (publicKey: Uint8Array, message: Uint8Array): Uint8Array => {
+  const half = sha256(concatBytes(publicKey, message))
+  return concatBytes(half, half)
+}
+
+/** Signatures that anyone could forge and nobody here does: for runs that do not test signatures. */
+const cheapVerify: VerifyMessage = (publicKey, message, signature) =>
+  Buffer.compare(signature, cheapTag(publicKey, message)) === 0
+
+export interface Identity {
+  readonly index: ParticipantIndex
+  readonly publicKey: NodePublicKey
+  readonly sign: SignMessage
+}
+
+export interface Committee {
+  readonly spec: CeremonySpec
+  readonly identities: readonly Identity[]
+  readonly curve: Curve
+  readonly verify: VerifyMessage
+}
+
+export const SIMULATED_TIMINGS: CeremonyTimings = {
+  phaseBaseMs: 1_000,
+  phasePerMemberMs: 50,
+  retransmitMs: 200,
+  retransmitMaxMs: 2_000,
+}
+
+/** A committee with deterministic identities. `signatures: 'ed25519'` is the real verifier, slow. */
+export function simulatedCommittee(options: {
+  readonly n: number
+  readonly t: number
+  readonly seed: number
+  readonly signatures?: 'cheap' | 'ed25519'
+  readonly curve?: Curve
+}): Committee {
+  const { n, t, seed } = options
+  const real = options.signatures === 'ed25519'
+  const identities = Array.from({ length: n }, (_, at): Identity => {
+    const secret = bytesOf('identity', seed, at)
+    const publicKey = ed25519.getPublicKey(secret) as NodePublicKey
+    const sign: SignMessage = real
+      ? (message) => ed25519.sign(message, secret)
+      : (message) => cheapTag(publicKey, message)
+    return { index: participantIndex(at + 1), publicKey, sign }
+  })
+  const clusterId = bytesOf('cluster', seed) as ClusterId
+  const newConfig = createConfig({ clusterId, t, members: identities })
+  const spec: CeremonySpec = {
+    kind: 'keygen',
+    suite: 1,
+    clusterId,
+    purpose: 'ecies-dec',
+    keyName: 'ecies/test',
+    generation: 1,
+    epoch: 0,
+    attempt: 0,
+    newConfig,
+    notAfter: 2_000_000_000,
+  }
+  return { spec, identities, curve: options.curve ?? fastCurve, verify: real ? verifyEd25519 : cheapVerify }
+}
+
+/** What one simulated node ended with. */
+export interface NodeResult {
+  readonly index: ParticipantIndex
+  certificate?: Uint8Array
+  share?: Secret
+  archived: boolean
+  stopped?: Extract<CeremonyEffect, { type: 'stopped' }>
+  readonly faults: Fault[]
+  readonly sent: Uint8Array[]
+  phase: string
+}
+
+/** Changes what a node sends: undefined drops it, an array sends these instead to that receiver. */
+export type Tamper = (message: SignedMessage, to: ParticipantIndex) => readonly Uint8Array[] | undefined
+
+export interface SimulationOptions {
+  readonly committee: Committee
+  /** Of the scheduler: delays, order, crashes. */
+  readonly seed: number
+  /** Of the nodes' own randomness; 0 unless told. */
+  readonly entropy?: number
+  /** Nodes that never start. */
+  readonly absent?: readonly number[]
+  readonly tamper?: ReadonlyMap<number, Tamper>
+  /** Deliver every message twice, and in random order. */
+  readonly duplicate?: boolean
+  /** Probability that a step of a node is followed by a crash and a restart from its last snapshot. */
+  readonly crashProbability?: number
+  /** Extra inputs offered to every node before the run. */
+  readonly garbage?: readonly Uint8Array[]
+  /** Lose the messages that this predicate names. */
+  readonly lose?: (message: SignedMessage, to: ParticipantIndex, timeMs: number) => boolean
+  /** Hears every message sent, before it is lost or tampered with. */
+  readonly overhear?: (message: SignedMessage) => void
+  readonly maxTimeMs?: number
+}
+
+/** The seed that a simulated node gets in view 0. */
+export const nodeSeed = (entropy: number, use: 'dealing' | 'receiver', index: number): Secret =>
+  new Secret(bytesOf('seed', use, entropy, index))
+
+interface Event {
+  readonly atMs: number
+  readonly order: number
+  readonly node: ParticipantIndex
+  readonly input: CeremonyInput
+  readonly epoch: number
+}
+
+/** n reducers under a seeded scheduler. Delays are random, so messages overtake each other. */
+export function simulate(options: SimulationOptions): Map<number, NodeResult> {
+  return new Simulation(options).run()
+}
+
+class Simulation {
+  readonly #options: SimulationOptions
+  readonly #random: () => number
+  readonly #queue: Event[] = []
+  readonly #nodes = new Map<ParticipantIndex, SimulatedNode>()
+  #nowMs = 0
+  #order = 0
+
+  constructor(options: SimulationOptions) {
+    this.#options = options
+    this.#random = seededRandom(options.seed)
+  }
+
+  run(): Map<number, NodeResult> {
+    const { committee, absent = [], maxTimeMs = 600_000 } = this.#options
+    for (const identity of committee.identities) if (!absent.includes(identity.index)) this.#start(identity)
+    for (;;) {
+      const event = this.#next()
+      if (event === undefined || event.atMs > maxTimeMs) break
+      this.#nowMs = event.atMs
+      const node = this.#nodes.get(event.node)
+      if (node === undefined || (event.input.type === 'timer' && event.epoch !== node.epoch)) continue
+      this.#step(node, event.input)
+    }
+    return new Map([...this.#nodes].map(([index, node]) => [index, node.result]))
+  }
+
+  #start(identity: Identity): void {
+    const { committee, garbage = [] } = this.#options
+    const ports: EnginePorts = { curve: committee.curve, sign: identity.sign, verify: committee.verify }
+    const params: CeremonyParams = { spec: committee.spec, self: identity.index, timings: SIMULATED_TIMINGS }
+    const node = new SimulatedNode(params, ports)
+    this.#nodes.set(identity.index, node)
+    this.#perform(node, node.engine.open(params))
+    for (const signed of garbage) this.#step(node, { type: 'message', signed })
+  }
+
+  #step(node: SimulatedNode, input: CeremonyInput): void {
+    const { crashProbability = 0 } = this.#options
+    const crash = crashProbability > 0 && node.snapshot !== undefined && this.#random() < crashProbability
+    if (crash) {
+      node.epoch += 1
+      const snapshot = node.snapshot
+      if (snapshot !== undefined) this.#perform(node, node.engine.resume(node.params, snapshot))
+    }
+    this.#perform(node, node.engine.step(node.state, input))
+  }
+
+  #perform(node: SimulatedNode, { state, effects }: Step<CeremonyState>): void {
+    node.state = state
+    node.result.phase = state.phase.name
+    for (const effect of effects) this.#effect(node, effect)
+  }
+
+  #effect(node: SimulatedNode, effect: CeremonyEffect): void {
+    const self = node.params.self
+    switch (effect.type) {
+      case 'persist':
+        node.snapshot = effect.snapshot.use((bytes) => Secret.copyOf(bytes))
+        return
+      case 'need-seeds': {
+        const seed = (use: 'dealing' | 'receiver'): Secret => nodeSeed(this.#options.entropy ?? 0, use, self)
+        return this.#enqueue(self, {
+          type: 'seeds',
+          view: effect.view,
+          dealing: seed('dealing'),
+          receiver: seed('receiver'),
+        })
+      }
+      case 'send':
+        node.result.sent.push(effect.signed)
+        for (const to of this.#receivers(self, effect.to)) this.#deliver(node, effect.signed, to)
+        return
+      case 'send-certificate':
+        for (const to of this.#receivers(self, effect.to))
+          this.#enqueue(to, { type: 'certificate', certificate: effect.certificate })
+        return
+      case 'fetch':
+        return this.#enqueue(effect.to, { ...effect, type: 'fetch', from: self })
+      case 'start-timer':
+        return this.#enqueue(self, { type: 'timer', name: effect.name, view: effect.view }, effect.ms)
+      case 'complete':
+        node.result.certificate = effect.certificate
+        if (effect.share !== undefined) node.result.share = effect.share.use((bytes) => Secret.copyOf(bytes))
+        return this.#enqueue(self, { type: 'stored' })
+      case 'archive':
+        node.result.archived = true
+        return
+      case 'fault':
+        node.result.faults.push(effect.fault)
+        return
+      case 'stopped':
+        node.result.stopped = effect
+        return
+      case 'stop-timer':
+      case 'progress':
+        return
+    }
+  }
+
+  #receivers(self: ParticipantIndex, to: 'all' | ParticipantIndex): ParticipantIndex[] {
+    return to === 'all' ? [...this.#nodes.keys()].filter((index) => index !== self) : [to]
+  }
+
+  #deliver(node: SimulatedNode, signed: Uint8Array, to: ParticipantIndex): void {
+    const { tamper, duplicate = false, lose } = this.#options
+    const message = decodeSigned(signed)
+    this.#options.overhear?.(message)
+    if (lose?.(message, to, this.#nowMs) === true) return
+    const own = message.header.from === node.params.self
+    const copies = own ? (tamper?.get(node.params.self)?.(message, to) ?? [signed]) : [signed]
+    for (const bytes of copies)
+      for (let copy = 0; copy < (duplicate ? 2 : 1); copy++) this.#enqueue(to, { type: 'message', signed: bytes })
+  }
+
+  #enqueue(to: ParticipantIndex, input: CeremonyInput, delayMs = 1 + this.#random() * 50): void {
+    const epoch = this.#nodes.get(to)?.epoch ?? 0
+    this.#queue.push({ atMs: this.#nowMs + delayMs, order: this.#order++, node: to, input, epoch })
+  }
+
+  #next(): Event | undefined {
+    let best = -1
+    this.#queue.forEach((event, at) => {
+      const least = this.#queue[best]
+      if (least === undefined || event.atMs < least.atMs || (event.atMs === least.atMs && event.order < least.order))
+        best = at
+    })
+    return best < 0 ? undefined : this.#queue.splice(best, 1)[0]
+  }
+}
+
+class SimulatedNode {
+  readonly params: CeremonyParams
+  readonly engine: ReturnType<typeof createCeremonyEngine>
+  readonly result: NodeResult
+  state: CeremonyState
+  snapshot: Secret | undefined
+  /** Counts restarts: timers of an earlier life do not fire. */
+  epoch = 0
+
+  constructor(params: CeremonyParams, ports: EnginePorts) {
+    this.params = params
+    this.engine = createCeremonyEngine(ports)
+    this.state = this.engine.open(params).state
+    this.result = { index: params.self, archived: false, faults: [], sent: [], phase: 'seeding' }
+  }
+}
