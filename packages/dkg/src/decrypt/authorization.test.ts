@@ -111,28 +111,14 @@ describe('its JSON form', () => {
 
   it('names every problem, and repeats no foreign text', () => {
     const hostile = { payload: 1, signature: 2, publicKeyId: 3, [`\u001b[31m${'x'.repeat(500)}`]: 4 }
-    try {
-      parseAuthorization(hostile)
-      expect.unreachable()
-    } catch (error) {
-      expect(error).toBeInstanceOf(KmsError)
-      if (error instanceof KmsError) {
-        expect(error.data.problems).toHaveLength(4)
-        expect(error.message).not.toContain('xxx')
-      }
-    }
+    const problems = problemsOf(hostile)
+    expect(problems).toHaveLength(4)
+    expect(problems.join()).not.toContain('xxx')
+    expect(problems.join()).not.toContain('\u001b')
   })
 
   it('stays short however many fields are unknown', () => {
-    const many = Object.fromEntries(Array.from({ length: 5000 }, (_, n) => [`field${n}`, n]))
-    try {
-      parseAuthorization(many)
-      expect.unreachable()
-    } catch (error) {
-      if (!(error instanceof KmsError)) throw error
-      expect(error.data.problems).toHaveLength(64)
-      expect(error.message).toContain('more')
-    }
+    expect(problemsOf(Object.fromEntries(Array.from({ length: 5000 }, (_, n) => [`field${n}`, n])))).toHaveLength(64)
   })
 
   it('is total', () => {
@@ -143,3 +129,13 @@ describe('its JSON form', () => {
     )
   })
 })
+
+function problemsOf(value: unknown): readonly string[] {
+  try {
+    parseAuthorization(value)
+  } catch (error) {
+    if (error instanceof KmsError && Array.isArray(error.data.problems)) return error.data.problems.map(String)
+    throw error
+  }
+  return []
+}

@@ -3,10 +3,12 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { KmsError } from '../errors.ts'
+import { attempt } from '../primitives/codec.ts'
 import { nobleCurve } from '../primitives/noble-curve.ts'
 import { secretScalar } from '../primitives/scalar.ts'
 import type { KeyId } from '../primitives/types.ts'
 import {
+  ciphertextHash,
   decodeHeader,
   encodeHeader,
   type EnvelopeHeader,
@@ -16,7 +18,6 @@ import {
   verifyHeaderProof,
 } from './envelope-header.ts'
 import { sealEnvelopeV2, verifyEnvelopeV2 } from './envelope-v2.ts'
-import { ciphertextHash } from './envelope-header.ts'
 
 const curve = nobleCurve
 const bytes32 = (name: string): Uint8Array => sha256(utf8ToBytes(name))
@@ -68,14 +69,8 @@ describe('header encoding', () => {
     fc.assert(
       fc.property(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 }), (at, change) => {
         const mutated = bytes.map((byte, position) => (position === at ? byte ^ change : byte))
-        let decoded: EnvelopeHeader
-        try {
-          decoded = decodeHeader(curve, mutated)
-        } catch (error) {
-          expect(error).toBeInstanceOf(KmsError)
-          return
-        }
-        expect(encodeHeader(decoded)).toEqual(mutated)
+        const decoded = attempt(() => decodeHeader(curve, mutated))
+        expect(decoded === undefined ? mutated : encodeHeader(decoded)).toEqual(mutated)
       }),
     )
   })

@@ -3,8 +3,7 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { KmsError } from '../errors.ts'
-import { varBytes } from '../primitives/codec.ts'
+import { attempt, varBytes } from '../primitives/codec.ts'
 import { verifyEd25519 } from '../primitives/ed25519.ts'
 import { nobleCurve } from '../primitives/noble-curve.ts'
 import { secretScalar } from '../primitives/scalar.ts'
@@ -13,7 +12,6 @@ import {
   decodeGrant,
   encodeGrant,
   encodeGrantBody,
-  type Grant,
   type GrantBody,
   grantMismatch,
   grantSignedBytes,
@@ -97,7 +95,7 @@ describe('a grant', () => {
       fc.property(fc.array(edit, { maxLength: 3 }), fc.nat(bytes.length), (edits, keep) => {
         const mutated = Uint8Array.from(bytes)
         for (const { at, value } of edits) mutated[at] = value
-        for (const input of [mutated, mutated.slice(0, keep)]) expectTotal(input)
+        for (const input of [mutated, mutated.slice(0, keep)]) expect(reencoded(input)).toEqual(input)
       }),
     )
   })
@@ -121,14 +119,8 @@ describe('what a grant covers', () => {
   })
 })
 
-function expectTotal(input: Uint8Array): void {
-  let decoded: Grant
-  try {
-    decoded = decodeGrant(curve, input)
-  } catch (error) {
-    expect(error).toBeInstanceOf(KmsError)
-    return
-  }
-  expect(encodeGrant(decoded)).toEqual(input)
-  expect(encodeGrantBody(decoded)).toEqual(decoded.body)
+/** The one encoding of what the bytes decode to; the bytes themselves where a KmsError refuses them. */
+function reencoded(input: Uint8Array): Uint8Array {
+  const decoded = attempt(() => decodeGrant(curve, input))
+  return decoded === undefined ? input : encodeGrant({ ...decoded, body: encodeGrantBody(decoded) })
 }

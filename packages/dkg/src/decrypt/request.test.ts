@@ -3,6 +3,7 @@ import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { KmsError } from '../errors.ts'
+import { attempt } from '../primitives/codec.ts'
 import { nobleCurve } from '../primitives/noble-curve.ts'
 import { secretScalar } from '../primitives/scalar.ts'
 import type { ClusterId, KeyId, SharingId } from '../primitives/types.ts'
@@ -143,18 +144,23 @@ describe('a canonical request', () => {
       fc.property(fc.array(edit, { minLength: 1, maxLength: 3 }), (edits) => {
         const mutated = Uint8Array.from(bytes)
         for (const { at, value } of edits) mutated[at] = value
-        expectTotal(mutated)
+        expect(reencoded(mutated)).toEqual(mutated)
       }),
       { numRuns: 200 },
     )
   })
 
   it('is total for random bytes', () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 600 }), expectTotal))
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 300 }), (tail) =>
-        expectTotal(concatBytes(bytes.slice(0, HEADER_AT), tail)),
-      ),
+      fc.property(fc.uint8Array({ maxLength: 600 }), (noise) => {
+        expect(reencoded(noise)).toEqual(noise)
+      }),
+    )
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (tail) => {
+        const mutated = concatBytes(bytes.slice(0, HEADER_AT), tail)
+        expect(reencoded(mutated)).toEqual(mutated)
+      }),
     )
   })
 
@@ -196,13 +202,8 @@ describe('the clock', () => {
   })
 })
 
-function expectTotal(input: Uint8Array): void {
-  let decoded: DelegationRequest
-  try {
-    decoded = decodeRequest(curve, input)
-  } catch (error) {
-    expect(error).toBeInstanceOf(KmsError)
-    return
-  }
-  expect(encodeRequest(decoded)).toEqual(input)
+/** The one encoding of what the bytes decode to; the bytes themselves where a KmsError refuses them. Anything else that is thrown fails the test. */
+function reencoded(input: Uint8Array): Uint8Array {
+  const decoded = attempt(() => decodeRequest(curve, input))
+  return decoded === undefined ? input : encodeRequest(decoded)
 }
