@@ -1,0 +1,67 @@
+import type { z } from 'zod'
+import { nodeConfigFields } from './schema.ts'
+
+/** How the text of one variable becomes a value; the schema judges it afterwards. */
+type Coercion = 'text' | 'number' | 'boolean' | 'list'
+
+export interface Setting {
+  /** "http.port" as ["http", "port"]. */
+  readonly path: readonly string[]
+  /** "TKMS_HTTP_PORT". */
+  readonly variable: string
+  readonly coercion: Coercion
+}
+
+const NUMBER = /^-?[0-9]+$/
+
+function settingsOf(schema: z.ZodObject, path: readonly string[]): Setting[] {
+  return Object.entries<z.core.$ZodType>(schema.shape).flatMap(([name, field]) => {
+    const inner = [...path, name]
+    const bare = unwrap(field)
+    if (bare.def.type === 'object') return settingsOf(bare as z.ZodObject, inner)
+    return [{ path: inner, variable: variableOf(inner), coercion: coercionOf(bare) }]
+  })
+}
+
+function unwrap(field: z.core.$ZodType): z.ZodType {
+  const { def } = field as z.ZodType & { def: { innerType?: z.core.$ZodType } }
+  return def.innerType === undefined ? (field as z.ZodType) : unwrap(def.innerType)
+}
+
+function coercionOf(field: z.ZodType): Coercion {
+  const { type } = field.def
+  return type === 'number' || type === 'boolean' ? type : type === 'array' ? 'list' : 'text'
+}
+
+const variableOf = (path: readonly string[]): string =>
+  `TKMS_${path.map((part) => part.replaceAll(/[A-Z]/g, '_$&').toUpperCase()).join('_')}`
+
+/** Every setting of node.yaml with the variable that overrides it, made from the schema itself. */
+export const SETTINGS: readonly Setting[] = settingsOf(nodeConfigFields, [])
+
+/** The document of the file with the variables that are set laid over it. Lists are separated by commas. */
+export function overlayEnvironment(document: unknown, env: Readonly<Record<string, string | undefined>>): unknown {
+  const given = SETTINGS.filter(({ variable }) => env[variable] !== undefined)
+  if (given.length === 0 || !isRecord(document)) return document
+  return given.reduce(
+    (result, { path, variable, coercion }) => place(result, path, coerce(env[variable] ?? '', coercion)),
+    document,
+  )
+}
+
+function coerce(text: string, coercion: Coercion): unknown {
+  if (coercion === 'number' && NUMBER.test(text)) return Number(text)
+  if (coercion === 'boolean' && (text === 'true' || text === 'false')) return text === 'true'
+  if (coercion === 'list') return text === '' ? [] : text.split(',').map((part) => part.trim())
+  return text
+}
+
+function place(document: Record<string, unknown>, path: readonly string[], value: unknown): Record<string, unknown> {
+  const [head = '', ...rest] = path
+  if (rest.length === 0) return { ...document, [head]: value }
+  const inner = document[head] ?? {}
+  return { ...document, [head]: isRecord(inner) ? place(inner, rest, value) : inner }
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)

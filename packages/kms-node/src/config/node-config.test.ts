@@ -1,0 +1,120 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { PROTOCOL_TIMINGS } from '@tkms/dkg'
+import { describe, expect, it } from 'vitest'
+import { SETTINGS } from './environment.ts'
+import { isLoopback, loadNodeConfig, parseNodeConfig } from './node-config.ts'
+import type { NodeConfig } from './types.ts'
+import { parseYaml } from './yaml-file.ts'
+
+const parse = (document: unknown, env: Record<string, string> = {}): NodeConfig =>
+  parseNodeConfig(document, { directory: '/data/alice', env })
+const problemsOf = (document: unknown, env: Record<string, string> = {}): readonly string[] => {
+  try {
+    parse(document, env)
+    return []
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'bad-config-file' })
+    return (error as { data: { problems: string[] } }).data.problems
+  }
+}
+
+describe('node.yaml', () => {
+  it('needs only a name; everything else has a safe default', () => {
+    const config = parse({ name: 'alice' })
+    expect(config).toMatchObject({
+      profile: 'production',
+      dataDir: '/data/alice',
+      adminSocket: '/data/alice/admin.sock',
+      policyFile: '/data/alice/policy.yaml',
+      http: { host: '127.0.0.1', tls: true, corsOrigins: [] },
+      sealer: { provider: 'passphrase', scryptLogN: 17 },
+      ceremony: PROTOCOL_TIMINGS,
+      log: { level: 'info' },
+    })
+  })
+
+  it('resolves paths against the data directory', () => {
+    const config = parse({
+      name: 'a',
+      dataDir: '../bob',
+      policyFile: 'p.yaml',
+      sealer: { passphraseFile: '/run/secret' },
+    })
+    expect(config).toMatchObject({
+      dataDir: '/data/bob',
+      policyFile: '/data/bob/p.yaml',
+      sealer: { passphraseFile: '/run/secret' },
+    })
+  })
+
+  it('reports every problem at once with its path', () => {
+    const problems = problemsOf({
+      nmae: 'x',
+      http: { port: 70_000, prot: 1 },
+      listen: ['tcp/1'],
+      limits: { replayEntries: 0 },
+    })
+    const paths = problems.map((problem) => problem.split(':')[0])
+    expect(paths.toSorted()).toEqual(['(the file)', 'http', 'http.port', 'limits.replayEntries', 'listen.0', 'name'])
+    expect(problemsOf(null)).toHaveLength(1)
+    expect(problemsOf([])).toHaveLength(1)
+  })
+
+  it('serves plain HTTP on loopback only, and only when told', () => {
+    expect(parse({ name: 'a', http: { tls: false } }).http.tls).toBe(false)
+    for (const host of ['0.0.0.0', '::', '10.0.0.1', '127.0.0.1.example.org', 'example.org'])
+      expect(problemsOf({ name: 'a', http: { tls: false, host } })).toEqual([expect.stringMatching(/^http\.tls: /)])
+    expect(['127.0.0.1', '127.9.9.9', '::1', 'localhost'].every(isLoopback)).toBe(true)
+  })
+
+  it('refuses development switches in production', () => {
+    const switches = { name: 'a', sealer: { scryptLogN: 12 }, ceremony: { phaseBaseMs: 300, retransmitMs: 100 } }
+    expect(problemsOf(switches)).toHaveLength(3)
+    expect(parse({ ...switches, profile: 'development' }).ceremony.phaseBaseMs).toBe(300)
+  })
+
+  it('takes the environment over the file', () => {
+    const env = {
+      TKMS_HTTP_PORT: '9001',
+      TKMS_HTTP_TLS: 'false',
+      TKMS_LISTEN: '/ip4/127.0.0.1/tcp/1, /ip4/127.0.0.1/tcp/2',
+      TKMS_SEALER_SCRYPT_LOG_N: '18',
+      TKMS_NAME: 'bob',
+    }
+    const config = parse({ name: 'alice', http: { port: 1, host: '::1' } }, env)
+    expect(config).toMatchObject({
+      name: 'bob',
+      http: { port: 9001, tls: false, host: '::1' },
+      sealer: { scryptLogN: 18 },
+    })
+    expect(config.listen).toEqual(['/ip4/127.0.0.1/tcp/1', '/ip4/127.0.0.1/tcp/2'])
+    expect(problemsOf({ name: 'a' }, { TKMS_HTTP_PORT: 'many', TKMS_HTTP_TLS: 'yes' })).toHaveLength(2)
+  })
+
+  it('has one variable per setting', () => {
+    const variables = SETTINGS.map(({ variable }) => variable)
+    expect(new Set(variables).size).toBe(variables.length)
+    expect(variables).toContain('TKMS_CEREMONY_PHASE_BASE_MS')
+    expect(variables).toContain('TKMS_LOG_LEVEL')
+  })
+
+  it('is read from disk; a missing one says so', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'tkms-config-'))
+    await expect(loadNodeConfig({ directory, env: {} })).rejects.toMatchObject({ code: 'config-missing' })
+    await writeFile(join(directory, 'node.yaml'), 'name: alice\nhttp:\n  port: 0\n')
+    expect(await loadNodeConfig({ directory, env: {} })).toMatchObject({
+      name: 'alice',
+      dataDir: directory,
+      http: { port: 0 },
+    })
+    await rm(directory, { recursive: true })
+  })
+})
+
+describe('YAML', () => {
+  it.each(['a: 1\na: 2', 'a: &x 1\nb: *x', 'a: !custom 1', 'a: [1', '{'])('refuses %j', (text) => {
+    expect(() => parseYaml(text, 'f.yaml')).toThrow(expect.objectContaining({ code: 'bad-config-file' }))
+  })
+})

@@ -1,0 +1,71 @@
+import { join, resolve } from 'node:path'
+import { PROTOCOL_TIMINGS } from '@tkms/dkg'
+import { DEFAULT_SCRYPT } from '../seal/passphrase-sealer.ts'
+import { overlayEnvironment } from './environment.ts'
+import { nodeConfigSchema } from './schema.ts'
+import type { NodeConfig, NodeConfigFile } from './types.ts'
+import { configError, readYamlFile } from './yaml-file.ts'
+
+export const NODE_CONFIG_FILE = 'node.yaml'
+
+export interface NodeConfigSource {
+  /** The directory of node.yaml; relative paths in it start here. */
+  readonly directory: string
+  /** TKMS_ variables override the file: TKMS_HTTP_PORT is http.port, TKMS_LISTEN is listen, separated by commas. */
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
+/**
+ * Reads node.yaml. Unknown keys are refused and all problems reported at once with their paths.
+ * @throws KmsError `config-missing`, `config-unreadable`, `bad-config-file`
+ */
+export async function loadNodeConfig(source: NodeConfigSource): Promise<NodeConfig> {
+  const file = join(source.directory, NODE_CONFIG_FILE)
+  return parseNodeConfig(await readYamlFile(file), source)
+}
+
+/** The same for a document that was already read. @throws KmsError `bad-config-file` */
+export function parseNodeConfig(document: unknown, source: NodeConfigSource): NodeConfig {
+  const file = join(source.directory, NODE_CONFIG_FILE)
+  const parsed = nodeConfigSchema.safeParse(overlayEnvironment(document, source.env))
+  const problems = parsed.success
+    ? ruleProblems(parsed.data)
+    : parsed.error.issues.map(({ path, message }) => `${path.join('.') || '(the file)'}: ${message}`)
+  if (!parsed.success || problems.length > 0)
+    throw configError('bad-config-file', `${file} is refused`, { file, problems })
+  const config = parsed.data
+  const dataDir = resolve(source.directory, config.dataDir ?? '.')
+  const { passphraseFile } = config.sealer
+  return {
+    ...config,
+    dataDir,
+    adminSocket: resolve(dataDir, config.adminSocket ?? 'admin.sock'),
+    policyFile: resolve(dataDir, config.policyFile ?? 'policy.yaml'),
+    sealer: {
+      ...config.sealer,
+      ...(passphraseFile === undefined ? {} : { passphraseFile: resolve(dataDir, passphraseFile) }),
+    },
+  }
+}
+
+/** Whether only processes of this machine can reach what listens on `host`. */
+export const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host)
+
+function ruleProblems(config: NodeConfigFile): readonly string[] {
+  return [...plainHttpProblems(config), ...(config.profile === 'production' ? developmentSwitches(config) : [])]
+}
+
+function plainHttpProblems({ http }: NodeConfigFile): readonly string[] {
+  return http.tls || isLoopback(http.host) ? [] : ['http.tls: plain HTTP is served on a loopback host only']
+}
+
+function developmentSwitches({ sealer, ceremony }: NodeConfigFile): readonly string[] {
+  const problems: string[] = []
+  if (sealer.scryptLogN < DEFAULT_SCRYPT.logN)
+    problems.push(`sealer.scryptLogN: below ${DEFAULT_SCRYPT.logN} only in the development profile`)
+  for (const name of ['phaseBaseMs', 'phasePerMemberMs', 'retransmitMs', 'retransmitMaxMs'] as const)
+    if (ceremony[name] < PROTOCOL_TIMINGS[name])
+      problems.push(`ceremony.${name}: below the protocol's ${PROTOCOL_TIMINGS[name]} only in the development profile`)
+  return problems
+}

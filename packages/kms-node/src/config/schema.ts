@@ -1,0 +1,78 @@
+import { PROTOCOL_TIMINGS } from '@tkms/dkg'
+import { z } from 'zod'
+import { DEFAULT_SCRYPT } from '../seal/passphrase-sealer.ts'
+import type { NodeConfigFile } from './types.ts'
+
+const milliseconds = z.int().min(1).max(3_600_000)
+const count = (max: number): z.ZodInt => z.int().min(1).max(max)
+const multiaddr = z
+  .string()
+  .max(256)
+  .regex(/^\/[!-~]+$/, 'a multiaddr such as /ip4/0.0.0.0/tcp/7001')
+const origin = z
+  .string()
+  .max(256)
+  .regex(/^https?:\/\/[^/\s]+$/, 'an origin such as https://app.example.org')
+const path = z.string().min(1).max(4096)
+
+const http = z.strictObject({
+  host: z.string().min(1).max(253).default('127.0.0.1'),
+  port: z.int().min(0).max(65_535).default(7443),
+  tls: z.boolean().default(true),
+  corsOrigins: z.array(origin).max(64).default([]),
+})
+
+const sealer = z.strictObject({
+  provider: z.literal('passphrase').default('passphrase'),
+  passphraseFile: path.optional(),
+  scryptLogN: z.int().min(10).max(22).default(DEFAULT_SCRYPT.logN),
+})
+
+const ceremony = z.strictObject({
+  phaseBaseMs: milliseconds.default(PROTOCOL_TIMINGS.phaseBaseMs),
+  phasePerMemberMs: milliseconds.default(PROTOCOL_TIMINGS.phasePerMemberMs),
+  retransmitMs: milliseconds.default(PROTOCOL_TIMINGS.retransmitMs),
+  retransmitMaxMs: milliseconds.default(PROTOCOL_TIMINGS.retransmitMaxMs),
+})
+
+const limits = z.strictObject({
+  maxRequestsInFlight: count(1024).default(16),
+  maxRequestsQueued: count(65_536).default(512),
+  requestsPerSecond: count(1_000_000).default(100),
+  requestBurst: count(1_000_000).default(400),
+  maxHttpConnections: count(65_536).default(512),
+  httpRequestTimeoutMs: milliseconds.default(15_000),
+  replayEntries: count(100_000_000).default(1_000_000),
+  rsaKeyCacheEntries: count(1_000_000).default(4096),
+})
+
+const schema = z.strictObject({
+  profile: z.enum(['production', 'development']).default('production'),
+  name: z
+    .string()
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+      '1 to 64 letters, digits, ".", "_" or "-", the first a letter or digit',
+    ),
+  dataDir: path.optional(),
+  listen: z.array(multiaddr).min(1).max(16).default(['/ip4/0.0.0.0/tcp/7001']),
+  announce: z.array(multiaddr).max(16).default([]),
+  publicUrl: z
+    .url({ protocol: /^https?$/ })
+    .max(512)
+    .optional(),
+  http: http.prefault({}),
+  adminSocket: path.optional(),
+  sealer: sealer.prefault({}),
+  ceremony: ceremony.prefault({}),
+  limits: limits.prefault({}),
+  policyFile: path.optional(),
+  log: z
+    .strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info') })
+    .prefault({}),
+})
+
+/** node.yaml. Every level refuses unknown keys. */
+export const nodeConfigSchema: z.ZodType<NodeConfigFile> = schema
+/** The same, to be walked field by field. */
+export const nodeConfigFields: z.ZodObject = schema

@@ -1,0 +1,71 @@
+import type { CeremonyTimings } from '@tkms/dkg'
+
+export interface HttpConfig {
+  /** Where the HTTP API listens. */
+  readonly host: string
+  /** 0 = any free one. */
+  readonly port: number
+  /** TLS 1.3. Off only where `host` is loopback. */
+  readonly tls: boolean
+  /** Browsers of these origins may call; none by default. */
+  readonly corsOrigins: readonly string[]
+}
+
+export interface SealerConfig {
+  readonly provider: 'passphrase'
+  /** Otherwise TKMS_PASSPHRASE_FILE or TKMS_PASSPHRASE. */
+  readonly passphraseFile?: string | undefined
+  /** N = 2^scryptLogN. Below 17 only in the development profile. */
+  readonly scryptLogN: number
+}
+
+export interface LimitsConfig {
+  /** Delegation requests computed at once. */
+  readonly maxRequestsInFlight: number
+  /** Delegation requests waiting behind them; more are refused as busy. */
+  readonly maxRequestsQueued: number
+  /** Token bucket per remote address. */
+  readonly requestsPerSecond: number
+  readonly requestBurst: number
+  /** Open HTTP connections. */
+  readonly maxHttpConnections: number
+  /** A request's headers, and its whole body, must be in within this time. */
+  readonly httpRequestTimeoutMs: number
+  /** Remembered request ids; further requests are refused as busy while it is full. */
+  readonly replayEntries: number
+  /** Remembered RSA keys and their verdicts. */
+  readonly rsaKeyCacheEntries: number
+}
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
+
+/** node.yaml after its defaults. */
+export interface NodeConfigFile {
+  /** `production` refuses every development switch at start. */
+  readonly profile: 'production' | 'development'
+  readonly name: string
+  /** Where the store, the cluster file and the socket live. Default: the directory of node.yaml. */
+  readonly dataDir?: string | undefined
+  /** Multiaddrs. */
+  readonly listen: readonly string[]
+  /** What other nodes and clients are told; default: the addresses listened on. */
+  readonly announce: readonly string[]
+  /** The URL that the node card names, when it is not https://host:port of `http`. */
+  readonly publicUrl?: string | undefined
+  readonly http: HttpConfig
+  /** Default: admin.sock in dataDir. */
+  readonly adminSocket?: string | undefined
+  readonly sealer: SealerConfig
+  readonly ceremony: CeremonyTimings
+  readonly limits: LimitsConfig
+  /** Default: policy.yaml in dataDir. */
+  readonly policyFile?: string | undefined
+  readonly log: { readonly level: LogLevel }
+}
+
+/** node.yaml with the environment over it and every path absolute. */
+export interface NodeConfig extends NodeConfigFile {
+  readonly dataDir: string
+  readonly adminSocket: string
+  readonly policyFile: string
+}
