@@ -1,0 +1,126 @@
+import type { ClusterNode, ParticipantIndex } from '@tkms/dkg'
+import { clientError, type NodeFailure, type NodeFailureCode, NodeFailureError, QuorumError } from './errors.ts'
+import { openQuorum, type QuorumStep, stepQuorum } from './quorum.ts'
+
+/** Asked beside the needed ones, so that one silent or lying node costs no time. */
+const SPARE_NODES = 1
+
+export interface GatherInput<T> {
+  /** Best first. */
+  readonly nodes: readonly ClusterNode[]
+  /** Verified answers needed: t. */
+  readonly needed: number
+  /** One node's time; its call is given up afterwards. */
+  readonly nodeTimeoutMs: number
+  /** Everything together. */
+  readonly totalTimeoutMs: number
+  /** After this time without an answer another node is asked too. */
+  readonly hedgeAfterMs: (node: ClusterNode) => number
+  readonly signal: AbortSignal | undefined
+  /**
+   * Asks one node and verifies its answer. A NodeFailureError says why there is none; any other error is a bug and ends the gathering.
+   * It may ignore its signal: nobody waits for it once it has fired.
+   */
+  readonly ask: (node: ClusterNode, signal: AbortSignal) => Promise<T>
+  /** Told of each failed node once, as it happens. */
+  readonly onFailure: (failure: NodeFailure) => void
+}
+
+interface Call {
+  readonly controller: AbortController
+  readonly timers: readonly ReturnType<typeof setTimeout>[]
+}
+
+/**
+ * Runs the quorum of `quorum.ts` against real nodes and real time. Bounded by `totalTimeoutMs` whatever the nodes do;
+ * when it settles, every call under way has been aborted and every timer cleared.
+ * @returns exactly `needed` verified answers
+ * @throws QuorumError, KmsError `cancelled`
+ */
+export async function gather<T>(input: GatherInput<T>): Promise<ReadonlyMap<ParticipantIndex, T>> {
+  const answers = new Map<ParticipantIndex, T>()
+  const failures = new Map<ParticipantIndex, NodeFailure>()
+  const calls = new Map<ParticipantIndex, Call>()
+  const nodes = new Map(input.nodes.map((node) => [node.index, node]))
+  const { promise, resolve, reject } = Promise.withResolvers<ReadonlyMap<ParticipantIndex, T>>()
+  let step: QuorumStep = openQuorum({ order: [...nodes.keys()], needed: input.needed, spare: SPARE_NODES })
+
+  function failed(node: ClusterNode, failure: NodeFailure): void {
+    if (!calls.has(node.index)) return
+    endCall(node.index)
+    failures.set(node.index, failure)
+    input.onFailure(failure)
+    apply(stepQuorum(step.state, { type: 'failed', index: node.index }))
+  }
+
+  function verified(node: ClusterNode, answer: T): void {
+    if (!calls.has(node.index)) return
+    endCall(node.index)
+    answers.set(node.index, answer)
+    apply(stepQuorum(step.state, { type: 'verified', index: node.index }))
+  }
+
+  function endCall(index: ParticipantIndex): void {
+    const call = calls.get(index)
+    calls.delete(index)
+    for (const timer of call?.timers ?? []) clearTimeout(timer)
+    call?.controller.abort()
+  }
+
+  function startCall(node: ClusterNode): void {
+    const controller = new AbortController()
+    const slow = (): void => apply(stepQuorum(step.state, { type: 'slow', index: node.index }))
+    const late = (): void => failed(node, describe(node, 'timed-out', `no answer in ${input.nodeTimeoutMs} ms`))
+    calls.set(node.index, {
+      controller,
+      timers: [setTimeout(late, input.nodeTimeoutMs), setTimeout(slow, input.hedgeAfterMs(node))],
+    })
+    input.ask(node, controller.signal).then(
+      (answer) => verified(node, answer),
+      (error: unknown) => {
+        if (error instanceof NodeFailureError) failed(node, error.failure)
+        else if (calls.has(node.index)) reject(error as Error)
+      },
+    )
+  }
+
+  function apply(next: QuorumStep): void {
+    step = next
+    for (const action of next.actions) {
+      const node = 'index' in action ? nodes.get(action.index) : undefined
+      if (action.type === 'ask' && node !== undefined) startCall(node)
+      if (action.type === 'reached') resolve(answers)
+      if (action.type === 'lost') reject(new QuorumError({ needed: input.needed, got: answers.size, causes: causes() }))
+    }
+  }
+
+  function causes(): NodeFailure[] {
+    const code = timedOut ? 'timed-out' : 'not-needed'
+    const detail = timedOut ? `no answer in ${input.totalTimeoutMs} ms` : 'too few other nodes were left'
+    const unanswered = [...calls.keys()].flatMap((index) => nodes.get(index) ?? [])
+    return [...failures.values(), ...unanswered.map((node) => describe(node, code, detail))]
+  }
+
+  const cancel = (): void =>
+    reject(clientError('cancelled', 'the caller cancelled', { cause: input.signal?.reason as unknown }))
+  let timedOut = false
+  const deadline = setTimeout(() => {
+    timedOut = true
+    apply(stepQuorum(step.state, { type: 'deadline' }))
+  }, input.totalTimeoutMs)
+  input.signal?.addEventListener('abort', cancel, { once: true })
+  try {
+    if (input.signal?.aborted === true) cancel()
+    else apply(step)
+    return await promise
+  } finally {
+    clearTimeout(deadline)
+    input.signal?.removeEventListener('abort', cancel)
+    for (const index of calls.keys()) endCall(index)
+  }
+}
+
+/** A node's cause without further material. */
+export function describe(node: ClusterNode, code: NodeFailureCode, detail: string): NodeFailure {
+  return { index: node.index, name: node.name, code, detail }
+}
