@@ -1,0 +1,69 @@
+import {
+  type Authorization,
+  type ClusterId,
+  encodeRequest,
+  EVIDENCE_GRANT,
+  itemPoint,
+  type PointBytes,
+  requestHash,
+  type RequestItem,
+  type VerifiedKey,
+} from '@tkms/dkg'
+import { randomBytes } from './random.ts'
+import type { RequestSigner } from './signer.ts'
+
+/** Clocks that run ahead of a node's by this much still ask in time; a node adds its own leeway of 60 s. */
+const BACKDATE_SECONDS = 30
+
+/** A request ready to be sent to any number of nodes, with what answers to it are checked against. */
+export interface SignedRequest {
+  readonly authorization: Authorization
+  readonly key: VerifiedKey
+  /** 32 bytes. */
+  readonly requestId: Uint8Array
+  /** TH("request", REQ), 32 bytes. */
+  readonly requestHash: Uint8Array
+  /** What the nodes multiply. */
+  readonly K: PointBytes
+}
+
+/**
+ * Makes and signs a REQ of one item (interfaces 2), for this sharing only.
+ * @param input.nowMs Unix milliseconds @param input.lifetimeSeconds 1..3570
+ * @throws KmsError `bad-request`
+ */
+export async function signRequest(input: {
+  readonly signer: RequestSigner
+  readonly clusterId: ClusterId
+  readonly key: VerifiedKey
+  readonly spki: Uint8Array
+  readonly item: RequestItem
+  /** An encoded grant for a v2 item; a v1 item carries its own. */
+  readonly grant: Uint8Array | undefined
+  readonly nowMs: number
+  readonly lifetimeSeconds: number
+}): Promise<SignedRequest> {
+  const { signer, key, item, grant } = input
+  const nowSeconds = Math.floor(input.nowMs / 1000)
+  const requestId = randomBytes(32)
+  const payload = encodeRequest({
+    clusterId: input.clusterId,
+    keyId: key.keyId,
+    sharingId: key.sharingId,
+    requestId,
+    notBefore: nowSeconds - BACKDATE_SECONDS,
+    expiresAt: nowSeconds + input.lifetimeSeconds,
+    spki: input.spki,
+    publicKeyId: signer.publicKeyId,
+    evidence: grant === undefined ? [] : [{ kind: EVIDENCE_GRANT, bytes: grant }],
+    items: [item],
+  })
+  const signature = await signer.sign(payload)
+  return {
+    authorization: { payload, signature, publicKeyId: signer.publicKeyId },
+    key,
+    requestId,
+    requestHash: requestHash(payload),
+    K: itemPoint(item),
+  }
+}

@@ -1,0 +1,94 @@
+import { KmsError } from '@tkms/dkg'
+import type { TransportErrorCode } from './types.ts'
+
+/** One bounded HTTP exchange. The URL is a whole one; bodies are JSON text. */
+export interface HttpRequest {
+  readonly url: string
+  readonly method: 'GET' | 'POST'
+  readonly body?: string
+  readonly signal: AbortSignal
+  readonly maxReplyBytes: number
+  /** SHA-256 of the server's TLS key (SPKI DER). Only Node can check it; a browser relies on public certificates. */
+  readonly tlsSpkiSha256?: Uint8Array
+}
+
+export interface HttpReply {
+  readonly status: number
+  readonly body: Uint8Array
+}
+
+/**
+ * The door to HTTP: `fetchExchange` here, `pinnedExchange` in Node.
+ * @throws KmsError `unreachable` or `bad-reply`; the signal's reason once it fires
+ */
+export type HttpExchange = (request: HttpRequest) => Promise<HttpReply>
+
+export function transportError(
+  code: TransportErrorCode,
+  message: string,
+  cause?: unknown,
+): KmsError<TransportErrorCode> {
+  return new KmsError(code, message, { cause, retryable: code === 'unreachable' })
+}
+
+/** Over `fetch`: no cookies, no cache, no referrer, no redirects. A reply longer than allowed is dropped while it arrives. */
+export function fetchExchange(fetchFn: typeof fetch = fetch): HttpExchange {
+  return async ({ url, method, body, signal, maxReplyBytes }) => {
+    const response = await fetchFn(url, {
+      method,
+      ...(body === undefined ? {} : { body, headers: { 'content-type': 'application/json' } }),
+      signal,
+      redirect: 'error',
+      credentials: 'omit',
+      cache: 'no-store',
+      referrerPolicy: 'no-referrer',
+    }).catch((error: unknown) => {
+      signal.throwIfAborted()
+      throw transportError('unreachable', 'the HTTP request failed', error)
+    })
+    return { status: response.status, body: await readBounded(response, maxReplyBytes, signal) }
+  }
+}
+
+async function readBounded(response: Response, maxReplyBytes: number, signal: AbortSignal): Promise<Uint8Array> {
+  if (response.body === null) return new Uint8Array(0)
+  const reader = response.body.getReader()
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for (;;) {
+    const { done, value } = await reader.read().catch((error: unknown) => {
+      signal.throwIfAborted()
+      throw transportError('unreachable', 'the reply broke off', error)
+    })
+    if (done) return joinChunks(chunks, length)
+    length += value.length
+    if (length > maxReplyBytes) {
+      await reader.cancel()
+      throw transportError('bad-reply', `the reply has more than ${maxReplyBytes} bytes`)
+    }
+    chunks.push(value)
+  }
+}
+
+/** The chunks, one after the other. @param length their sum in bytes */
+export function joinChunks(chunks: readonly Uint8Array[], length: number): Uint8Array {
+  const out = new Uint8Array(length)
+  let at = 0
+  for (const chunk of chunks) {
+    out.set(chunk, at)
+    at += chunk.length
+  }
+  return out
+}
+
+/**
+ * Strict UTF-8 JSON.
+ * @throws KmsError `bad-reply`
+ */
+export function parseJsonReply(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
+  } catch (error) {
+    throw transportError('bad-reply', 'the reply is not JSON', error)
+  }
+}
