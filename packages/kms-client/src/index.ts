@@ -1,1 +1,29 @@
-export {}
+export { allOf, anyOf, KmsError, type PolicyExpression, type Principal, Secret } from '@tkms/dkg'
+export {
+  type ClientLimits,
+  createKmsClient,
+  type DecryptOptions,
+  type DelegateOptions,
+  type KmsClient,
+  type KmsClientOptions,
+  type SharedSecret,
+} from './client.ts'
+export type { DecryptOutcome } from './decrypt-many.ts'
+export type { EncryptOptions, EncryptV1Options, EncryptV2Options, Owners } from './encrypt.ts'
+export {
+  isMisbehaviour,
+  type KmsClientError,
+  type KmsClientErrorCode,
+  type NodeFailure,
+  type NodeFailureCode,
+  QuorumError,
+  type WrongPartialEvidence,
+} from './errors.ts'
+export { createRequesterKey, type RequesterKey, requesterKeyFromPair } from './requester.ts'
+export { type EnvelopeSource, SealedEnvelope } from './sealed-envelope.ts'
+export type { SignedRequest } from './signed-request.ts'
+export { createEd25519Signer, type RequestSigner } from './signer.ts'
+export { fetchExchange, type HttpExchange, type HttpReply, type HttpRequest } from './transport/exchange.ts'
+export { http } from './transport/http.ts'
+export type { Transport, TransportErrorCode, TransportReply } from './transport/types.ts'
+export type { KeySelector, RemoteCluster, TrustedCluster } from './trust.ts'

@@ -1,0 +1,80 @@
+import { type ClusterNode, combineSharing, KmsError, type PointBytes } from '@tkms/dkg'
+import { isMisbehaviour, type NodeFailure, NodeFailureError } from './errors.ts'
+import { describe, gather } from './gather.ts'
+import type { NodeRecords } from './node-records.ts'
+import type { Transport, TransportReply } from './transport/types.ts'
+import { type AnswerCheck, type VerifiedPartial, verifyAnswer } from './verify-answer.ts'
+
+/** Above the RSA block that a single answer consists of. */
+const REPLY_OVERHEAD_BYTES = 512
+
+export interface AskLimits {
+  /** One node's time to answer. */
+  readonly nodeTimeoutMs: number
+  /** The time of a whole call, however many nodes are asked. */
+  readonly totalTimeoutMs: number
+}
+
+/**
+ * S = s*K of a signed request: t verified partials, combined (protocol 10.1). Proofs are verified before anything is combined,
+ * so the result is right whoever lies, also where no commitment checks it (v1 envelopes and bare points).
+ * @throws QuorumError, KmsError `cancelled`
+ */
+export async function askNodes(input: {
+  readonly check: AnswerCheck
+  readonly transport: Transport
+  readonly records: NodeRecords
+  readonly limits: AskLimits
+  readonly signal: AbortSignal | undefined
+  readonly onNodeFailure: (failure: NodeFailure) => void
+}): Promise<PointBytes> {
+  const { check, transport, records, limits } = input
+  const { key } = check.request
+  const partials = await gather<VerifiedPartial>({
+    nodes: records.order(check.trusted.nodes),
+    needed: key.t,
+    ...limits,
+    hedgeAfterMs: (node) => records.hedgeAfterMs(node.index),
+    signal: input.signal,
+    ask: async (node, signal) => {
+      const startedMs = performance.now()
+      const reply = await askOne(transport, check, node, signal)
+      const partial = await verifyAnswer(check, node, readAnswer(node, reply))
+      records.answered(node.index, performance.now() - startedMs)
+      return partial
+    },
+    onFailure: (failure) => {
+      if (isMisbehaviour(failure)) records.misbehaved(failure.index)
+      else records.failed(failure.index, limits.nodeTimeoutMs)
+      input.onNodeFailure(failure)
+    },
+  })
+  return combineSharing(check.curve, key, [...partials.values()])
+}
+
+async function askOne(
+  transport: Transport,
+  check: AnswerCheck,
+  node: ClusterNode,
+  signal: AbortSignal,
+): Promise<TransportReply> {
+  const maxReplyBytes = check.requesterKey.blockBytes + REPLY_OVERHEAD_BYTES
+  try {
+    return await transport.ask(node, check.request.authorization, { signal, maxReplyBytes })
+  } catch (error) {
+    if (!(error instanceof KmsError)) throw error
+    if (error.code === 'unreachable') throw new NodeFailureError(describe(node, 'unreachable', error.message), error)
+    if (error.code === 'bad-reply') throw new NodeFailureError(describe(node, 'bad-reply', error.message), error)
+    throw error
+  }
+}
+
+function readAnswer(node: ClusterNode, reply: TransportReply): Extract<TransportReply, { kind: 'answer' }>['answer'] {
+  if (reply.kind === 'answer') return reply.answer
+  const { code, skewSeconds } = reply
+  if (code !== 'clock-skew' || skewSeconds === undefined)
+    throw new NodeFailureError(describe(node, code, `refused: ${code}`))
+  const direction = skewSeconds > 0 ? 'ahead of' : 'behind'
+  const detail = `its clock is ${Math.abs(skewSeconds)} s ${direction} the request: one of the two clocks is wrong`
+  throw new NodeFailureError({ ...describe(node, code, detail), skewSeconds })
+}

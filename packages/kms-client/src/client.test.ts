@@ -1,0 +1,277 @@
+import { nobleCurve, Secret } from '@tkms/dkg'
+import { selectCurve } from '@tkms/curve-native'
+import fc from 'fast-check'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { createKmsClient, type KmsClient, type KmsClientOptions } from './client.ts'
+import { type NodeFailure, QuorumError } from './errors.ts'
+import { createRequesterKey, type RequesterKey } from './requester.ts'
+import { createEd25519Signer } from './signer.ts'
+import {
+  type Conduct,
+  createMemoryTransport,
+  createTestCluster,
+  type MemoryTransport,
+  type Misconduct,
+  refusing,
+  type TestCluster,
+} from './testing/test-cluster.ts'
+import { transportError } from './transport/exchange.ts'
+
+const curve = selectCurve().curve
+const text = (value: string): Uint8Array => new TextEncoder().encode(value)
+const signer = createEd25519Signer(new Secret(crypto.getRandomValues(new Uint8Array(32))))
+
+let cluster: TestCluster
+let requesterKey: RequesterKey
+beforeAll(async () => {
+  cluster = createTestCluster(curve)
+  requesterKey = await createRequesterKey()
+})
+
+interface Setup {
+  readonly kms: KmsClient
+  readonly transport: MemoryTransport
+  readonly failures: NodeFailure[]
+}
+
+async function setUp(
+  conduct: Readonly<Record<number, Conduct>> = {},
+  options: Partial<KmsClientOptions> = {},
+): Promise<Setup> {
+  const transport = createMemoryTransport(cluster, conduct)
+  const failures: NodeFailure[] = []
+  const kms = await createKmsClient({
+    cluster: cluster.file(),
+    signer,
+    transport,
+    curve,
+    requesterKey,
+    onNodeFailure: (failure) => failures.push(failure),
+    ...options,
+  })
+  return { kms, transport, failures }
+}
+
+/** Every node does this, so the quorum fails with one cause per node that was asked. */
+async function causesWhenAll(conduct: Conduct): Promise<readonly string[]> {
+  const { kms } = await setUp({ 1: conduct, 2: conduct, 3: conduct, 4: conduct, 5: conduct })
+  const envelope = await kms.encrypt(text('x'), { owners: [signer.publicKeyId] })
+  const error: unknown = await kms.decrypt(envelope).catch((caught: unknown) => caught)
+  expect(error).toBeInstanceOf(QuorumError)
+  return (error as QuorumError).causes.map((cause) => cause.code)
+}
+
+describe('encrypt and decrypt', () => {
+  it.each([1, 2] as const)('opens a version %d envelope in every form', async (version) => {
+    const { kms } = await setUp()
+    const envelope = await kms.encrypt(
+      text('attack at dawn'),
+      version === 1 ? { version } : { owners: [signer.publicKeyId] },
+    )
+    const forms = [envelope, envelope.toBytes(), JSON.stringify(envelope), envelope.toJSON()]
+    for (const form of forms) expect(await kms.decrypt(form)).toEqual(text('attack at dawn'))
+  })
+
+  it('opens with noble what was sealed with the native curve', async () => {
+    const { kms } = await setUp()
+    const portable = await setUp({}, { curve: nobleCurve })
+    expect(await portable.kms.decrypt(await kms.encrypt(text('portable')))).toEqual(text('portable'))
+  })
+
+  it('asks t + 1 nodes and cancels the one it does not need', async () => {
+    const { kms, transport } = await setUp()
+    await kms.decrypt(await kms.encrypt(text('x')))
+    expect(transport.asked).toHaveLength(4)
+    expect(new Set(transport.aborted)).toEqual(new Set(transport.asked))
+  })
+
+  it('needs a signer to ask', async () => {
+    const transport = createMemoryTransport(cluster)
+    const kms = await createKmsClient({ cluster: cluster.file(), curve, transport })
+    await expect(kms.decrypt(await kms.encrypt(text('x')))).rejects.toMatchObject({ code: 'no-signer' })
+  })
+
+  it('asks nobody about an envelope whose ciphertext was changed', async () => {
+    const { kms, transport } = await setUp()
+    const bytes = (await kms.encrypt(text('x'))).toBytes()
+    bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1
+    await expect(kms.decrypt(bytes)).rejects.toMatchObject({ code: 'bad-envelope' })
+    expect(transport.asked).toEqual([])
+  })
+
+  it('knows no key but those the cluster certifies', async () => {
+    const { kms } = await setUp()
+    await expect(kms.encrypt(text('x'), { key: 'ecies/other' })).rejects.toMatchObject({ code: 'unknown-key' })
+  })
+
+  it('refuses a cluster file that is not the pinned one', async () => {
+    const pin = new Uint8Array(32)
+    await expect(createKmsClient({ cluster: cluster.file(), configHash: pin })).rejects.toMatchObject({
+      code: 'pin-mismatch',
+    })
+  })
+})
+
+describe('delegate', () => {
+  it('gives the shared secret of a point', async () => {
+    const { kms } = await setUp()
+    const k = new Secret(new Uint8Array(32).fill(7))
+    const secret = await kms.delegate(curve.mulBaseSecret(k))
+    const expected = curve.mulSecret(cluster.key.groupKey, k)
+    expect(secret.point.use((bytes) => bytes.slice())).toEqual(expected)
+    expect(secret.x.use((bytes) => bytes.slice())).toEqual(expected.slice(1))
+  })
+
+  it('refuses bytes that are no point', async () => {
+    const { kms } = await setUp()
+    await expect(kms.delegate(new Uint8Array(33))).rejects.toMatchObject({ code: 'bad-point' })
+  })
+})
+
+describe('lying nodes', () => {
+  const wrongShare: Misconduct = { share: new Secret(new Uint8Array(32).fill(9)) }
+
+  it('names a node with a wrong share, keeps the evidence, and returns the right plaintext', async () => {
+    const { kms, failures } = await setUp({ 1: wrongShare, 2: wrongShare })
+    while (new Set(failures.map((failure) => failure.index)).size < 2)
+      expect(await kms.decrypt(await kms.encrypt(text('truth')))).toEqual(text('truth'))
+    const named = new Set(failures.map((failure) => `${failure.name} ${failure.code}`))
+    expect(named).toEqual(new Set(['alice bad-partial', 'bob bad-partial']))
+    expect(failures[0]?.evidence).toMatchObject({ index: failures[0]?.index, certificate: cluster.key.certificate })
+    expect(failures[0]?.evidence?.content).toHaveLength(99)
+  })
+
+  it('asks a node that lied last from then on', async () => {
+    const { kms, transport, failures } = await setUp({ 3: wrongShare })
+    while (failures.length === 0) await kms.decrypt(await kms.encrypt(text('x')))
+    transport.asked.length = 0
+    await kms.decrypt(await kms.encrypt(text('x')))
+    expect(transport.asked).not.toContain(3)
+  })
+
+  it('gets the right result with any n - t liars, and blames nobody honest', async () => {
+    const liars: Readonly<Record<string, Misconduct>> = {
+      share: wrongShare,
+      index: { content: (content) => ({ ...content, index: 9 as typeof content.index }) },
+      proof: { content: (content) => ({ ...content, proof: new Uint8Array(64) }) },
+      signature: { answer: (answer) => ({ ...answer, signature: new Uint8Array(64) }) },
+      box: { answer: (answer) => ({ ...answer, box: new Uint8Array(256) }) },
+    }
+    await fc.assert(
+      fc.asyncProperty(
+        fc.shuffledSubarray([1, 2, 3, 4, 5], { minLength: 1, maxLength: 2 }),
+        fc.constantFrom(...Object.values(liars)),
+        async (lying, misconduct) => {
+          const { kms, failures } = await setUp(Object.fromEntries(lying.map((index) => [index, misconduct])))
+          expect(await kms.decrypt(await kms.encrypt(text('truth')))).toEqual(text('truth'))
+          for (const failure of failures) expect(lying).toContain(failure.index)
+        },
+      ),
+      { numRuns: 12 },
+    )
+  })
+
+  it.each<[string, Misconduct, string]>([
+    ['purpose', { context: (ctx) => ({ ...ctx, purpose: 'ckd-dprf' }) }, 'bad-node-signature'],
+    ['keyId', { context: (ctx) => ({ ...ctx, keyId: new Uint8Array(32) as typeof ctx.keyId }) }, 'bad-node-signature'],
+    ['epoch', { context: (ctx) => ({ ...ctx, epoch: 1 }) }, 'bad-node-signature'],
+    [
+      'sharingId',
+      { context: (ctx) => ({ ...ctx, sharingId: new Uint8Array(32) as typeof ctx.sharingId }) },
+      'bad-node-signature',
+    ],
+    ['index', { context: (ctx) => ({ ...ctx, index: 6 as typeof ctx.index }) }, 'bad-node-signature'],
+    ['requestId', { context: (ctx) => ({ ...ctx, requestId: new Uint8Array(32) }) }, 'bad-node-signature'],
+    ['requestHash', { context: (ctx) => ({ ...ctx, requestHash: new Uint8Array(32) }) }, 'bad-node-signature'],
+    ['answer.index', { answer: (answer) => ({ ...answer, index: 6 as typeof answer.index }) }, 'bad-reply'],
+    [
+      'answer.sharingId',
+      { answer: (answer) => ({ ...answer, sharingId: new Uint8Array(32) as typeof answer.sharingId }) },
+      'bad-reply',
+    ],
+    ['answer.requestId', { answer: (answer) => ({ ...answer, requestId: new Uint8Array(32) }) }, 'bad-reply'],
+  ])('refuses a changed %s', async (_, misconduct, code) => {
+    expect(await causesWhenAll(misconduct)).toContain(code)
+    expect(new Set(await causesWhenAll(misconduct))).not.toContain('bad-partial')
+  })
+})
+
+describe('nodes that do not answer', () => {
+  it('says of each node why there is no quorum', async () => {
+    const { kms } = await setUp({
+      1: refusing({ code: 'not-allowed' }),
+      2: refusing({ code: 'clock-skew', skewSeconds: -90 }),
+      3: transportError('unreachable', 'cannot be dialled'),
+    })
+    const error: unknown = await kms.decrypt(await kms.encrypt(text('x'))).catch((caught: unknown) => caught)
+    expect(error).toBeInstanceOf(QuorumError)
+    const { needed, causes } = error as QuorumError
+    expect(needed).toBe(3)
+    const byIndex = new Map(causes.map((cause) => [cause.index as number, cause]))
+    expect(byIndex.get(1)?.code).toBe('not-allowed')
+    expect(byIndex.get(2)).toMatchObject({ code: 'clock-skew', skewSeconds: -90, name: 'bob' })
+    expect(byIndex.get(2)?.detail).toContain('90 s behind')
+    expect(byIndex.get(3)?.code).toBe('unreachable')
+  })
+
+  it('replaces silent nodes, which cannot hold a call up', async () => {
+    const { kms, failures } = await setUp({ 1: 'silent', 4: 'silent' }, { limits: { nodeTimeoutMs: 250 } })
+    expect(await kms.decrypt(await kms.encrypt(text('x')))).toEqual(text('x'))
+    for (const failure of failures) expect(failure.code).toBe('timed-out')
+  })
+
+  it('ends at the deadline when too many nodes are silent', async () => {
+    const silent = Object.fromEntries([1, 2, 3].map((index) => [index, 'silent' as const]))
+    const { kms, transport } = await setUp(silent, { limits: { nodeTimeoutMs: 60_000, totalTimeoutMs: 300 } })
+    const error: unknown = await kms.decrypt(await kms.encrypt(text('x'))).catch((caught: unknown) => caught)
+    expect(error).toMatchObject({ code: 'quorum-not-reached', needed: 3, retryable: true })
+    expect(new Set(transport.aborted)).toEqual(new Set(transport.asked))
+  })
+
+  it('is cancelled by its signal, with every call under way', async () => {
+    const silent = Object.fromEntries([1, 2, 3, 4, 5].map((index) => [index, 'silent' as const]))
+    const controller = new AbortController()
+    const transport = createMemoryTransport(cluster, silent, (asked) => {
+      if (asked.length === 4) controller.abort()
+    })
+    const { kms } = await setUp({}, { transport })
+    const call = kms.decrypt(await kms.encrypt(text('x')), { signal: controller.signal })
+    await expect(call).rejects.toMatchObject({ code: 'cancelled' })
+    expect(transport.aborted).toHaveLength(4)
+  })
+})
+
+describe('decryptMany', () => {
+  it('opens many, and reports a bad one as its own failure', async () => {
+    const { kms } = await setUp()
+    const good = await Promise.all(['a', 'b', 'c'].map((value) => kms.encrypt(text(value))))
+    const outcomes = new Map<number, string>()
+    for await (const outcome of kms.decryptMany([...good.slice(0, 2), '{}', ...good.slice(2)], { concurrency: 2 }))
+      outcomes.set(outcome.position, outcome.ok ? new TextDecoder().decode(outcome.plaintext) : outcome.error.code)
+    expect(outcomes).toEqual(
+      new Map([
+        [0, 'a'],
+        [1, 'b'],
+        [2, 'bad-envelope'],
+        [3, 'c'],
+      ]),
+    )
+  })
+
+  it('reads its input no faster than outcomes are taken', async () => {
+    const { kms } = await setUp()
+    const envelope = await kms.encrypt(text('x'))
+    let read = 0
+    function* endless(): Generator<typeof envelope> {
+      for (;;) {
+        read += 1
+        yield envelope
+      }
+    }
+    for await (const outcome of kms.decryptMany(endless(), { concurrency: 3 })) {
+      expect(outcome.ok).toBe(true)
+      break
+    }
+    expect(read).toBe(3)
+  })
+})

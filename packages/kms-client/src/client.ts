@@ -1,0 +1,251 @@
+import {
+  type Cluster,
+  type Curve,
+  decodePoint,
+  equalBytes,
+  nobleCurve,
+  openEnvelopeV1,
+  openEnvelopeV2,
+  parseCluster,
+  type RequestItem,
+  requestItemV1,
+  requestItemV2,
+  Secret,
+  sharedX,
+  type VerifiedKey,
+  verifyEnvelopeV2,
+} from '@tkms/dkg'
+import { askNodes, type AskLimits } from './ask-nodes.ts'
+import { type DecryptOutcome, decryptMany } from './decrypt-many.ts'
+import { encrypt, type EncryptOptions } from './encrypt.ts'
+import { clientError, type NodeFailure, throwIfCancelled } from './errors.ts'
+import { createNodeRecords } from './node-records.ts'
+import { randomU32 } from './random.ts'
+import { createRequesterKey, type RequesterKey } from './requester.ts'
+import { type EnvelopeSource, readEnvelope, type SealedEnvelope } from './sealed-envelope.ts'
+import { signRequest, type SignedRequest } from './signed-request.ts'
+import type { RequestSigner } from './signer.ts'
+import { fetchExchange, type HttpExchange } from './transport/exchange.ts'
+import { http } from './transport/http.ts'
+import type { Transport } from './transport/types.ts'
+import {
+  fetchCluster,
+  type KeySelector,
+  type RemoteCluster,
+  requirePin,
+  trustCluster,
+  type TrustedCluster,
+} from './trust.ts'
+
+const DEFAULT_LIMITS: ClientLimits = { nodeTimeoutMs: 10_000, totalTimeoutMs: 30_000, requestLifetimeSeconds: 300 }
+const DEFAULT_CONCURRENCY = 16
+
+export interface ClientLimits extends AskLimits {
+  /** How long a node may accept a request, 1..3570: above the time of a call and of clock errors. */
+  readonly requestLifetimeSeconds: number
+}
+
+export interface KmsClientOptions {
+  /** A cluster file's parsed content, trusted as given; or where to fetch it, with the pin that makes it trustworthy. */
+  readonly cluster: unknown
+  /** The pin of a cluster file's content: 32 bytes, or "0x" and their hex. */
+  readonly configHash?: Uint8Array | string
+  /** Signs requests; `encrypt` does without. */
+  readonly signer?: RequestSigner
+  /** Default: `http()`. The client closes it. */
+  readonly transport?: Transport
+  /** Default: noble. */
+  readonly curve?: Curve
+  /** The RSA key answers are boxed to; default: a fresh one, made when first needed. */
+  readonly requesterKey?: RequesterKey
+  /** How a cluster file is fetched; default: `fetch`. */
+  readonly exchange?: HttpExchange
+  readonly limits?: Partial<ClientLimits>
+  /** Unix milliseconds; default: the system clock. */
+  readonly nowMs?: () => number
+  /** Told of every node that failed, also when the call succeeds: refusals, outages, and proven lies with their evidence. */
+  readonly onNodeFailure?: (failure: NodeFailure) => void
+  readonly signal?: AbortSignal
+}
+
+export interface DecryptOptions {
+  readonly signal?: AbortSignal
+  /** An encoded grant (`encodeGrant`). */
+  readonly grant?: Uint8Array
+  /** The key of a v1 envelope, which names none itself. */
+  readonly key?: KeySelector
+  /** The chain of a v1 envelope; 0 = none. */
+  readonly chainId?: number
+}
+
+export interface DelegateOptions {
+  /** An encoded grant that covers this point. */
+  readonly grant?: Uint8Array
+  readonly key?: KeySelector
+  readonly chainId?: number
+  /** 32 bytes; zero unless given. */
+  readonly handle?: Uint8Array
+  readonly signal?: AbortSignal
+}
+
+/** S = s*K. The caller destroys both. */
+export interface SharedSecret {
+  /** 33 bytes, compressed. */
+  readonly point: Secret
+  /** The x coordinate, 32 bytes: what Nox calls the shared secret. */
+  readonly x: Secret
+}
+
+/** A cluster, as somebody who encrypts to it and decrypts through it sees it. */
+export interface KmsClient {
+  readonly cluster: Cluster
+  /** The cluster's ECIES keys, verified under the config hash. */
+  readonly keys: readonly VerifiedKey[]
+  /** The RSA key of this client, for issuers of grants, which name the SHA-256 of its SPKI. */
+  requesterKey(): Promise<RequesterKey>
+  /** Offline. @throws KmsError `unknown-key`, `ambiguous-key`, `bad-argument`, `too-large` */
+  encrypt(plaintext: Uint8Array, options?: EncryptOptions): Promise<SealedEnvelope>
+  /** @throws QuorumError; KmsError `bad-envelope` for a malformed one (nobody is asked, or nobody is to blame), `no-signer`, `unknown-key`, `cancelled` */
+  decrypt(envelope: EnvelopeSource, options?: DecryptOptions): Promise<Uint8Array>
+  /** Several at once; see `decryptMany`. Each failure is its own item. */
+  decryptMany(
+    envelopes: Iterable<EnvelopeSource> | AsyncIterable<EnvelopeSource>,
+    options?: DecryptOptions & { readonly concurrency?: number },
+  ): AsyncGenerator<DecryptOutcome, void, undefined>
+  /** The raw shared secret of a point that a grant covers. @param ephemeralPublicKey K, 33 bytes @throws as `decrypt` */
+  delegate(ephemeralPublicKey: Uint8Array, options?: DelegateOptions): Promise<SharedSecret>
+  /** The signed request that `decrypt` would send, to inspect or to explain it by a node's policy. Nothing is sent. */
+  request(envelope: EnvelopeSource, options?: DecryptOptions): Promise<SignedRequest>
+  /** Ends the transport. Calls under way fail. Idempotent. */
+  close(): Promise<void>
+}
+
+/**
+ * Opens a cluster: checks its file and every certificate in it, and returns a client.
+ * @throws KmsError `bad-cluster-file`, `bad-certificate`, `pin-mismatch`, `cluster-unreachable`
+ * @example
+ * const kms = await createKmsClient({ cluster: JSON.parse(text), signer })
+ * const envelope = await kms.encrypt(bytes, { key: 'ecies/421614', owners: [signer.publicKeyId] })
+ * const plaintext = await kms.decrypt(envelope)
+ */
+export async function createKmsClient(options: KmsClientOptions): Promise<KmsClient> {
+  const curve = options.curve ?? nobleCurve
+  const cluster = await loadCluster(options)
+  return wireKmsClient({ ...options, curve }, trustCluster(curve, cluster))
+}
+
+async function loadCluster(options: KmsClientOptions): Promise<Cluster> {
+  const { cluster: source, configHash } = options
+  if (!isRemote(source)) {
+    const cluster = parseCluster(source)
+    return configHash === undefined ? cluster : requirePin(cluster, configHash)
+  }
+  const timeout = AbortSignal.timeout(options.limits?.totalTimeoutMs ?? DEFAULT_LIMITS.totalTimeoutMs)
+  const signal = options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal])
+  return fetchCluster(source, { exchange: options.exchange ?? fetchExchange(), signal })
+}
+
+const isRemote = (source: unknown): source is RemoteCluster =>
+  typeof source === 'object' && source !== null && 'url' in source && 'configHash' in source
+
+/** A client of a cluster that is trusted already. `createKmsClient` is the way in. */
+export function wireKmsClient(
+  options: Omit<KmsClientOptions, 'cluster'> & { readonly curve: Curve },
+  trusted: TrustedCluster,
+): KmsClient {
+  const { curve, signer } = options
+  const transport = options.transport ?? http()
+  const limits = { ...DEFAULT_LIMITS, ...options.limits }
+  const records = createNodeRecords(randomU32)
+  const closed = new AbortController()
+  let requesterKey: Promise<RequesterKey> | undefined
+
+  function ownKey(): Promise<RequesterKey> {
+    requesterKey ??= options.requesterKey === undefined ? createRequesterKey() : Promise.resolve(options.requesterKey)
+    return requesterKey
+  }
+
+  async function sign(key: VerifiedKey, item: RequestItem, grant: Uint8Array | undefined): Promise<SignedRequest> {
+    if (signer === undefined) throw clientError('no-signer', 'asking the nodes needs a signer')
+    const { spki } = await ownKey()
+    const { clusterId } = trusted.cluster.config
+    const { requestLifetimeSeconds: lifetimeSeconds } = limits
+    return signRequest({
+      signer,
+      clusterId,
+      key,
+      spki,
+      item,
+      grant,
+      nowMs: (options.nowMs ?? Date.now)(),
+      lifetimeSeconds,
+    })
+  }
+
+  async function ask(request: SignedRequest, callerSignal: AbortSignal | undefined): Promise<Secret> {
+    if (closed.signal.aborted) throw clientError('closed', 'this client is closed')
+    const signal = callerSignal === undefined ? closed.signal : AbortSignal.any([closed.signal, callerSignal])
+    const check = { curve, trusted, requesterKey: await ownKey(), request }
+    const onNodeFailure = options.onNodeFailure ?? ((): void => undefined)
+    return new Secret(await askNodes({ check, transport, records, limits, signal, onNodeFailure }))
+  }
+
+  function requestFor(source: EnvelopeSource, call: DecryptOptions): Promise<SignedRequest> {
+    const envelope = readEnvelope(curve, source)
+    if (envelope.version === 1) {
+      const permission = { chainId: call.chainId ?? 0, grant: call.grant ?? new Uint8Array(0) }
+      return sign(trusted.key(call.key), requestItemV1(envelope, permission), undefined)
+    }
+    const key = trusted.key(envelope.header.keyId)
+    if (call.key !== undefined && !equalBytes(trusted.key(call.key).keyId, key.keyId))
+      throw clientError('foreign-envelope', 'the envelope is sealed to another key than the one named')
+    if (!verifyEnvelopeV2(curve, envelope))
+      throw clientError('bad-envelope', 'the header proof does not cover this ciphertext, key and policy')
+    return sign(key, requestItemV2(envelope), call.grant)
+  }
+
+  async function decrypt(source: EnvelopeSource, call: DecryptOptions = {}): Promise<Uint8Array> {
+    throwIfCancelled(call.signal)
+    const envelope = readEnvelope(curve, source)
+    const point = await ask(await requestFor(source, call), call.signal)
+    try {
+      return point.use((bytes) => {
+        const D = decodePoint(curve, bytes)
+        return envelope.version === 1 ? openEnvelopeV1(curve, envelope, D) : openEnvelopeV2(curve, envelope, D)
+      })
+    } finally {
+      point.destroy()
+    }
+  }
+
+  return {
+    cluster: trusted.cluster,
+    keys: trusted.keys,
+    requesterKey: ownKey,
+    encrypt: async (plaintext, call = {}) => encrypt(curve, trusted, plaintext, call),
+    decrypt,
+    decryptMany: (envelopes, call = {}) =>
+      decryptMany(envelopes, {
+        concurrency: call.concurrency ?? DEFAULT_CONCURRENCY,
+        signal: call.signal,
+        decrypt: (envelope, signal) => decrypt(envelope, { ...call, signal }),
+      }),
+    async delegate(ephemeralPublicKey, call = {}) {
+      throwIfCancelled(call.signal)
+      const item: RequestItem = {
+        version: 1,
+        K: decodePoint(curve, ephemeralPublicKey, 'ephemeralPublicKey'),
+        chainId: call.chainId ?? 0,
+        handle: call.handle ?? new Uint8Array(32),
+        grant: call.grant ?? new Uint8Array(0),
+      }
+      const point = await ask(await sign(trusted.key(call.key), item, undefined), call.signal)
+      return { point, x: new Secret(point.use((bytes) => sharedX(decodePoint(curve, bytes)))) }
+    },
+    request: async (source, call = {}) => requestFor(source, call),
+    async close() {
+      closed.abort()
+      await transport.close()
+    },
+  }
+}
