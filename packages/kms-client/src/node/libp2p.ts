@@ -1,0 +1,104 @@
+import { noise } from '@chainsafe/libp2p-noise'
+import { publicKeyFromRaw } from '@libp2p/crypto/keys'
+import { peerIdFromPublicKey } from '@libp2p/peer-id'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import type { ClusterNode, ParticipantIndex } from '@tkms/dkg'
+import { createLibp2p, type Libp2p } from 'libp2p'
+import { transportError } from '../transport/exchange.ts'
+import type { Transport } from '../transport/types.ts'
+import { type DelegateStream, openDelegateStream } from './delegate-stream.ts'
+
+/** The protocol of interfaces 2: one long-lived stream, length-prefixed protobuf frames. */
+export const DELEGATE_PROTOCOL = '/tkms/delegate/1.0.0'
+
+const DEFAULT_DIAL_TIMEOUT_MS = 5_000
+
+/**
+ * The node's addresses, each ending in the PeerId of its roster key: Noise then proves whom we talk to.
+ * @throws KmsError `unreachable` when one is not a multiaddr or names another peer
+ */
+export function dialAddresses(node: ClusterNode): Multiaddr[] {
+  const suffix = `/p2p/${peerIdFromPublicKey(publicKeyFromRaw(node.publicKey)).toString()}`
+  return node.multiaddrs
+    .map((text) => {
+      try {
+        return multiaddr(text.includes('/p2p/') ? text : text + suffix)
+      } catch (error) {
+        throw transportError('unreachable', `an address of ${node.name} is not a multiaddr`, error)
+      }
+    })
+    .map((address) => {
+      if (!address.toString().endsWith(suffix))
+        throw transportError('unreachable', `an address of ${node.name} names another peer`)
+      return address
+    })
+}
+
+/**
+ * The libp2p transport of Node: TCP, Noise, Yamux, and one pipelined stream per node that is opened on first use and
+ * reopened by the next request after it broke off. The client's own identity is fresh in every process and means nothing.
+ * @param options.dialTimeoutMs for connection, handshake and protocol together
+ * @example
+ * const kms = await createNodeKmsClient({ cluster, signer, transport: libp2p() })
+ */
+export function libp2p(options: { readonly dialTimeoutMs?: number } = {}): Transport {
+  const dialTimeoutMs = options.dialTimeoutMs ?? DEFAULT_DIAL_TIMEOUT_MS
+  const streams = new Map<ParticipantIndex, Promise<DelegateStream>>()
+  const closing = new AbortController()
+  let host: Promise<Libp2p> | undefined
+
+  async function dial(node: ClusterNode): Promise<DelegateStream> {
+    const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(dialTimeoutMs)])
+    try {
+      host ??= startHost()
+      const stream = await (await host).dialProtocol(dialAddresses(node), DELEGATE_PROTOCOL, { signal })
+      return openDelegateStream(stream)
+    } catch (error) {
+      throw transportError('unreachable', `${node.name} cannot be dialled`, error)
+    }
+  }
+
+  async function streamTo(node: ClusterNode): Promise<DelegateStream> {
+    const known = await streams.get(node.index)?.catch(() => undefined)
+    if (known?.open === true) return known
+    const fresh = dial(node)
+    streams.set(node.index, fresh)
+    return fresh
+  }
+
+  return {
+    async ask(node, authorization, call) {
+      if (closing.signal.aborted) throw transportError('unreachable', 'the transport is closed')
+      const stream = await withSignal(streamTo(node), call.signal)
+      return stream.ask(authorization, call)
+    },
+    async close() {
+      closing.abort()
+      for (const stream of await Promise.allSettled(streams.values()))
+        if (stream.status === 'fulfilled') stream.value.close()
+      if (host !== undefined) await (await host).stop()
+    },
+  }
+}
+
+function startHost(): Promise<Libp2p> {
+  return createLibp2p({
+    addresses: { listen: [] },
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    connectionMonitor: { enabled: false },
+  })
+}
+
+/** The value, or the signal's reason if that comes first: shared work goes on for its other users. */
+function withSignal<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const cancel = (): void => reject(signal.reason as Error)
+    if (signal.aborted) return cancel()
+    signal.addEventListener('abort', cancel, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', cancel))
+  })
+}

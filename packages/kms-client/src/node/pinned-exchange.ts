@@ -1,0 +1,125 @@
+import { createHash, timingSafeEqual, X509Certificate } from 'node:crypto'
+import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from 'node:http'
+import { Agent as HttpsAgent, type AgentOptions, request as httpsRequest } from 'node:https'
+import type { Duplex } from 'node:stream'
+import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
+import {
+  type HttpExchange,
+  type HttpReply,
+  type HttpRequest,
+  joinChunks,
+  transportError,
+} from '../transport/exchange.ts'
+
+const MAX_SOCKETS_PER_NODE = 64
+const IDLE_SOCKET_TIMEOUT_MS = 30_000
+const MAX_HEADER_BYTES = 16_384
+const POOL: AgentOptions = { keepAlive: true, maxSockets: MAX_SOCKETS_PER_NODE, timeout: IDLE_SOCKET_TIMEOUT_MS }
+
+type Connected = (error: Error | null, stream: Duplex) => void
+
+/** SHA-256 of the SPKI DER of the certificate a TLS server showed. 32 bytes. */
+function presentedKeyHash(socket: TLSSocket): Uint8Array | undefined {
+  const raw = socket.getPeerCertificate().raw as Buffer | undefined
+  if (raw === undefined) return undefined
+  const spki = new X509Certificate(raw).publicKey.export({ type: 'spki', format: 'der' })
+  return createHash('sha256').update(spki).digest()
+}
+
+/**
+ * Connections to one server, known by the hash of its key alone: names, dates and issuers of its certificate mean nothing.
+ * The key is compared before a byte of the request is written. Sessions are never resumed, so every handshake shows the key.
+ */
+class PinnedAgent extends HttpsAgent {
+  readonly #pin: Uint8Array
+
+  constructor(pin: Uint8Array) {
+    super({ ...POOL, maxCachedSessions: 0 })
+    this.#pin = pin
+  }
+
+  override createConnection(options: ConnectionOptions, callback?: Connected): Duplex {
+    // The chain is not what is trusted here; the pin below is checked instead, for every connection.
+    const socket = connect({ ...options, rejectUnauthorized: false, minVersion: 'TLSv1.3' })
+    const refuse = (error: Error): void => {
+      socket.destroy()
+      callback?.(error, socket)
+    }
+    socket.once('error', refuse)
+    socket.once('secureConnect', () => {
+      socket.removeListener('error', refuse)
+      const shown = presentedKeyHash(socket)
+      if (shown === undefined || !timingSafeEqual(shown, this.#pin))
+        refuse(transportError('unreachable', 'the TLS key is not the one the cluster file lists'))
+      else callback?.(null, socket)
+    })
+    return undefined as unknown as Duplex
+  }
+}
+
+/** Bounded HTTP over node:http and node:https. Close it to drop its idle connections. */
+export interface PinnedExchange {
+  readonly exchange: HttpExchange
+  close(): void
+}
+
+/**
+ * HTTP in which an https server is recognised by `tlsSpkiSha256` where the request carries one, and by public
+ * certificates where it does not. A server with another key is `unreachable`. No redirects are followed.
+ */
+export function pinnedExchange(): PinnedExchange {
+  const plain = new HttpAgent(POOL)
+  const publicTls = new HttpsAgent(POOL)
+  const pinned = new Map<string, PinnedAgent>()
+
+  function agentFor(request: HttpRequest): HttpsAgent {
+    if (request.tlsSpkiSha256 === undefined) return publicTls
+    const key = Buffer.from(request.tlsSpkiSha256).toString('hex')
+    const agent = pinned.get(key) ?? new PinnedAgent(request.tlsSpkiSha256)
+    pinned.set(key, agent)
+    return agent
+  }
+
+  return {
+    exchange: (request) => send(request, request.url.startsWith('https:') ? agentFor(request) : plain),
+    close() {
+      for (const agent of [plain, publicTls, ...pinned.values()]) agent.destroy()
+    },
+  }
+}
+
+function send(request: HttpRequest, agent: HttpAgent): Promise<HttpReply> {
+  const { url, method, body, signal, maxReplyBytes } = request
+  const open = url.startsWith('https:') ? httpsRequest : httpRequest
+  const headers = body === undefined ? {} : { 'content-type': 'application/json' }
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown): void =>
+      reject(
+        signal.aborted ? (signal.reason as Error) : transportError('unreachable', 'the HTTP request failed', error),
+      )
+    const call = open(url, { method, agent, signal, headers, maxHeaderSize: MAX_HEADER_BYTES }, (response) => {
+      readBody(response, maxReplyBytes).then(
+        (bytes) => resolve({ status: response.statusCode ?? 0, body: bytes }),
+        (error: unknown) => {
+          call.destroy()
+          if (error instanceof RangeError) reject(transportError('bad-reply', error.message))
+          else fail(error)
+        },
+      )
+    })
+    call.once('error', fail)
+    call.end(body)
+  })
+}
+
+/** @throws RangeError for a body that is too long */
+async function readBody(response: IncomingMessage, maxReplyBytes: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of response as AsyncIterable<Uint8Array>) {
+    length += chunk.length
+    if (length > maxReplyBytes) throw new RangeError(`the reply has more than ${maxReplyBytes} bytes`)
+    chunks.push(chunk)
+  }
+  return joinChunks(chunks, length)
+}
