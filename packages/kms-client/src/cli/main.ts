@@ -1,1 +1,18 @@
-export {}
+#!/usr/bin/env node
+import { runCli } from './program.ts'
+
+const interrupted = new AbortController()
+process.once('SIGINT', () => interrupted.abort())
+process.once('SIGTERM', () => interrupted.abort())
+
+process.exitCode = await runCli(process.argv.slice(2), {
+  stdin: process.stdin,
+  stdoutIsTty: process.stdout.isTTY,
+  stderrIsTty: process.stderr.isTTY,
+  writeOut: (data) =>
+    new Promise((resolve, reject) => {
+      process.stdout.write(data, (error) => (error === null || error === undefined ? resolve() : reject(error)))
+    }),
+  writeErr: (text) => void process.stderr.write(text),
+  signal: interrupted.signal,
+})

@@ -1,0 +1,191 @@
+import { createHash } from 'node:crypto'
+import { bytesKey, decodePolicy, formatAuthorization, MAX_PLAINTEXT_BYTES, verifyEnvelopeV2 } from '@tkms/dkg'
+import type { EncryptOptions } from '../encrypt.ts'
+import { clientError } from '../errors.ts'
+import { parseHex } from '../hex.ts'
+import { nodeCurve } from '../node/client.ts'
+import { readEnvelope } from '../sealed-envelope.ts'
+import { readBounded, readStream, writeAtomically } from './files.ts'
+import { generateKeyFile, type KeyFileType } from './key-files.ts'
+import { describePolicy } from './policy-text.ts'
+import { type AskOptions, type ClusterOptions, withClient, withOfflineClient } from './session.ts'
+import type { Terminal } from './terminal.ts'
+
+/** The JSON form of the longest envelope. */
+const MAX_ENVELOPE_BYTES = 2 * MAX_PLAINTEXT_BYTES + 65_536
+const MAX_GRANT_FILE_BYTES = 65_536
+const PUBLIC_MODE = 0o644
+const PRIVATE_MODE = 0o600
+
+interface OutputOptions {
+  readonly out?: string
+  readonly force: boolean
+  readonly json: boolean
+}
+
+const readInput = (terminal: Terminal, path: string, maxBytes: number): Promise<Uint8Array> =>
+  path === '-' ? readStream(terminal.stdin, maxBytes) : readBounded(path, maxBytes)
+
+/** Data goes to the file, or to standard output; a report of what was written only with --out. */
+async function writeOutput(
+  terminal: Terminal,
+  data: Uint8Array,
+  options: OutputOptions & { readonly mode: number; readonly report: Readonly<Record<string, string>> },
+): Promise<void> {
+  if (options.out === undefined) return terminal.writeOut(data)
+  await writeAtomically(options.out, data, { force: options.force, mode: options.mode })
+  const report = { written: options.out, ...options.report }
+  if (options.json) await terminal.writeOut(`${JSON.stringify(report)}\n`)
+  else for (const [name, value] of Object.entries(report)) terminal.writeErr(`${name} ${value}\n`)
+}
+
+export interface EncryptCommand extends ClusterOptions, OutputOptions {
+  readonly key?: string
+  readonly owner: readonly string[]
+  readonly envelopeVersion: '1' | '2'
+  readonly chainId: number
+  readonly handle?: string
+  readonly format?: 'binary' | 'json'
+}
+
+/** `tkms encrypt`: a file or standard input into an envelope, offline. */
+export async function runEncrypt(terminal: Terminal, input: string, options: EncryptCommand): Promise<void> {
+  if (options.envelopeVersion === '1' && (options.owner.length > 0 || options.chainId !== 0))
+    throw clientError('bad-argument', 'a version 1 envelope is bound to no owner and no chain')
+  await withOfflineClient(terminal, options, async (kms) => {
+    const plaintext = await readInput(terminal, input, MAX_PLAINTEXT_BYTES)
+    const common = {
+      ...(options.key === undefined ? {} : { key: options.key }),
+      ...(options.handle === undefined ? {} : { handle: parseHex(options.handle, 32, '--handle') }),
+    }
+    const call: EncryptOptions =
+      options.envelopeVersion === '1'
+        ? { ...common, version: 1 }
+        : { ...common, owners: options.owner, chainId: options.chainId }
+    const sealed = await kms.encrypt(plaintext, call)
+    const readable = options.out === undefined && terminal.stdoutIsTty
+    const format = options.format ?? (readable ? 'json' : 'binary')
+    const data = format === 'json' ? new TextEncoder().encode(`${JSON.stringify(sealed)}\n`) : sealed.toBytes()
+    const { envelope } = sealed
+    const handle = envelope.version === 1 ? envelope.handle : envelope.header.label.handle
+    await writeOutput(terminal, data, { ...options, mode: PUBLIC_MODE, report: { handle: `0x${bytesKey(handle)}` } })
+  })
+}
+
+export interface DecryptCommand extends AskOptions, OutputOptions {
+  readonly key?: string
+  readonly grant?: string
+  readonly chainId: number
+}
+
+const callOptions = async (
+  options: Pick<DecryptCommand, 'key' | 'grant' | 'chainId'>,
+): Promise<{ key?: string; grant?: Uint8Array; chainId: number }> => ({
+  ...(options.key === undefined ? {} : { key: options.key }),
+  ...(options.grant === undefined ? {} : { grant: await readBounded(options.grant, MAX_GRANT_FILE_BYTES) }),
+  chainId: options.chainId,
+})
+
+/** `tkms decrypt`: an envelope into its plaintext, through t nodes. */
+export async function runDecrypt(terminal: Terminal, input: string, options: DecryptCommand): Promise<void> {
+  await withClient(terminal, options, async (kms) => {
+    const envelope = await readInput(terminal, input, MAX_ENVELOPE_BYTES)
+    const plaintext = await kms.decrypt(envelope, { ...(await callOptions(options)), signal: terminal.signal })
+    await writeOutput(terminal, plaintext, { ...options, mode: PRIVATE_MODE, report: { bytes: `${plaintext.length}` } })
+    plaintext.fill(0)
+  })
+}
+
+/** `tkms request`: the signed request that `decrypt` would send, as the JSON object nodes take. Sends nothing. */
+export async function runRequest(terminal: Terminal, input: string, options: DecryptCommand): Promise<void> {
+  await withClient(terminal, options, async (kms) => {
+    const envelope = await readInput(terminal, input, MAX_ENVELOPE_BYTES)
+    const request = await kms.request(envelope, await callOptions(options))
+    const data = new TextEncoder().encode(`${JSON.stringify(formatAuthorization(request.authorization))}\n`)
+    const { spki } = await kms.requesterKey()
+    const report = {
+      requestHash: `0x${bytesKey(request.requestHash)}`,
+      recipientSpkiHash: `0x${createHash('sha256').update(spki).digest('hex')}`,
+    }
+    await writeOutput(terminal, data, { ...options, mode: PUBLIC_MODE, report })
+  })
+}
+
+/** `tkms verify`: every check that needs no node: the cluster file, its certificates and, if given, an envelope. */
+export async function runVerify(
+  terminal: Terminal,
+  input: string | undefined,
+  options: ClusterOptions & { readonly json: boolean },
+): Promise<void> {
+  await withOfflineClient(terminal, options, async (kms) => {
+    const { config, configHash } = kms.cluster
+    const report = {
+      clusterId: `0x${bytesKey(config.clusterId)}`,
+      configHash: `0x${bytesKey(configHash)}`,
+      nodes: config.n,
+      threshold: config.t,
+      keys: kms.keys.map((key) => ({
+        name: key.keyName,
+        generation: key.generation,
+        epoch: key.epoch,
+        keyId: `0x${bytesKey(key.keyId)}`,
+        publicKey: `0x${bytesKey(key.groupKey)}`,
+      })),
+      ...(input === undefined
+        ? {}
+        : { envelope: verifyEnvelope(await readInput(terminal, input, MAX_ENVELOPE_BYTES), kms.keys) }),
+    }
+    await terminal.writeOut(options.json ? `${JSON.stringify(report)}\n` : `${formatReport(report)}\n`)
+  })
+}
+
+function verifyEnvelope(
+  bytes: Uint8Array,
+  keys: readonly { readonly keyId: Uint8Array; readonly keyName: string }[],
+): Readonly<Record<string, unknown>> {
+  const { curve } = nodeCurve()
+  const envelope = readEnvelope(curve, bytes)
+  if (envelope.version === 1)
+    return {
+      version: 1,
+      handle: `0x${bytesKey(envelope.handle)}`,
+      boundTo: 'nothing: version 1 proves no key and no owner',
+    }
+  if (!verifyEnvelopeV2(curve, envelope))
+    throw clientError('bad-envelope', 'the header proof does not cover this ciphertext, key and policy')
+  const { header, policy } = envelope
+  const key = keys.find(({ keyId }) => bytesKey(keyId) === bytesKey(header.keyId))
+  if (key === undefined)
+    throw clientError('unknown-key', 'the envelope is sealed to a key this cluster file does not certify')
+  return {
+    version: 2,
+    key: key.keyName,
+    chainId: header.label.chainId,
+    handle: `0x${bytesKey(header.label.handle)}`,
+    owners: describePolicy(decodePolicy(policy)),
+  }
+}
+
+/** One "name value" per line, nested values indented. */
+function formatReport(value: unknown, indent = ''): string {
+  if (typeof value !== 'object' || value === null) return `${indent}${String(value)}`
+  const entries: readonly (readonly [string, unknown])[] = Object.entries(value)
+  return entries
+    .map(([name, inner]) =>
+      typeof inner === 'object'
+        ? `${indent}${name}\n${formatReport(inner, `${indent}  `)}`
+        : `${indent}${name} ${String(inner)}`,
+    )
+    .join('\n')
+}
+
+/** `tkms keygen`: a private key file for its owner alone, and the public name of it. */
+export async function runKeygen(
+  terminal: Terminal,
+  options: { readonly out: string; readonly type: KeyFileType; readonly force: boolean; readonly json: boolean },
+): Promise<void> {
+  const { pem, name } = await generateKeyFile(options.type)
+  await writeAtomically(options.out, pem, { force: options.force, mode: PRIVATE_MODE })
+  pem.fill(0)
+  await terminal.writeOut(options.json ? `${JSON.stringify({ written: options.out, name })}\n` : `${name}\n`)
+}

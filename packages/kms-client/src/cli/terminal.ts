@@ -1,0 +1,52 @@
+import { styleText } from 'node:util'
+import { KmsError } from '@tkms/dkg'
+import { QuorumError } from '../errors.ts'
+
+/** Where a command reads and writes. Data goes to `stdout`, everything for people to `stderr`. */
+export interface Terminal {
+  readonly stdin: AsyncIterable<Uint8Array>
+  readonly stdoutIsTty: boolean
+  readonly stderrIsTty: boolean
+  /** Resolves when the bytes are handed over. */
+  writeOut(data: Uint8Array | string): Promise<void>
+  writeErr(text: string): void
+  /** Fires on an interrupt. */
+  readonly signal: AbortSignal
+}
+
+/** How these commands are called, for hints. */
+export const COMMAND = 'npm run --silent tkms --'
+
+const paint = (terminal: Terminal, style: 'red' | 'dim', text: string): string =>
+  terminal.stderrIsTty ? styleText(style, text, { validateStream: false }) : text
+
+/** Says what failed: one JSON object with --json, sentences otherwise; a QuorumError with one line per node. */
+export function reportError(terminal: Terminal, error: unknown, options: { readonly json: boolean }): void {
+  const code = error instanceof KmsError ? error.code : 'internal'
+  const message = error instanceof KmsError ? error.message : 'something unexpected failed'
+  const nodes = error instanceof QuorumError ? error.causes : []
+  if (options.json) {
+    const causes = nodes.map(({ index, name, code: cause, detail }) => ({ index, name, code: cause, detail }))
+    const retryable = error instanceof KmsError && error.retryable
+    terminal.writeErr(
+      `${JSON.stringify({ error: { code, message, retryable, ...(nodes.length > 0 ? { causes } : {}) } })}\n`,
+    )
+    return
+  }
+  const summary = error instanceof QuorumError ? `${error.got} of ${error.needed} needed answers` : message
+  terminal.writeErr(`${paint(terminal, 'red', 'error')} ${code}: ${summary}\n`)
+  for (const node of nodes) terminal.writeErr(`  node ${node.index} ${node.name}: ${node.code}: ${node.detail}\n`)
+  const hint = hintFor(
+    code,
+    nodes.map((node) => node.code),
+  )
+  if (hint !== undefined) terminal.writeErr(`${paint(terminal, 'dim', `hint: ${hint}`)}\n`)
+}
+
+function hintFor(code: string, causes: readonly string[]): string | undefined {
+  if (code === 'no-signer') return `make a key with: ${COMMAND} keygen --out signer.pem`
+  if (code === 'pin-mismatch') return 'compare the config hash with an operator before you trust this file'
+  if (causes.includes('not-allowed')) return `see who may open it with: ${COMMAND} verify --cluster FILE ENVELOPE`
+  if (causes.includes('clock-skew')) return 'set the clock of this machine and try again'
+  return undefined
+}
