@@ -7,7 +7,7 @@ import { decodePoint, participantIndex, POINT_BYTES } from '../primitives/point.
 import type { Secret } from '../primitives/secret.ts'
 import type { ParticipantIndex } from '../primitives/types.ts'
 import { DLEQ_PROOF_BYTES } from '../proofs/dleq.ts'
-import { TAG_BYTES } from './envelope-v2.ts'
+import { TAG_BYTES } from './aead.ts'
 import type { PartialDecryption } from './partial.ts'
 import { refusalCode, type RefusalCode, refusalStatus } from './refusal.ts'
 import { MAX_ITEMS } from './request.ts'

@@ -8,7 +8,7 @@ import { secretScalar } from '../primitives/scalar.ts'
 import { Secret } from '../primitives/secret.ts'
 import type { PointBytes } from '../primitives/types.ts'
 import { openEnvelopeV1, sealEnvelopeV1, sharedX } from './envelope-v1.ts'
-import { MAX_PLAINTEXT_BYTES } from './envelope-v2.ts'
+import { MAX_PLAINTEXT_BYTES } from './aead.ts'
 
 const curve = nobleCurve
 const bytes32 = (name: string): Uint8Array => sha256(utf8ToBytes(name))

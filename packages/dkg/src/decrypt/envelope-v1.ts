@@ -7,7 +7,7 @@ import type { Curve } from '../primitives/curve.ts'
 import { decodePoint, id32 } from '../primitives/point.ts'
 import type { Secret } from '../primitives/secret.ts'
 import type { PointBytes } from '../primitives/types.ts'
-import { decryptGcm, requireCiphertextLength, requirePlaintextLength } from './envelope-v2.ts'
+import { decryptGcm, requireCiphertextLength, requirePlaintextLength } from './aead.ts'
 
 export const NONCE_BYTES = 12
 
@@ -64,7 +64,12 @@ export function openEnvelopeV1(curve: Curve, envelope: EnvelopeV1, D: PointBytes
 const INFO = utf8ToBytes('ECIES:AES_GCM:v1')
 
 /** HKDF-SHA256(x(D), no salt, info, 32): Nox keys on the x coordinate alone. */
-const deriveKey = (D: PointBytes): Uint8Array => hkdf(sha256, sharedX(D), undefined, INFO, 32)
+function deriveKey(D: PointBytes): Uint8Array {
+  const x = sharedX(D)
+  const key = hkdf(sha256, x, undefined, INFO, 32)
+  x.fill(0)
+  return key
+}
 
 /** The x coordinate of a point, 32 bytes big-endian: Nox's raw shared secret. A copy. */
 export const sharedX = (D: PointBytes): Uint8Array => D.slice(1)

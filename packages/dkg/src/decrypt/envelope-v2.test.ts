@@ -10,15 +10,9 @@ import { secretScalar } from '../primitives/scalar.ts'
 import { Secret } from '../primitives/secret.ts'
 import type { KeyId, PointBytes } from '../primitives/types.ts'
 import { verifyDleq } from '../proofs/dleq.ts'
+import { MAX_PLAINTEXT_BYTES } from './aead.ts'
 import { ciphertextHash, secondGenerator } from './envelope-header.ts'
-import {
-  type EnvelopeV2,
-  MAX_PLAINTEXT_BYTES,
-  openEnvelopeV2,
-  sealEnvelopeV2,
-  type SealV2Input,
-  verifyEnvelopeV2,
-} from './envelope-v2.ts'
+import { type EnvelopeV2, openEnvelopeV2, sealEnvelopeV2, type SealV2Input, verifyEnvelopeV2 } from './envelope-v2.ts'
 import { encodePolicy } from './policy-expression.ts'
 
 const curve = nobleCurve

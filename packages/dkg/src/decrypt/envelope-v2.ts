@@ -10,6 +10,7 @@ import { decodePoint, id32 } from '../primitives/point.ts'
 import type { Secret } from '../primitives/secret.ts'
 import type { KeyId, PointBytes } from '../primitives/types.ts'
 import { proveDleq } from '../proofs/dleq.ts'
+import { decryptGcm, requireCiphertextLength, requirePlaintextLength } from './aead.ts'
 import {
   ciphertextHash,
   encodeHeader,
@@ -19,11 +20,6 @@ import {
   verifyHeaderProof,
 } from './envelope-header.ts'
 import { decodePolicy, policyHash } from './policy-expression.ts'
-
-/** AES-GCM's tag, at the end of every ciphertext. */
-export const TAG_BYTES = 16
-/** Nothing is released before the tag is checked, so a plaintext stays in memory whole: seal a data key for more. */
-export const MAX_PLAINTEXT_BYTES: number = 64 * 1024 * 1024
 
 /** A ciphertext bound to its key and label, which commits to its key (protocol 10.2). */
 export interface EnvelopeV2 {
@@ -92,6 +88,7 @@ export function openEnvelopeV2(curve: Curve, envelope: EnvelopeV2, D: PointBytes
   requireCiphertextLength(ciphertext)
   const keys = deriveKeys({ keyId: header.keyId, K: header.K, D: decodePoint(curve, D, 'D') })
   try {
+    // The expected value is public, and the computed one is worth nothing to who can time a wrong D.
     if (!equalBytes(keys.commitment, header.keyCommitment))
       throw dkgError('bad-envelope', 'the combined point does not match the key commitment', {
         data: { check: 'key-commitment' },
@@ -129,30 +126,4 @@ function deriveKeys({
   }
   prk.fill(0)
   return keys
-}
-
-/** @throws KmsError `too-large` */
-export function requirePlaintextLength(plaintext: Uint8Array): void {
-  if (plaintext.length > MAX_PLAINTEXT_BYTES)
-    throw dkgError('too-large', 'an envelope holds at most 64 MiB', { data: { maxBytes: MAX_PLAINTEXT_BYTES } })
-}
-
-/** @throws KmsError `bad-envelope` */
-export function requireCiphertextLength(ciphertext: Uint8Array): void {
-  if (ciphertext.length < TAG_BYTES || ciphertext.length > MAX_PLAINTEXT_BYTES + TAG_BYTES)
-    throw dkgError('bad-envelope', 'a ciphertext has 16 bytes to 64 MiB + 16', { data: { check: 'length' } })
-}
-
-/** @throws KmsError `bad-envelope` with `data.check` = `tag` */
-export function decryptGcm(input: {
-  readonly key: Uint8Array
-  readonly nonce: Uint8Array
-  readonly aad: Uint8Array | undefined
-  readonly ciphertext: Uint8Array
-}): Uint8Array {
-  try {
-    return gcm(input.key, input.nonce, input.aad).decrypt(input.ciphertext)
-  } catch (cause) {
-    throw dkgError('bad-envelope', 'the ciphertext does not open under this key', { data: { check: 'tag' }, cause })
-  }
 }

@@ -1,3 +1,4 @@
+export { MAX_PLAINTEXT_BYTES, TAG_BYTES } from './aead.ts'
 export {
   type Authorization,
   type AuthorizationJson,
@@ -56,11 +57,9 @@ export {
 } from './envelope-v1.ts'
 export {
   type EnvelopeV2,
-  MAX_PLAINTEXT_BYTES,
   openEnvelopeV2,
   sealEnvelopeV2,
   type SealV2Input,
-  TAG_BYTES,
   verifyEnvelopeV2,
 } from './envelope-v2.ts'
 export {
