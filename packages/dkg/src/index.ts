@@ -34,6 +34,7 @@ export { type Fault, type FaultKind, verifyEvidence } from './ceremony/evidence.
 export { MAX_SIGNED_MESSAGE_BYTES, maxSignedMessageBytes } from './ceremony/signed-message.ts'
 export { leaderOf } from './ceremony/join.ts'
 export type { CeremonyState } from './ceremony/state.ts'
+export * from './cluster.ts'
 export { type ErrorData, KmsError, type KmsErrorOptions } from './errors.ts'
 export * from './primitives/codec.ts'
 export type { Curve, Term } from './primitives/curve.ts'
