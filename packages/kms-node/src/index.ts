@@ -1,1 +1,8 @@
-export {}
+export { createCluster, joinCluster } from './cluster/join-cluster.ts'
+export { type NodeCard, parseNodeCard } from './cluster/node-card.ts'
+export type { CeremonyStatus } from './ceremony/status.ts'
+export { loadNodeConfig } from './config/node-config.ts'
+export type { NodeConfig } from './config/types.ts'
+export { type InitInput, initialiseNode } from './initialise.ts'
+export { type KmsNode, type NodeParams, startNode } from './node.ts'
+export { createLog, type Log } from './ops/log.ts'

@@ -12,7 +12,7 @@ import {
   type Step,
   verifyEd25519,
 } from '@tkms/dkg'
-import { createSigner } from './ed25519-signer.ts'
+import { createSigner } from '../identity/ed25519-signer.ts'
 import { type EngineReply, type EngineRequest, fromWireInput, seize, toWireEffect, wipe } from './engine-messages.ts'
 
 /**

@@ -1,6 +1,7 @@
-import { mkdir, open, rename } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { bytesKey, type CeremonyId, type Fault } from '@tkms/dkg'
+import { replaceFile } from '../files.ts'
 
 /** A fault as written beside its evidence. */
 export interface FaultRecord {
@@ -31,25 +32,6 @@ export async function writeEvidence(directory: string, ceremony: CeremonyId, fau
   }
   if (fault.evidence.length > 0) await replaceFile(join(directory, `${name}.bin`), fault.evidence)
   const path = join(directory, `${name}.json`)
-  await replaceFile(path, Buffer.from(`${JSON.stringify(record, undefined, 2)}\n`))
+  await replaceFile(path, `${JSON.stringify(record, undefined, 2)}\n`)
   return path
-}
-
-/** Durable and atomic: written beside the target with mode 0600, fsynced, renamed, the directory fsynced. */
-export async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
-  const temporary = `${path}.new`
-  const file = await open(temporary, 'w', 0o600)
-  try {
-    await file.writeFile(bytes)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await rename(temporary, path)
-  const directory = await open(join(path, '..'), 'r')
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
-  }
 }

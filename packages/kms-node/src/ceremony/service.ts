@@ -1,6 +1,5 @@
 import {
   bytesKey,
-  type CeremonyId,
   type CeremonyTimings,
   type Cluster,
   ceremonyId,

@@ -1,0 +1,155 @@
+import { chmod } from 'node:fs/promises'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { KmsError } from '@tkms/dkg'
+import { z } from 'zod'
+import type { CeremonyService } from '../ceremony/service.ts'
+import type { CeremonyStatus } from '../ceremony/status.ts'
+import { placeSocket, type SocketPlace } from './socket-path.ts'
+
+const MAX_BODY_BYTES = 16 * 1024
+const REQUEST_TIMEOUT_MS = 10_000
+const MAX_CONNECTIONS = 32
+/** Events that a watcher has not read yet; a slower one is cut off. */
+const MAX_WATCH_BUFFER_BYTES = 1024 * 1024
+
+const proposeSchema = z.strictObject({
+  keyName: z.string().min(1).max(64),
+  purpose: z.enum(['ecies-dec', 'ckd-dprf']).default('ecies-dec'),
+  generation: z.int().min(1).max(0xffffffff).optional(),
+  lifetimeS: z.int().min(60).max(90 * 24 * 3600).optional(),
+})
+
+export interface AdminServerParams {
+  readonly dataDir: string
+  /** From the configuration. */
+  readonly socketPath: string
+  readonly ceremonies: CeremonyService
+  /** JSON-able; public posture. */
+  readonly status: () => unknown
+  readonly keys: () => unknown
+  /** For the log: a request that failed on our side. */
+  readonly onInternalError: (cause: unknown) => void
+}
+
+/** What the node's operator can do, over HTTP on a Unix socket that only this user can open. */
+export interface AdminServer {
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+/**
+ * GET /status, /keys, /ceremonies, /watch (one JSON object per line); POST /ceremonies (propose), /ceremonies/ID/approve.
+ * Errors: {"error": {"code", "message", "data"}} with our own messages.
+ */
+export function createAdminServer(params: AdminServerParams): AdminServer {
+  const { ceremonies } = params
+  let place: SocketPlace | undefined
+  let server: Server | undefined
+
+  const route = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const [, head = '', id = '', action = ''] = (request.url ?? '').split('?')[0]?.split('/') ?? []
+    const asked = `${request.method ?? ''} ${[head, id && ':id', action].filter(Boolean).join('/')}`
+    switch (asked) {
+      case 'GET status':
+        return reply(response, 200, params.status())
+      case 'GET keys':
+        return reply(response, 200, params.keys())
+      case 'GET ceremonies':
+        return reply(response, 200, ceremonies.list())
+      case 'GET ceremonies/:id':
+        return reply(response, 200, ceremonies.find(decodeURIComponent(id)))
+      case 'POST ceremonies':
+        return reply(response, 201, await ceremonies.propose(proposeSchema.parse(await readJson(request))))
+      case 'POST ceremonies/:id/approve':
+        return reply(response, 200, await ceremonies.approve(decodeURIComponent(id)))
+      case 'GET watch':
+        return watch(ceremonies, response)
+      default:
+        throw new KmsError('not-found', 'the admin socket has no such action')
+    }
+  }
+
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
+    route(request, response).catch((cause: unknown) => {
+      const { status, code, message, data } = describeError(cause)
+      if (status === 500) params.onInternalError(cause)
+      if (response.headersSent) response.destroy()
+      else reply(response, status, { error: { code, message, data } })
+    })
+  }
+
+  return {
+    start: async () => {
+      place = await placeSocket(params.dataDir, params.socketPath)
+      const { path } = place
+      server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS }, answer)
+      server.maxConnections = MAX_CONNECTIONS
+      const listening = server
+      await new Promise<void>((resolve, reject) => {
+        listening.once('error', reject)
+        listening.listen(path, resolve)
+      })
+      await chmod(path, 0o600)
+    },
+    stop: async () => {
+      const stopping = server
+      server = undefined
+      if (stopping !== undefined)
+        await new Promise<void>((resolve) => {
+          stopping.close(() => resolve())
+          stopping.closeAllConnections()
+        })
+      await place?.release()
+    },
+  }
+}
+
+function reply(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' })
+  response.end(`${JSON.stringify(body)}\n`)
+}
+
+/** The state of every ceremony, then every change, until the caller goes. */
+function watch(ceremonies: CeremonyService, response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+  const send = (status: CeremonyStatus): void => {
+    if (response.writableLength > MAX_WATCH_BUFFER_BYTES) response.destroy()
+    else response.write(`${JSON.stringify(status)}\n`)
+  }
+  for (const status of ceremonies.list()) send(status)
+  response.once('close', ceremonies.subscribe(send))
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length
+    if (length > MAX_BODY_BYTES) throw new KmsError('too-large', 'the request is too long')
+    chunks.push(chunk)
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString())
+  } catch (cause) {
+    throw new KmsError('bad-request', 'the request is not JSON', { cause })
+  }
+}
+
+interface ErrorReply {
+  readonly status: number
+  readonly code: string
+  readonly message: string
+  readonly data: unknown
+}
+
+function describeError(cause: unknown): ErrorReply {
+  if (cause instanceof KmsError) {
+    const status = cause.code === 'not-found' || cause.code === 'unknown-ceremony' ? 404 : 409
+    return { status, code: cause.code, message: cause.message, data: cause.data }
+  }
+  if (cause instanceof z.ZodError) {
+    const problems = cause.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
+    return { status: 400, code: 'bad-request', message: problems.join('; '), data: { problems } }
+  }
+  return { status: 500, code: 'internal', message: 'the node failed: see its log', data: {} }
+}

@@ -1,0 +1,121 @@
+import { bytesKey, type Cluster, clusterKeys, equalBytes, KmsError, verifyEd25519 } from '@tkms/dkg'
+import { selectCurve } from '@tkms/curve-native'
+import { Command } from 'commander'
+import { clusterPath, readClusterFile, writeClusterFile } from '../cluster/cluster-file.ts'
+import { createCluster, joinCluster } from '../cluster/join-cluster.ts'
+import { parseNodeCard } from '../cluster/node-card.ts'
+import { loadNodeConfig } from '../config/node-config.ts'
+import { readBounded } from '../files.ts'
+import { withNodeStore } from '../open-node-store.ts'
+import { systemRng } from '../system.ts'
+import { dataDirOf, outputOf } from './options.ts'
+import { COMMAND, EXIT_HELP } from './output.ts'
+
+const MAX_CARD_BYTES = 64 * 1024
+
+const hex = (bytes: Uint8Array): string => `0x${bytesKey(bytes)}`
+
+/** `cluster new | join | show | verify`. */
+export function clusterCommand(): Command {
+  const cluster = new Command('cluster').description('the committee: who is in it, and what gets pinned')
+  cluster
+    .command('new')
+    .description('make a cluster file out of node cards; indices follow their order')
+    .argument('<cards...>', 'files with node cards')
+    .requiredOption('--threshold <t>', 'nodes that must answer to open a ciphertext', Number)
+    .requiredOption('--out <file>', 'where the cluster file goes')
+    .addHelpText('after', `${EXIT_HELP}\n\nExample:\n  ${COMMAND} cluster new --threshold 3 --out cluster.json */card.json`)
+    .action(newCluster)
+  cluster
+    .command('join')
+    .description('check the own entry in a cluster file and pin its committee for life; the node must not run')
+    .argument('<file>', 'the cluster file')
+    .option('--config-hash <hash>', 'refuse any other committee')
+    .addHelpText('after', `${EXIT_HELP}\n\nExample:\n  ${COMMAND} cluster join cluster.json --data-dir alice`)
+    .action(join)
+  cluster
+    .command('show')
+    .description('show a cluster file, by default the one this node joined')
+    .argument('[file]', 'the cluster file')
+    .action(async (file: string | undefined, _options: unknown, command: Command) => {
+      const known = await readClusterFile(file ?? clusterPath(dataDirOf(command)))
+      outputOf(command).result(describe(known), lines(known))
+    })
+  cluster
+    .command('verify')
+    .description('check a cluster file against a pinned config hash, and every certificate in it')
+    .argument('<file>', 'the cluster file')
+    .requiredOption('--config-hash <hash>', '0x and 64 hex digits')
+    .addHelpText('after', `${EXIT_HELP}\n\nExample:\n  ${COMMAND} cluster verify cluster.json --config-hash 0x...`)
+    .action(async (file: string, options: { readonly configHash: string }, command: Command) => {
+      const known = requireHash(await readClusterFile(file), options.configHash)
+      const keys = clusterKeys(selectCurve().curve, verifyEd25519, known)
+      const summary = keys.map(({ keyId, keyName, generation }) => ({ keyId: hex(keyId), keyName, generation }))
+      outputOf(command).result({ ok: true, configHash: hex(known.configHash), keys: summary }, [
+        `ok ${hex(known.configHash)}`,
+        ...summary.map(({ keyId, keyName, generation }) => `  ${keyName} generation ${generation} keyId ${keyId}`),
+      ])
+    })
+  return cluster
+}
+
+async function newCluster(
+  files: readonly string[],
+  options: { readonly threshold: number; readonly out: string },
+  command: Command,
+): Promise<void> {
+  const cards = await Promise.all(files.map(async (file) => parseNodeCard(await readJson(file), file)))
+  const created = createCluster(cards, { threshold: options.threshold, rng: systemRng })
+  await writeClusterFile(options.out, created)
+  const output = outputOf(command)
+  output.result({ file: options.out, ...describe(created) }, [`wrote ${options.out}`, ...lines(created)])
+  output.hint(`Give the file to every operator, compare the config hash, then on each node:\n  ${COMMAND} cluster join ${options.out} --data-dir DIR`)
+}
+
+async function join(file: string, options: { readonly configHash?: string }, command: Command): Promise<void> {
+  const known = await readClusterFile(file)
+  if (options.configHash !== undefined) requireHash(known, options.configHash)
+  const config = await loadNodeConfig({ directory: dataDirOf(command), env: process.env })
+  const entry = await withNodeStore(config, process.env, (store) => joinCluster(store, config, known))
+  const output = outputOf(command)
+  output.result({ index: entry.index, name: entry.name, ...describe(known) }, [
+    `joined as node ${entry.index} (${entry.name})`,
+    ...lines(known),
+  ])
+  output.hint(`Compare the config hash with the other operators, then:\n  ${COMMAND} start --data-dir DIR`)
+}
+
+async function readJson(file: string): Promise<unknown> {
+  const bytes = await readBounded(file, MAX_CARD_BYTES)
+  if (bytes === undefined) throw new KmsError('bad-node-card', `${file} does not exist`)
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes))
+  } catch (cause) {
+    throw new KmsError('bad-node-card', `${file} is not JSON`, { cause })
+  }
+}
+
+function requireHash(known: Cluster, text: string): Cluster {
+  const wanted = Uint8Array.from(Buffer.from(text.replace(/^0x/, ''), 'hex'))
+  if (!equalBytes(wanted, known.configHash))
+    throw new KmsError('cluster-changed', 'this is another committee than the pinned one', {
+      data: { configHash: hex(known.configHash) },
+    })
+  return known
+}
+
+const describe = ({ config, configHash, nodes, certificates }: Cluster): object => ({
+  clusterId: hex(config.clusterId),
+  configHash: hex(configHash),
+  n: config.n,
+  t: config.t,
+  f: config.f,
+  nodes: nodes.map(({ index, name, url, multiaddrs }) => ({ index, name, url, multiaddrs })),
+  certificates: certificates.length,
+})
+
+const lines = ({ config, configHash, nodes, certificates }: Cluster): string[] => [
+  `config hash ${hex(configHash)}`,
+  `${config.n} nodes, threshold ${config.t}, ceremonies tolerate ${config.f} faulty, ${certificates.length} certificates`,
+  ...nodes.map(({ index, name, url }) => `  ${index} ${name} ${url}`),
+]

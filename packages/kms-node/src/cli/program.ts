@@ -1,0 +1,51 @@
+import { Command, CommanderError } from 'commander'
+import { ceremonyCommand } from './ceremony.ts'
+import { clusterCommand } from './cluster.ts'
+import { initCommand } from './init.ts'
+import { keysCommand, statusCommand } from './keys.ts'
+import { withSharedOptions } from './options.ts'
+import { COMMAND, EXIT, EXIT_HELP, reportError } from './output.ts'
+import { startCommand } from './start.ts'
+
+const EXAMPLES = `
+How a cluster starts (TKMS_PASSPHRASE_FILE names a file with the passphrase):
+  ${COMMAND} init --name alice --data-dir alice            on each node
+  ${COMMAND} cluster new --threshold 3 --out cluster.json */card.json
+  ${COMMAND} cluster join cluster.json --data-dir alice    on each node
+  ${COMMAND} start --data-dir alice                        on each node
+  ${COMMAND} ceremony propose --name ecies/421614 --data-dir alice
+  ${COMMAND} ceremony approve ID --data-dir bob            on each other node`
+
+/** The command line of `kms-node`. */
+export function createProgram(): Command {
+  const program = new Command('kms-node')
+    .description('one node of a Threshold KMS cluster')
+    .addHelpText('after', `${EXIT_HELP}\n${EXAMPLES}`)
+  for (const command of [
+    initCommand(),
+    clusterCommand(),
+    startCommand(),
+    ceremonyCommand(),
+    keysCommand(),
+    statusCommand(),
+  ])
+    program.addCommand(withSharedOptions(command))
+  return throwInsteadOfExit(program)
+}
+
+function throwInsteadOfExit(command: Command): Command {
+  command.exitOverride()
+  for (const inner of command.commands) throwInsteadOfExit(inner)
+  return command
+}
+
+/** Runs one command line. @param argv as in `process.argv`. @returns the exit code */
+export async function runCommandLine(argv: readonly string[]): Promise<number> {
+  try {
+    await createProgram().parseAsync([...argv])
+    return EXIT.done
+  } catch (cause) {
+    if (cause instanceof CommanderError) return cause.exitCode === 0 ? EXIT.done : EXIT.usage
+    return reportError(cause, argv.includes('--json'))
+  }
+}

@@ -1,0 +1,53 @@
+import { Command } from 'commander'
+import { loadNodeConfig } from '../config/node-config.ts'
+import { startNode } from '../node.ts'
+import { createLog } from '../ops/log.ts'
+import { readPassphrase } from '../seal/passphrase.ts'
+import { dataDirOf } from './options.ts'
+import { COMMAND, EXIT_HELP } from './output.ts'
+
+/** A stop that takes longer than this is cut short. */
+const STOP_TIMEOUT_MS = 15_000
+
+/** `start`: runs the node in the foreground until a signal, or with its parent. */
+export function startCommand(): Command {
+  return new Command('start')
+    .description('run the node in the foreground; its log goes to stdout, one JSON object per line')
+    .option('--exit-with-parent', 'stop when standard input ends, as it does when the parent process dies')
+    .addHelpText(
+      'after',
+      `${EXIT_HELP}\n\nSIGTERM and SIGINT stop it gracefully; a second one at once.\n\nExample:\n  ${COMMAND} start --data-dir alice`,
+    )
+    .action(async (options: { readonly exitWithParent?: boolean }, command: Command) => {
+      const config = await loadNodeConfig({ directory: dataDirOf(command), env: process.env })
+      const passphrase = await readPassphrase({ file: config.sealer.passphraseFile, env: process.env })
+      const log = createLog({ level: config.log.level, node: config.name })
+      const stopped = waitForStop(options.exitWithParent === true)
+      const node = await startNode({ config, passphrase, log })
+      process.send?.({ type: 'ready', url: node.url, addresses: node.addresses })
+      log.info({ reason: await stopped }, 'node-stopping')
+      setTimeout(() => process.exit(1), STOP_TIMEOUT_MS).unref()
+      await node.stop()
+      log.info('node-stopped')
+      process.exit(0)
+    })
+}
+
+/** Resolves with the reason to stop. A parent that started us with an IPC channel takes us along when it goes. */
+function waitForStop(exitWithParent: boolean): Promise<string> {
+  return new Promise((resolve) => {
+    let asked = false
+    const onSignal = (signal: string): void => {
+      if (asked) process.exit(130)
+      asked = true
+      resolve(signal)
+    }
+    process.on('SIGTERM', onSignal)
+    process.on('SIGINT', onSignal)
+    process.on('disconnect', () => resolve('parent gone'))
+    if (!exitWithParent) return
+    process.stdin.on('end', () => resolve('parent gone'))
+    process.stdin.on('error', () => resolve('parent gone'))
+    process.stdin.resume()
+  })
+}

@@ -1,0 +1,88 @@
+import { join } from 'node:path'
+import {
+  type Cluster,
+  type ClusterNode,
+  type Curve,
+  equalBytes,
+  formatCluster,
+  KmsError,
+  type NodePublicKey,
+  parseCluster,
+  Secret,
+  verifyCertificate,
+  verifyEd25519,
+} from '@tkms/dkg'
+import { readBounded, replaceFile } from '../files.ts'
+import type { RecordStore } from '../ports.ts'
+
+const MAX_CLUSTER_FILE_BYTES = 64 * 1024 * 1024
+const PIN = 'cluster'
+
+export const clusterPath = (dataDir: string): string => join(dataDir, 'cluster.json')
+
+/** @throws KmsError `bad-cluster-file` with every problem named, also when the file is missing or no JSON */
+export async function readClusterFile(path: string): Promise<Cluster> {
+  const bytes = await readBounded(path, MAX_CLUSTER_FILE_BYTES)
+  if (bytes === undefined)
+    throw new KmsError('bad-cluster-file', `${path} does not exist`, { data: { path } })
+  return parseCluster(parseJson(bytes, path))
+}
+
+function parseJson(bytes: Uint8Array, path: string): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+  } catch (cause) {
+    throw new KmsError('bad-cluster-file', `${path} is not JSON`, { cause, data: { path } })
+  }
+}
+
+export const writeClusterFile = (path: string, cluster: Cluster): Promise<void> =>
+  replaceFile(path, `${JSON.stringify(formatCluster(cluster), undefined, 2)}\n`, 0o644)
+
+/** The same cluster with one more certificate; itself when it is there already. */
+export function withCertificate(cluster: Cluster, certificate: Uint8Array, curve: Curve): Cluster {
+  const pin = { configHash: cluster.configHash }
+  const sharing = (bytes: Uint8Array): Uint8Array => verifyCertificate(curve, verifyEd25519, bytes, pin).sharingId
+  const added = sharing(certificate)
+  if (cluster.certificates.some((known) => equalBytes(known, certificate) || equalBytes(sharing(known), added)))
+    return cluster
+  return { ...cluster, certificates: [...cluster.certificates, certificate] }
+}
+
+/** This node's entry. @throws KmsError `not-in-cluster` */
+export function ownEntry(cluster: Cluster, publicKey: NodePublicKey): ClusterNode {
+  const entry = cluster.nodes.find((node) => equalBytes(node.publicKey, publicKey))
+  if (entry === undefined)
+    throw new KmsError('not-in-cluster', 'the cluster file does not name the identity of this node')
+  return entry
+}
+
+/** Pins the committee for life, sealed. @throws KmsError `cluster-pinned` when another one is pinned */
+export async function pinCluster(store: RecordStore, cluster: Cluster): Promise<void> {
+  const pinned = await readPin(store)
+  if (pinned !== undefined && equalBytes(pinned, cluster.configHash)) return
+  if (pinned !== undefined)
+    throw new KmsError('cluster-pinned', 'this node joined another cluster already', {
+      data: { pinned: `0x${Buffer.from(pinned).toString('hex')}` },
+    })
+  const record = Secret.copyOf(cluster.configHash)
+  await store.put('pin', PIN, record)
+  record.destroy()
+}
+
+/** @throws KmsError `cluster-not-joined`, `cluster-changed` */
+export async function checkPin(store: RecordStore, cluster: Cluster): Promise<void> {
+  const pinned = await readPin(store)
+  if (pinned === undefined)
+    throw new KmsError('cluster-not-joined', 'this node has not joined a cluster: run cluster join FILE first')
+  if (!equalBytes(pinned, cluster.configHash))
+    throw new KmsError('cluster-changed', 'cluster.json is not the cluster that this node joined')
+}
+
+/** The pinned config hash, 32 bytes. */
+async function readPin(store: RecordStore): Promise<Uint8Array | undefined> {
+  const record = await store.get('pin', PIN)
+  const pin = record?.use((bytes) => Uint8Array.from(bytes))
+  record?.destroy()
+  return pin
+}

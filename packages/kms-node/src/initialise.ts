@@ -1,0 +1,108 @@
+import { constants } from 'node:fs'
+import { access, chmod, mkdir, writeFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
+import { join } from 'node:path'
+import { KmsError } from '@tkms/dkg'
+import { formatNodeCard, type NodeCard } from './cluster/node-card.ts'
+import { loadNodeConfig, NODE_CONFIG_FILE } from './config/node-config.ts'
+import type { NodeConfig } from './config/types.ts'
+import { createNodeIdentity, forgetIdentity } from './identity/node-identity.ts'
+import { spkiSha256 } from './identity/tls-certificate.ts'
+import { POLICY_TEMPLATE } from './policy/policy-file.ts'
+import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
+import { readPassphrase } from './seal/passphrase.ts'
+import { createRecordStore } from './store/record-store.ts'
+import { storeDirectory, systemClock, systemRng } from './system.ts'
+
+/** The settings that `init` writes into node.yaml; the rest has defaults. */
+export interface InitInput {
+  readonly directory: string
+  readonly name: string
+  readonly profile: 'production' | 'development'
+  readonly listen: readonly string[]
+  readonly announce: readonly string[]
+  readonly httpHost: string
+  readonly httpPort: number
+  readonly tls: boolean
+  readonly publicUrl?: string | undefined
+  readonly passphraseFile?: string | undefined
+  readonly env: Record<string, string | undefined>
+}
+
+/**
+ * Makes a node: node.yaml, policy.yaml, the sealed store with the identity, the node card. Existing configuration files are kept,
+ * an existing store is never touched.
+ * @throws KmsError `bad-config-file`, `passphrase-missing`, `passphrase-weak`, `store-exists`
+ */
+export async function initialiseNode(input: InitInput): Promise<{ readonly config: NodeConfig; readonly card: NodeCard }> {
+  await mkdir(input.directory, { recursive: true, mode: 0o700 })
+  await chmod(input.directory, 0o700)
+  await writeUnlessThere(join(input.directory, NODE_CONFIG_FILE), nodeYaml(input))
+  const config = await loadNodeConfig({ directory: input.directory, env: input.env })
+  await writeUnlessThere(config.policyFile, POLICY_TEMPLATE)
+  const passphrase = await readPassphrase({ file: config.sealer.passphraseFile, env: input.env })
+  const params = { logN: config.sealer.scryptLogN, r: 8, p: 1 }
+  const sealer = createPassphraseSealer({ passphrase, rng: systemRng, params })
+  const store = await createRecordStore({ directory: storeDirectory(config.dataDir), sealer, rng: systemRng })
+  try {
+    const tls = { name: config.name, hosts: [...hostsOf(config)], nowMs: systemClock.nowMs() }
+    const identity = await createNodeIdentity(store, systemRng, tls)
+    const card = formatNodeCard({
+      name: config.name,
+      publicKey: identity.publicKey,
+      multiaddrs: config.announce.length > 0 ? config.announce : config.listen,
+      url: publicUrl(config),
+      tlsSpkiSha256: config.http.tls ? spkiSha256(identity.tls.cert) : undefined,
+    })
+    forgetIdentity(identity)
+    await writeFile(join(config.dataDir, 'card.json'), `${JSON.stringify(card, undefined, 2)}\n`)
+    return { config, card }
+  } finally {
+    await store.close()
+    sealer.destroy()
+  }
+}
+
+/** Where others reach the HTTP API. @throws KmsError `address-unknown` when only the operator can know it */
+export function publicUrl({ publicUrl: configured, http }: NodeConfig): string {
+  if (configured !== undefined) return configured.replace(/\/$/, '')
+  if (http.host === '0.0.0.0' || http.host === '::' || http.port === 0)
+    throw new KmsError('address-unknown', 'give --public-url: clients cannot reach this node at the address it listens on')
+  const host = isIP(http.host) === 6 ? `[${http.host}]` : http.host
+  return `${http.tls ? 'https' : 'http'}://${host}:${http.port}`
+}
+
+function hostsOf(config: NodeConfig): Set<string> {
+  return new Set([new URL(publicUrl(config)).hostname.replace(/^\[|\]$/g, ''), 'localhost', '127.0.0.1'])
+}
+
+async function writeUnlessThere(path: string, text: string): Promise<void> {
+  const there = await access(path, constants.F_OK).then(
+    () => true,
+    () => false,
+  )
+  if (!there) await writeFile(path, text, { mode: 0o600, flag: 'wx' })
+}
+
+const yamlList = (items: readonly string[]): string => `[${items.map((item) => JSON.stringify(item)).join(', ')}]`
+
+function nodeYaml(input: InitInput): string {
+  const lines = [
+    '# A node of a Threshold KMS cluster. Every setting can be overridden by a TKMS_ variable: http.port is TKMS_HTTP_PORT.',
+    '# production refuses every development switch at start.',
+    `profile: ${input.profile}`,
+    `name: ${JSON.stringify(input.name)}`,
+    '# libp2p: where this node listens, and what it tells others (the same, when empty).',
+    `listen: ${yamlList(input.listen)}`,
+    `announce: ${yamlList(input.announce)}`,
+    ...(input.publicUrl === undefined ? [] : [`publicUrl: ${JSON.stringify(input.publicUrl)}`]),
+    'http:',
+    `  host: ${JSON.stringify(input.httpHost)}`,
+    `  port: ${input.httpPort}`,
+    `  tls: ${input.tls}`,
+    'sealer:',
+    '  provider: passphrase',
+    ...(input.passphraseFile === undefined ? [] : [`  passphraseFile: ${JSON.stringify(input.passphraseFile)}`]),
+  ]
+  return `${lines.join('\n')}\n`
+}

@@ -1,0 +1,223 @@
+import { join } from 'node:path'
+import { selectCurve } from '@tkms/curve-native'
+import { type Cluster, KmsError, type Secret, verifyEd25519 } from '@tkms/dkg'
+import { createAdminServer } from './admin/admin-server.ts'
+import { createCeremonyService } from './ceremony/service.ts'
+import { checkPin, clusterPath, ownEntry, readClusterFile } from './cluster/cluster-file.ts'
+import type { NodeConfig } from './config/types.ts'
+import { createHttpServer } from './http/server.ts'
+import { createSigner } from './identity/ed25519-signer.ts'
+import { forgetIdentity, loadNodeIdentity } from './identity/node-identity.ts'
+import { createKeyInstaller } from './key-installer.ts'
+import { createCeremonyNetwork } from './net/ceremony-protocol.ts'
+import { createDelegateServer } from './net/delegate-protocol.ts'
+import { createHost } from './net/host.ts'
+import { DEFAULT_NET_LIMITS, type NetLimits } from './net/limits.ts'
+import { createRoster } from './net/roster.ts'
+import { type Log, logDelegation } from './ops/log.ts'
+import { createReadiness } from './ops/readiness.ts'
+import { createStatus, describeKey } from './ops/status.ts'
+import { loadPolicy } from './policy/policy-file.ts'
+import { createSignatureVerifier } from './policy/signature-verifier.ts'
+import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
+import { createKeyTable } from './serve/key-table.ts'
+import { createDelegationPipeline } from './serve/pipeline.ts'
+import { nodeFileSystem } from './store/file-system.ts'
+import { openRecordStore } from './store/record-store.ts'
+import { createShareStore } from './store/share-store.ts'
+import { storeDirectory, systemClock, systemRng } from './system.ts'
+
+/** Calls under way at a stop get this long to finish. */
+const DRAIN_MS = 5_000
+/** Requesters' and issuers' public keys remembered as admitted. */
+const MAX_REQUESTER_KEYS = 10_000
+const VERSION = '0.1.0'
+
+export interface NodeParams {
+  readonly config: NodeConfig
+  /** Taken over. */
+  readonly passphrase: Secret
+  readonly log: Log
+  readonly netLimits?: NetLimits
+}
+
+/** A running node. */
+export interface KmsNode {
+  readonly name: string
+  readonly url: string
+  /** Multiaddrs with the real ports. */
+  readonly addresses: readonly string[]
+  cluster(): Cluster
+  /** Takes no new work, lets what is under way finish for a few seconds, closes everything in reverse order. Idempotent. */
+  stop(): Promise<void>
+}
+
+/**
+ * Starts a node: store, identity, self-check of every key, HTTP, libp2p, admin socket, ceremonies. What was started is stopped again
+ * when a later part fails.
+ * @throws KmsError of the part that failed: `unseal-failed`, `cluster-not-joined`, `http-listen`, ...
+ */
+export async function startNode(params: NodeParams): Promise<KmsNode> {
+  const stops: (() => Promise<void> | void)[] = []
+  try {
+    return await start(params, stops)
+  } catch (cause) {
+    await stopAll(stops, params.log)
+    throw cause
+  }
+}
+
+async function start(params: NodeParams, stops: (() => Promise<void> | void)[]): Promise<KmsNode> {
+  const { config, log } = params
+  const clock = systemClock
+  const rng = systemRng
+  const { curve, fallbackReason } = selectCurve()
+  if (fallbackReason !== undefined) log.warn({ reason: fallbackReason }, 'curve-fallback')
+
+  const scrypt = { logN: config.sealer.scryptLogN, r: 8, p: 1 }
+  const sealer = createPassphraseSealer({ passphrase: params.passphrase, rng, params: scrypt })
+  stops.push(() => sealer.destroy())
+  const store = await openRecordStore({ directory: storeDirectory(config.dataDir), sealer, rng })
+  stops.push(() => store.close())
+  const identity = await loadNodeIdentity(store)
+  stops.push(() => forgetIdentity(identity))
+  const joined = await readClusterFile(clusterPath(config.dataDir))
+  await checkPin(store, joined)
+  const self = ownEntry(joined, identity.publicKey)
+
+  const keyTable = createKeyTable({
+    curve,
+    verify: verifyEd25519,
+    self: identity.publicKey,
+    configHash: joined.configHash,
+  })
+  stops.push(() => keyTable.destroy())
+  const shares = createShareStore(store)
+  const { loaded, refused } = await keyTable.load(shares)
+  for (const { code } of refused) log.error({ code }, 'key-refused')
+  log.info({ keys: loaded.length, refused: refused.length }, 'self-check')
+  const installer = createKeyInstaller({ curve, shares, keyTable, path: clusterPath(config.dataDir), cluster: joined })
+  await installer.completeClusterFile()
+
+  const signatures = createSignatureVerifier({ maxKeys: MAX_REQUESTER_KEYS })
+  const pipeline = createDelegationPipeline({
+    curve,
+    clusterId: joined.config.clusterId,
+    lender: keyTable.lender('ecies-dec'),
+    signatures,
+    policy: await loadPolicy(config.policyFile, { signatures }),
+    sign: createSigner(identity.seed),
+    clock,
+    rng,
+    limits: config.limits,
+    onEvent: (event) => logDelegation(log, event),
+  })
+
+  const status = createStatus({
+    version: VERSION,
+    name: config.name,
+    profile: config.profile,
+    sealing: sealer.provider,
+    curve,
+    keyTable,
+    pipeline,
+    clock,
+  })
+  const directory = storeDirectory(config.dataDir)
+  const { key, cert } = identity.tls
+  const http = createHttpServer({
+    pipeline,
+    keyTable,
+    cluster: installer.cluster,
+    status,
+    readiness: createReadiness({ keyTable, fileSystem: nodeFileSystem, directory, clock, rng }),
+    host: config.http.host,
+    port: config.http.port,
+    ...(config.http.tls && { tls: { key: key.use((pem) => Buffer.from(pem).toString()), cert } }),
+    corsOrigins: config.http.corsOrigins,
+    limits: config.limits,
+    clock,
+    rng,
+    onError: (cause, requestId) => log.error({ cause, requestId }, 'http-error'),
+  })
+  await http.start()
+  stops.push(() => http.stop())
+
+  const roster = createRoster(joined, self.index)
+  const limits = params.netLimits ?? DEFAULT_NET_LIMITS
+  const { listen, announce } = config
+  const host = await createHost({ identity: identity.seed, roster, listen, announce, limits })
+  await host.start()
+  stops.push(() => host.stop())
+  const delegate = createDelegateServer({
+    host,
+    handler: pipeline,
+    limits,
+    onStreamError: (remote, cause) => log.debug({ remote, cause }, 'delegate-stream-ended'),
+  })
+  await delegate.start()
+  stops.push(() => delegate.stop(AbortSignal.timeout(DRAIN_MS)))
+
+  const network = createCeremonyNetwork({
+    host,
+    roster,
+    size: joined.config,
+    limits,
+    events: {
+      onPeer: (event, peer) => log.info({ peer }, `peer-${event}`),
+      onRefused: (reason, remote) => log.warn({ reason, remote }, 'ceremony-stream-refused'),
+    },
+  })
+  const ceremonies = createCeremonyService({
+    cluster: joined,
+    self: self.index,
+    timings: config.ceremony,
+    identity: identity.seed,
+    nodeSeed: identity.nodeSeed,
+    store,
+    network,
+    clock,
+    rng,
+    log,
+    evidenceDirectory: join(config.dataDir, 'evidence'),
+    keys: () => keyTable.list().map((served) => served.key),
+    installKey: installer.install,
+  })
+  stops.push(() => ceremonies.stop())
+  await ceremonies.start()
+  await network.start(ceremonies)
+  stops.push(() => network.stop())
+
+  const admin = createAdminServer({
+    dataDir: config.dataDir,
+    socketPath: config.adminSocket,
+    ceremonies,
+    status: () => ({ ...status(), index: self.index, peersConnected: network.connected, url: http.url }),
+    keys: () => keyTable.list().map(describeKey),
+    onInternalError: (cause) => log.error({ cause }, 'admin-error'),
+  })
+  await admin.start()
+  stops.push(() => admin.stop())
+
+  const addresses = host.getMultiaddrs().map(String)
+  log.info({ index: self.index, url: http.url, addresses, curve: curve.backend }, 'node-started')
+  let stopping: Promise<void> | undefined
+  return {
+    name: config.name,
+    url: http.url,
+    addresses,
+    cluster: installer.cluster,
+    stop: () => (stopping ??= stopAll(stops, log)),
+  }
+}
+
+/** In reverse order; one that fails does not keep the others from being stopped. */
+async function stopAll(stops: readonly (() => Promise<void> | void)[], log: Log): Promise<void> {
+  for (const stop of stops.toReversed()) {
+    try {
+      await stop()
+    } catch (cause) {
+      log.error({ cause: cause instanceof Error ? cause : new KmsError('unexpected', String(cause)) }, 'stop-failed')
+    }
+  }
+}

@@ -1,0 +1,30 @@
+import type { NodeConfig } from './config/types.ts'
+import type { RecordStore } from './ports.ts'
+import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
+import { readPassphrase } from './seal/passphrase.ts'
+import { openRecordStore } from './store/record-store.ts'
+import { storeDirectory, systemRng } from './system.ts'
+
+/**
+ * Lends the sealed store of a node that does not run.
+ * @throws KmsError `store-missing`, `store-locked`, `unseal-failed`, `passphrase-missing`
+ */
+export async function withNodeStore<T>(
+  config: NodeConfig,
+  env: Record<string, string | undefined>,
+  use: (store: RecordStore) => Promise<T>,
+): Promise<T> {
+  const passphrase = await readPassphrase({ file: config.sealer.passphraseFile, env })
+  const params = { logN: config.sealer.scryptLogN, r: 8, p: 1 }
+  const sealer = createPassphraseSealer({ passphrase, rng: systemRng, params })
+  try {
+    const store = await openRecordStore({ directory: storeDirectory(config.dataDir), sealer, rng: systemRng })
+    try {
+      return await use(store)
+    } finally {
+      await store.close()
+    }
+  } finally {
+    sealer.destroy()
+  }
+}
