@@ -14,6 +14,7 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'cross',
+          globalSetup: ['test/support/announce-vectors.ts'],
           include: ['test/**/*.test.ts'],
           exclude: ['test/docker/**', 'test/browser/**', 'test/long/**', '**/node_modules/**'],
           testTimeout: 60_000,
