@@ -1,0 +1,40 @@
+import type { DelegationRequest, Grant, Principal, RequestItem } from '@tkms/dkg'
+
+/** What a rule decides about: one item of a request whose signature was verified. Everything is parsed. */
+export interface DecisionInput {
+  /** clusterId and keyId in it are this node's own: the pipeline checked them. */
+  readonly request: DelegationRequest
+  /** A v2 item's label counts because its header proof is verified before the share is touched, whatever a rule says. */
+  readonly item: RequestItem
+  /** The requester whose signature was verified; undefined when the request is not signed. */
+  readonly principal: Principal | undefined
+  /** SHA-256 of the request's SPKI, 32 bytes. */
+  readonly recipientSpkiHash: Uint8Array
+  /** Decoded, not verified: the one of a v1 item, or those among the request's evidence for a v2 item. */
+  readonly grants: readonly Grant[]
+  /** Unix seconds. */
+  readonly nowSeconds: number
+}
+
+/** What one rule says. `reason` is a fixed word in kebab-case, for the log and for `explain`. */
+export type RuleVerdict = { readonly kind: 'yes' } | { readonly kind: 'no'; readonly reason: string }
+
+export const YES: RuleVerdict = { kind: 'yes' }
+export const no = (reason: string): RuleVerdict => ({ kind: 'no', reason })
+
+/** A configured rule. */
+export interface PolicyRule {
+  readonly name: string
+  decide(input: DecisionInput): RuleVerdict | Promise<RuleVerdict>
+}
+
+export interface RuleRefusal {
+  readonly rule: string
+  readonly reason: string
+}
+
+export type Decision =
+  /** `rules`: those whose yes made it so. */
+  | { readonly allowed: true; readonly rules: readonly string[] }
+  /** `refusals`: every rule that stood in the way. */
+  | { readonly allowed: false; readonly refusals: readonly RuleRefusal[] }

@@ -1,0 +1,91 @@
+import {
+  attempt,
+  decodeNodePublicKey,
+  type Grant,
+  grantMismatch,
+  grantSignedBytes,
+  type GrantSubject,
+  parsePublicKeyId,
+} from '@tkms/dkg'
+import { type DecisionInput, no, type PolicyRule, type RuleVerdict, YES } from './decision.ts'
+import type { RuleType } from './rule-type.ts'
+import type { SignatureVerifier } from './signature-verifier.ts'
+
+const GRANT = 'grant'
+const MAX_ISSUERS = 256
+/** Clocks of issuers and nodes may differ by this much, either way (interfaces 2). */
+const LEEWAY_SECONDS = 60
+
+/**
+ * Yes when a listed issuer signed that this requester, with this RSA key, may have exactly this K and handle of this key opened now
+ * (interfaces 3). The reason is that of the grant that came closest.
+ */
+export function createGrantRule(options: {
+  /** Ids "ed25519:<64 hex>". */
+  readonly issuers: readonly string[]
+  readonly signatures: SignatureVerifier
+}): PolicyRule {
+  const issuers = new Set(options.issuers)
+  const judge = (grant: Grant, subject: GrantSubject, nowSeconds: number): RuleVerdict => {
+    const mismatch = grantMismatch(grant, subject)
+    if (mismatch !== undefined) return no(`grant-for-another-${MISMATCH_WORDS[mismatch]}`)
+    if (!issuers.has(grant.issuer)) return no('issuer-not-listed')
+    if (nowSeconds < grant.notBefore - LEEWAY_SECONDS) return no('grant-not-yet-valid')
+    if (nowSeconds > grant.expiresAt + LEEWAY_SECONDS) return no('grant-expired')
+    const signed = options.signatures.verify(grant.issuer, grantSignedBytes(grant.body), grant.signature)
+    return signed ? YES : no('grant-signature')
+  }
+  return {
+    name: GRANT,
+    decide(input) {
+      const subject = subjectOf(input)
+      const verdicts = input.grants.map((grant) => judge(grant, subject, input.nowSeconds))
+      return verdicts.find((verdict) => verdict.kind === 'yes') ?? verdicts.toSorted(byCloseness)[0] ?? no('no-grant')
+    },
+  }
+}
+
+const MISMATCH_WORDS: Readonly<Record<keyof GrantSubject, string>> = {
+  clusterId: 'cluster',
+  keyId: 'key',
+  chainId: 'chain',
+  handle: 'handle',
+  K: 'point',
+  recipientSpkiHash: 'recipient',
+  requester: 'requester',
+}
+
+const byCloseness = (left: RuleVerdict, right: RuleVerdict): number => distance(left) - distance(right)
+const distance = (verdict: RuleVerdict): number =>
+  verdict.kind === 'no' && verdict.reason.startsWith('grant-for-another-') ? 1 : 0
+
+function subjectOf({ request, item, recipientSpkiHash }: DecisionInput): GrantSubject {
+  const { chainId, handle } = item.version === 1 ? item : item.header.label
+  const K = item.version === 1 ? item.K : item.header.K
+  const { clusterId, keyId, publicKeyId: requester } = request
+  return { clusterId, keyId, chainId, handle, K, recipientSpkiHash, requester }
+}
+
+/** `rule: grant` with `issuers:`, 1 to 256 ids of Ed25519 keys. */
+export const grantRuleType: RuleType = {
+  name: GRANT,
+  parse({ issuers, ...others }, problem) {
+    for (const name of Object.keys(others)) problem(name, 'is no option of grant')
+    if (!Array.isArray(issuers) || issuers.length < 1 || issuers.length > MAX_ISSUERS) {
+      problem('issuers', `must be a list of 1 to ${MAX_ISSUERS} issuers`)
+      return undefined
+    }
+    const ids = issuers.filter((id: unknown): id is string => typeof id === 'string' && isEd25519(id))
+    issuers.forEach((id: unknown, at) => {
+      if (typeof id !== 'string' || !isEd25519(id))
+        problem(`issuers.${at}`, 'must be "ed25519:<64 hex>", a key of prime order')
+    })
+    if (ids.length !== issuers.length || Object.keys(others).length > 0) return undefined
+    return ({ signatures }) => createGrantRule({ issuers: ids, signatures })
+  },
+}
+
+function isEd25519(id: string): boolean {
+  const signer = attempt(() => parsePublicKeyId(id))
+  return signer?.kind === 'ed25519' && attempt(() => decodeNodePublicKey(signer.key)) !== undefined
+}

@@ -1,0 +1,106 @@
+import { attempt, parseKeyName } from '@tkms/dkg'
+import { configError, readYamlFile } from '../config/yaml-file.ts'
+import { grantRuleType } from './grant-rule.ts'
+import { ownerRuleType } from './owner-rule.ts'
+import { createPolicy, type Policy } from './policy.ts'
+import type { RulePorts, RuleType } from './rule-type.ts'
+import type { RuleTree } from './rule-tree.ts'
+
+const RULE_TYPES: readonly RuleType[] = [ownerRuleType, grantRuleType]
+const MAX_DEPTH = 8
+const MAX_BRANCHES = 64
+const ANY_KEY = '*'
+
+/** What `init` writes: who an envelope's label names may open it, and nobody else. */
+export const POLICY_TEMPLATE = `# Who may have this node's share used. A node refuses unless a rule here says yes.
+# Per key, by name ("ecies/421614") or "*" for every key without an entry of its own.
+# Rules: owner (the envelope's label names the requester), grant (an issuer listed here signed for it).
+# They combine with any: [...] and all: [...].
+version: 1
+keys:
+  '*':
+    any:
+      - rule: owner
+      # - rule: grant
+      #   issuers: ['ed25519:<64 hex digits>']
+`
+
+/**
+ * Reads policy.yaml. A file with anything wrong in it is refused whole, with every problem and its path.
+ * @throws KmsError `config-missing`, `config-unreadable`, `bad-config-file`
+ */
+export async function loadPolicy(file: string, ports: RulePorts): Promise<Policy> {
+  return parsePolicy(await readYamlFile(file), { file, ports })
+}
+
+/** @throws KmsError `bad-config-file` */
+export function parsePolicy(document: unknown, context: { readonly file: string; readonly ports: RulePorts }): Policy {
+  const problems: string[] = []
+  const problem: Report = (path, message) => {
+    problems.push(`${path || '(the file)'}: ${message}`)
+    return undefined
+  }
+  const { version, keys, ...others } = recordOf(document, '', problem)
+  for (const name of Object.keys(others)) problem(name, 'is unknown')
+  if (version !== 1) problem('version', 'must be 1')
+  const entries = Object.entries(recordOf(keys, 'keys', problem))
+  if (entries.length === 0) problem('keys', 'must name at least one key, or "*"')
+  const trees = new Map<string, RuleTree>()
+  for (const [name, value] of entries) {
+    if (name !== ANY_KEY && attempt(() => parseKeyName(name)) === undefined)
+      problem(`keys.${name}`, 'is not a key name')
+    const tree = parseTree(value, { path: `keys.${name}`, depth: 1, ports: context.ports, problem })
+    if (tree !== undefined) trees.set(name, tree)
+  }
+  if (problems.length > 0)
+    throw configError('bad-config-file', `${context.file} is refused`, { file: context.file, problems })
+  return createPolicy({ treeOf: (keyName) => trees.get(keyName) ?? trees.get(ANY_KEY) })
+}
+
+/** Notes a problem. */
+type Report = (path: string, message: string) => undefined
+
+interface Place {
+  readonly path: string
+  readonly depth: number
+  readonly ports: RulePorts
+  readonly problem: Report
+}
+
+function recordOf(value: unknown, path: string, problem: Report): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
+  problem(path, 'must be a mapping')
+  return {}
+}
+
+function parseTree(value: unknown, place: Place): RuleTree | undefined {
+  const { path, depth, problem } = place
+  if (depth > MAX_DEPTH) return problem(path, `is nested more than ${MAX_DEPTH} levels deep`)
+  const fields = recordOf(value, path, problem)
+  const heads = ['rule', 'any', 'all'].filter((name) => name in fields)
+  const [head] = heads
+  if (heads.length !== 1 || head === undefined) return problem(path, 'must have exactly one of rule, any, all')
+  const { [head]: content, ...options } = fields
+  if (head === 'rule') return parseRule(content, options, place)
+  for (const name of Object.keys(options)) problem(`${path}.${name}`, 'is unknown')
+  return parseBranches(head === 'any' ? 'any' : 'all', content, place)
+}
+
+function parseBranches(kind: 'any' | 'all', content: unknown, place: Place): RuleTree | undefined {
+  const path = `${place.path}.${kind}`
+  if (!Array.isArray(content) || content.length < 1 || content.length > MAX_BRANCHES)
+    return place.problem(path, `must be a list of 1 to ${MAX_BRANCHES} rules`)
+  const trees = content
+    .map((inner: unknown, at) => parseTree(inner, { ...place, path: `${path}.${at}`, depth: place.depth + 1 }))
+    .filter((tree) => tree !== undefined)
+  const [first, ...rest] = trees
+  return first === undefined || trees.length !== content.length ? undefined : { kind, of: [first, ...rest] }
+}
+
+function parseRule(name: unknown, options: Record<string, unknown>, place: Place): RuleTree | undefined {
+  const type = RULE_TYPES.find((known) => known.name === name)
+  if (type === undefined)
+    return place.problem(`${place.path}.rule`, `must be one of ${RULE_TYPES.map((known) => known.name).join(', ')}`)
+  const create = type.parse(options, (path, message) => place.problem(`${place.path}.${path}`, message))
+  return create === undefined ? undefined : { kind: 'rule', rule: create(place.ports) }
+}

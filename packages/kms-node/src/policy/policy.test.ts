@@ -1,0 +1,147 @@
+import { decodeGrant, type Grant } from '@tkms/dkg'
+import { sha256 } from '@noble/hashes/sha2.js'
+import { describe, expect, it } from 'vitest'
+import {
+  alice,
+  bytes32,
+  createSigner,
+  curve,
+  grantedItem,
+  issuer,
+  itemFor,
+  NOW_SECONDS,
+  policyOf,
+  requestOf,
+  signatures,
+  spki,
+} from '../serve/pipeline.fixture.ts'
+import type { Decision, DecisionInput } from './decision.ts'
+import { parsePolicy, POLICY_TEMPLATE } from './policy-file.ts'
+import { parseYaml } from '../config/yaml-file.ts'
+
+const inputOf = (changes: Partial<DecisionInput> = {}): DecisionInput => {
+  const item = changes.item ?? itemFor(alice)
+  const grants: readonly Grant[] = item.version === 1 ? [decodeGrant(curve, item.grant)] : []
+  const principal = { kind: 'ed25519', key: alice.publicKey } as const
+  return {
+    request: requestOf(),
+    item,
+    principal,
+    recipientSpkiHash: sha256(spki),
+    grants,
+    nowSeconds: NOW_SECONDS,
+    ...changes,
+  }
+}
+const refusal = (rule: string, reason: string): Decision => ({ allowed: false, refusals: [{ rule, reason }] })
+
+describe('owner rule', () => {
+  const policy = policyOf({ rule: 'owner' })
+  it('allows the requester the label names, and nobody else', async () => {
+    expect(await policy.decide('k', inputOf())).toEqual({ allowed: true, rules: ['owner'] })
+    expect(await policy.decide('k', inputOf({ item: itemFor(createSigner()) }))).toEqual(refusal('owner', 'not-named'))
+    expect(await policy.decide('k', inputOf({ principal: undefined }))).toEqual(refusal('owner', 'not-signed'))
+    expect(await policy.decide('k', inputOf({ item: grantedItem() }))).toEqual(refusal('owner', 'no-label'))
+    const unnamed = { ...itemFor(alice), policy: new Uint8Array(0) }
+    expect(await policy.decide('k', inputOf({ item: unnamed }))).toEqual(refusal('owner', 'nobody-named'))
+  })
+})
+
+describe('grant rule', () => {
+  const policy = policyOf({ rule: 'grant', issuers: [issuer.id] })
+  it('allows exactly what a listed issuer signed', async () => {
+    expect(await policy.decide('k', inputOf({ item: grantedItem() }))).toEqual({ allowed: true, rules: ['grant'] })
+  })
+
+  it.each([
+    ['grant-for-another-cluster', { clusterId: bytes32(7) }],
+    ['grant-for-another-key', { keyId: bytes32(7) }],
+    ['grant-for-another-chain', { chainId: 5 }],
+    ['grant-for-another-handle', { handle: bytes32(7) }],
+    ['grant-for-another-recipient', { recipientSpkiHash: bytes32(7) }],
+    ['grant-for-another-requester', { requester: 'none' }],
+    ['grant-for-another-point', { K: curve.generator }],
+    ['grant-expired', { notBefore: NOW_SECONDS - 200, expiresAt: NOW_SECONDS - 61 }],
+    ['grant-not-yet-valid', { notBefore: NOW_SECONDS + 61, expiresAt: NOW_SECONDS + 90 }],
+  ])('refuses a %s', async (reason, changes) => {
+    const item = grantedItem(changes as Parameters<typeof grantedItem>[0])
+    expect(await policy.decide('k', inputOf({ item }))).toEqual(refusal('grant', reason))
+  })
+
+  it('refuses another issuer, a forged signature and no grant at all', async () => {
+    const stranger = grantedItem({}, createSigner())
+    expect(await policy.decide('k', inputOf({ item: stranger }))).toEqual(refusal('grant', 'issuer-not-listed'))
+    const forged = grantedItem({}, { ...issuer, sign: createSigner().sign })
+    expect(await policy.decide('k', inputOf({ item: forged }))).toEqual(refusal('grant', 'grant-signature'))
+    expect(await policy.decide('k', inputOf({ item: grantedItem(), grants: [] }))).toEqual(refusal('grant', 'no-grant'))
+  })
+
+  it('finds the right grant among several', async () => {
+    const item = grantedItem()
+    const others = [grantedItem({ handle: bytes32(1) }), grantedItem({ chainId: 3 }), item]
+    const grants = others.map(({ grant }) => decodeGrant(curve, grant))
+    expect(await policy.decide('k', inputOf({ item, grants }))).toMatchObject({ allowed: true })
+  })
+})
+
+describe('policy', () => {
+  const owner = { rule: 'owner' }
+  const grant = { rule: 'grant', issuers: [issuer.id] }
+
+  it('combines rules with any and all, and names who refused', async () => {
+    const granted = inputOf({ item: grantedItem() })
+    expect(await policyOf({ any: [owner, grant] }).decide('k', granted)).toEqual({ allowed: true, rules: ['grant'] })
+    expect(await policyOf({ all: [grant, owner] }).decide('k', granted)).toEqual(refusal('owner', 'no-label'))
+    expect(await policyOf({ all: [grant, { any: [owner, grant] }] }).decide('k', granted)).toEqual({
+      allowed: true,
+      rules: ['grant', 'grant'],
+    })
+    const stranger = inputOf({ item: itemFor(createSigner()) })
+    expect(await policyOf({ any: [owner, grant] }).decide('k', stranger)).toEqual({
+      allowed: false,
+      refusals: [
+        { rule: 'owner', reason: 'not-named' },
+        { rule: 'grant', reason: 'no-grant' },
+      ],
+    })
+  })
+
+  it('has no default: a key without rules is for nobody, an entry of its own goes before "*"', async () => {
+    const context = { file: 'policy.yaml', ports: { signatures } }
+    const one = parsePolicy({ version: 1, keys: { 'ecies/1': owner } }, context)
+    expect(await one.decide('ecies/2', inputOf())).toEqual(refusal('policy', 'no-rules-for-this-key'))
+    const both = parsePolicy({ version: 1, keys: { 'ecies/1': grant, '*': owner } }, context)
+    expect(await both.decide('ecies/1', inputOf())).toMatchObject({ allowed: false })
+    expect(await both.decide('ecies/2', inputOf())).toMatchObject({ allowed: true })
+  })
+
+  const weak = `ed25519:01${'00'.repeat(31)}`
+  it.each([
+    ['nothing', null],
+    ['no keys', { version: 1, keys: {} }],
+    ['another version', { version: 2, keys: { '*': owner } }],
+    ['an unknown field', { version: 1, keys: { '*': owner }, extra: 1 }],
+    ['an unknown rule', { version: 1, keys: { '*': { rule: 'allow' } } }],
+    ['an option owner does not have', { version: 1, keys: { '*': { rule: 'owner', sure: true } } }],
+    ['an empty all', { version: 1, keys: { '*': { all: [] } } }],
+    ['an empty any', { version: 1, keys: { '*': { any: [] } } }],
+    ['two heads', { version: 1, keys: { '*': { any: [owner], all: [owner] } } }],
+    ['no issuers', { version: 1, keys: { '*': { rule: 'grant' } } }],
+    ['an issuer of small order', { version: 1, keys: { '*': { rule: 'grant', issuers: [weak] } } }],
+    ['a wallet as issuer', { version: 1, keys: { '*': { rule: 'grant', issuers: [`eip712:0x${'00'.repeat(20)}`] } } }],
+    ['a wrong key name', { version: 1, keys: { 'Not A Name': owner } }],
+  ])('refuses a file with %s whole', (_what, document) => {
+    expect(() => parsePolicy(document, { file: 'policy.yaml', ports: { signatures } })).toThrow(
+      expect.objectContaining({ code: 'bad-config-file' }),
+    )
+  })
+
+  it('the file that init writes allows owners only', async () => {
+    const policy = parsePolicy(parseYaml(POLICY_TEMPLATE, 'policy.yaml'), {
+      file: 'policy.yaml',
+      ports: { signatures },
+    })
+    expect(await policy.decide('ecies/1', inputOf())).toEqual({ allowed: true, rules: ['owner'] })
+    expect(await policy.decide('ecies/1', inputOf({ item: grantedItem() }))).toMatchObject({ allowed: false })
+  })
+})

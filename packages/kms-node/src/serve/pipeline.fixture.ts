@@ -1,0 +1,213 @@
+import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, sign as signEd25519 } from 'node:crypto'
+import {
+  anyOf,
+  type Authorization,
+  type ClusterId,
+  commit,
+  createConfig,
+  decodeNodePublicKey,
+  type DelegationRequest,
+  encodeGrant,
+  encodeGrantBody,
+  encodePolicy,
+  encodeRequest,
+  type GrantBody,
+  grantSignedBytes,
+  itemPoint,
+  type KeyId,
+  participantIndex,
+  type Purpose,
+  requestItemV2,
+  type RequestItemV2,
+  type RequestItemV1,
+  requestSignedBytes,
+  sealEnvelopeV2,
+  Secret,
+  type SharingId,
+  type VerifiedKey,
+  verificationShare,
+} from '@tkms/dkg'
+import { selectCurve } from '@tkms/curve-native'
+import { bytesToHex } from '@noble/hashes/utils.js'
+import { sha256 } from '@noble/hashes/sha2.js'
+import { parsePolicy } from '../policy/policy-file.ts'
+import type { Policy } from '../policy/policy.ts'
+import { createSignatureVerifier } from '../policy/signature-verifier.ts'
+import type { Clock, Rng } from '../ports.ts'
+import type { ShareLender } from './key-table.ts'
+import {
+  createDelegationPipeline,
+  type DelegationEvent,
+  type DelegationPipeline,
+  type PipelineOptions,
+} from './pipeline.ts'
+
+/** One node with one key, dealt here in the test; and requesters that speak to it. */
+
+export const NOW_SECONDS = 1_800_000_000
+export const { curve } = selectCurve()
+export const rng: Rng = { bytes: (length) => new Uint8Array(randomBytes(length)) }
+export const clock: Clock = { nowMs: () => NOW_SECONDS * 1000, monotonicMs: () => 0 }
+export const bytes32 = (value: number): Uint8Array => new Uint8Array(32).fill(value)
+export const clusterId = bytes32(1) as ClusterId
+export const keyId = bytes32(2) as KeyId
+export const sharingId = bytes32(3) as SharingId
+export const index = participantIndex(2)
+
+export interface Signer {
+  readonly id: string
+  readonly publicKey: Uint8Array
+  sign(message: Uint8Array): Uint8Array
+}
+
+export function createSigner(): Signer {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+  const raw = new Uint8Array(publicKey.export({ format: 'der', type: 'spki' }).subarray(12))
+  return {
+    id: `ed25519:${bytesToHex(raw)}`,
+    publicKey: raw,
+    sign: (message) => new Uint8Array(signEd25519(null, message, privateKey)),
+  }
+}
+
+export const node: Signer = createSigner()
+export const alice: Signer = createSigner()
+export const issuer: Signer = createSigner()
+
+const members = [1, 2, 3].map((at) => ({
+  index: participantIndex(at),
+  publicKey: decodeNodePublicKey(at === 2 ? node.publicKey : createSigner().publicKey),
+}))
+const polynomial = [0x1234567n, 0x89abcdefn]
+const commitment = commit(curve, polynomial)
+const shareValue = 0x1234567n + 2n * 0x89abcdefn
+const share = new Secret(Buffer.from(shareValue.toString(16).padStart(64, '0'), 'hex'))
+
+export function verifiedKey(purpose: Purpose = 'ecies-dec'): VerifiedKey {
+  const [groupKey] = commitment
+  if (groupKey === undefined) throw new Error('no commitment')
+  const config = createConfig({ clusterId, t: 2, members })
+  const ceremony = bytes32(4) as VerifiedKey['ceremony']
+  const certificate = Uint8Array.of(1)
+  const key = { certificate, keyId, sharingId, ceremony, purpose, groupKey, commitment, config } as const
+  return { ...key, suite: 1, keyName: 'ecies/1', generation: 1, epoch: 0, t: 2 }
+}
+
+export const ownVerificationShare = verificationShare(curve, commitment, index)
+export const groupKey = verifiedKey().groupKey
+
+const rsaPair = generateKeyPairSync('rsa', { modulusLength: 2048 })
+export const rsaPrivateKey: KeyObject = createPrivateKey(rsaPair.privateKey.export({ format: 'pem', type: 'pkcs8' }))
+export const spki: Uint8Array = new Uint8Array(rsaPair.publicKey.export({ format: 'der', type: 'spki' }))
+
+/** Lends the share of the one key to the handler of its purpose, as the key table does, and counts. */
+export function createTestLender(): ShareLender & { uses: number } {
+  const key = verifiedKey()
+  const lender = {
+    uses: 0,
+    purpose: key.purpose,
+    find: (wanted: KeyId, sharing: SharingId | undefined): ReturnType<ShareLender['find']> => {
+      if (Buffer.compare(wanted, keyId) !== 0) return { kind: 'unknown-key' }
+      if (sharing !== undefined && Buffer.compare(sharing, sharingId) !== 0) return { kind: 'wrong-sharing' }
+      const served = { key, index, verificationShare: ownVerificationShare, hasShare: true }
+      return {
+        kind: 'found',
+        served,
+        use: (fn) => {
+          lender.uses++
+          return fn(share)
+        },
+      }
+    },
+  }
+  return lender
+}
+
+export const signatures = createSignatureVerifier({ maxKeys: 16 })
+export const policyOf = (tree: unknown): Policy =>
+  parsePolicy({ version: 1, keys: { '*': tree } }, { file: 'policy.yaml', ports: { signatures } })
+
+export function createTestPipeline(overrides: Partial<PipelineOptions> = {}): {
+  pipeline: DelegationPipeline
+  lender: ReturnType<typeof createTestLender>
+  events: DelegationEvent[]
+} {
+  const lender = createTestLender()
+  const events: DelegationEvent[] = []
+  const limits = { maxRequestsInFlight: 2, maxRequestsQueued: 2, replayEntries: 1000, rsaKeyCacheEntries: 16 }
+  const pipeline = createDelegationPipeline({
+    curve,
+    clusterId,
+    lender,
+    signatures,
+    policy: policyOf({ any: [{ rule: 'owner' }, { rule: 'grant', issuers: [issuer.id] }] }),
+    sign: node.sign,
+    clock,
+    rng,
+    limits,
+    onEvent: (event) => events.push(event),
+    ...overrides,
+  })
+  return { pipeline, lender, events }
+}
+
+/** A v2 item whose label names `owner`. */
+export function itemFor(owner: Signer): RequestItemV2 {
+  const policy = encodePolicy(anyOf([{ kind: 'ed25519', key: owner.publicKey }]))
+  const k = new Secret(rng.bytes(32).fill(0, 0, 1).fill(7, 1, 2))
+  const sealed = sealEnvelopeV2(curve, {
+    key: { keyId, groupKey },
+    plaintext: Buffer.from('hello'),
+    chainId: 0,
+    handle: rng.bytes(32),
+    policy,
+    k,
+    aux: rng.bytes(32),
+  })
+  return requestItemV2(sealed)
+}
+
+/** A v1 item with a grant of `issuer` for alice, fields of the grant replaceable. */
+export function grantedItem(changes: Partial<GrantBody> = {}, signer: Signer = issuer): RequestItemV1 {
+  const K = itemPoint(itemFor(alice))
+  const body = encodeGrantBody({
+    clusterId,
+    keyId,
+    chainId: 0,
+    handle: bytes32(9),
+    K,
+    recipientSpkiHash: sha256(spki),
+    requester: alice.id,
+    notBefore: NOW_SECONDS - 10,
+    expiresAt: NOW_SECONDS + 10,
+    grantId: bytes32(8),
+    ...changes,
+  })
+  const grant = encodeGrant({ body, issuer: signer.id, signature: signer.sign(grantSignedBytes(body)) })
+  return { version: 1, K, chainId: 0, handle: bytes32(9), grant }
+}
+
+export function requestOf(changes: Partial<DelegationRequest> = {}): DelegationRequest {
+  return {
+    clusterId,
+    keyId,
+    requestId: rng.bytes(32),
+    notBefore: NOW_SECONDS - 60,
+    expiresAt: NOW_SECONDS + 240,
+    spki,
+    publicKeyId: alice.id,
+    evidence: [],
+    items: [itemFor(alice)],
+    ...changes,
+  }
+}
+
+export function authorize(request: DelegationRequest, signer: Signer = alice): Authorization {
+  return authorizeBytes(encodeRequest(request), signer)
+}
+
+export const authorizeBytes = (payload: Uint8Array, signer: Signer = alice): Authorization => ({
+  payload,
+  signature: signer.sign(requestSignedBytes(payload)),
+  publicKeyId: signer.id,
+})
