@@ -1,0 +1,90 @@
+import {
+  type Answer,
+  answerSignedBytes,
+  type BatchItem,
+  BOX_KEY_BYTES,
+  createPartial,
+  type Curve,
+  type DelegationRequest,
+  encodeBatch,
+  encodeSingle,
+  equalBytes,
+  itemPoint,
+  KmsError,
+  pdecContext,
+  type RequestItem,
+  Secret,
+  sealBatch,
+  type SignMessage,
+} from '@tkms/dkg'
+import { concatBytes } from '@noble/hashes/utils.js'
+import type { Rng } from '../ports.ts'
+import type { ServedKey, ShareLookup } from './key-table.ts'
+import { type RsaVerdict, wrapOaep } from './rsa-policy.ts'
+
+type Found = Extract<ShareLookup, { kind: 'found' }>
+type AcceptedRsaKey = Extract<RsaVerdict, { kind: 'accepted' }>
+
+/** ctx of every partial in the answer to one request (protocol 10.1). */
+export const answerContext = (served: ServedKey, request: DelegationRequest, requestHash: Uint8Array): Uint8Array =>
+  pdecContext({
+    purpose: served.key.purpose,
+    keyId: served.key.keyId,
+    epoch: served.key.epoch,
+    sharingId: served.key.sharingId,
+    index: served.index,
+    requestId: request.requestId,
+    requestHash,
+  })
+
+/**
+ * D = share * K with its proof, for an item that passed every check.
+ * @throws KmsError `self-check-failed` when the machine computes wrongly or the share is no longer the certified one
+ */
+export function computePartial(
+  ports: { readonly curve: Curve; readonly rng: Rng },
+  input: { readonly found: Found; readonly item: RequestItem; readonly ctx: Uint8Array },
+): Extract<BatchItem, { kind: 'partial' }> {
+  const { found, item, ctx } = input
+  const aux = ports.rng.bytes(32)
+  const partial = found.use((share) => createPartial(ports.curve, { share, K: itemPoint(item), ctx, aux }))
+  if (!equalBytes(partial.verificationShare, found.served.verificationShare))
+    throw new KmsError('self-check-failed', 'the share in memory is not the certified one')
+  return { kind: 'partial', D: partial.D, proof: partial.proof }
+}
+
+export interface BoxInput {
+  readonly rsa: AcceptedRsaKey
+  readonly served: ServedKey
+  readonly request: DelegationRequest
+  readonly ctx: Uint8Array
+  /** In the order asked; one for a single request, and then a partial. */
+  readonly items: readonly BatchItem[]
+}
+
+/** Boxes the outcomes to the requester's RSA key and signs the answer (interfaces 2, protocol 10.1). */
+export function createAnswer(ports: { readonly rng: Rng; readonly sign: SignMessage }, input: BoxInput): Answer {
+  const { served, request, ctx, items, rsa } = input
+  const { index } = served
+  const [only] = items
+  const single = items.length === 1 && only?.kind === 'partial'
+  const content = single ? encodeSingle({ index, ...only }) : encodeBatch({ index, items })
+  const box = single ? wrapOaep(rsa.key, content) : boxBatch(ports.rng, { rsa, ctx, content })
+  const signature = ports.sign(answerSignedBytes({ ctx, box, content }))
+  return { index, sharingId: served.key.sharingId, requestId: request.requestId, box, signature }
+}
+
+function boxBatch(
+  rng: Rng,
+  { rsa, ctx, content }: { readonly rsa: AcceptedRsaKey; readonly ctx: Uint8Array; readonly content: Uint8Array },
+): Uint8Array {
+  const key = new Secret(rng.bytes(BOX_KEY_BYTES))
+  try {
+    return concatBytes(
+      key.use((bytes) => wrapOaep(rsa.key, bytes)),
+      sealBatch(key, ctx, content),
+    )
+  } finally {
+    key.destroy()
+  }
+}

@@ -1,0 +1,223 @@
+import { setImmediate } from 'node:timers/promises'
+import { sha256 } from '@noble/hashes/sha2.js'
+import {
+  type Answer,
+  type Authorization,
+  type BatchItem,
+  bytesKey,
+  type RefusalCode,
+  type RequestItem,
+  requestHash,
+  type SignMessage,
+  verifyHeaderProof,
+} from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
+import type { Policy } from '../policy/policy.ts'
+import type { Clock, Rng } from '../ports.ts'
+import { type AdmissionPorts, type Admitted, admitRequest, LEEWAY_SECONDS, refuse, type Refusal } from './admission.ts'
+import { answerContext, computePartial, createAnswer } from './answer.ts'
+import { createReplayCache } from './replay-cache.ts'
+import { createRequestGrants } from './request-grants.ts'
+import { createRsaPolicy } from './rsa-policy.ts'
+import { createWorkQueue } from './work-queue.ts'
+
+/** What a transport sends back. */
+export type DelegationResult =
+  | { readonly kind: 'answer'; readonly answer: Answer }
+  | { readonly kind: 'refusal'; readonly code: RefusalCode; readonly skewSeconds?: number }
+
+export interface DelegationCall {
+  /** Who sent it, for the log. */
+  readonly remote: string
+  /** Fires when the caller no longer wants the answer. */
+  readonly signal: AbortSignal
+}
+
+/** One request's end, for the log: public values and fixed words only. */
+export interface DelegationEvent {
+  readonly remote: string
+  readonly outcome: 'answer' | RefusalCode
+  readonly durationMs: number
+  readonly reason?: string
+  readonly requestId?: string
+  readonly keyId?: string
+  readonly requester?: string
+  readonly items?: number
+  readonly released?: number
+  /** Policy rules that said yes, without repetition. */
+  readonly rules?: readonly string[]
+  /** Set with `internal`. */
+  readonly cause?: unknown
+}
+
+export interface PipelineOptions extends AdmissionPorts {
+  readonly policy: Policy
+  /** Signs answers with the node's identity. */
+  readonly sign: SignMessage
+  readonly clock: Clock
+  readonly rng: Rng
+  readonly limits: {
+    readonly maxRequestsInFlight: number
+    readonly maxRequestsQueued: number
+    readonly replayEntries: number
+    readonly rsaKeyCacheEntries: number
+  }
+  readonly onEvent: (event: DelegationEvent) => void
+}
+
+/** Answers delegation requests of every transport. Never throws and never rejects. */
+export interface DelegationPipeline {
+  /** Requests computed or waiting. */
+  readonly underWay: number
+  handle(authorization: Authorization, call: DelegationCall): Promise<DelegationResult>
+}
+
+/** After this many items of a batch other work gets its turn. */
+const ITEMS_PER_TURN = 8
+
+interface Release {
+  readonly kind: 'release'
+  readonly answer: Answer
+  readonly released: number
+  readonly rules: readonly string[]
+}
+
+/**
+ * The order of checks is that of interfaces 2, cheapest first: what `admitRequest` does, policy, RSA key, header proof, and only then
+ * the share. An item's yes counts only when all of them passed.
+ */
+export function createDelegationPipeline(options: PipelineOptions): DelegationPipeline {
+  const { limits, clock, policy, curve } = options
+  const queue = createWorkQueue({ maxRunning: limits.maxRequestsInFlight, maxWaiting: limits.maxRequestsQueued })
+  const replays = createReplayCache({ maxEntries: limits.replayEntries, leewaySeconds: LEEWAY_SECONDS })
+  const rsaPolicy = createRsaPolicy({ maxEntries: limits.rsaKeyCacheEntries })
+  const nowSeconds = (): number => Math.floor(clock.nowMs() / 1000)
+
+  const decideItems = async (
+    admitted: Admitted,
+    signal: AbortSignal,
+  ): Promise<readonly (Refusal | readonly string[])[]> => {
+    const { request, principal, found } = admitted
+    const grants = createRequestGrants(curve, request)
+    const shared = { request, principal, recipientSpkiHash: sha256(request.spki), nowSeconds: nowSeconds() }
+    return eachItem(request.items, signal, async (item) => {
+      const decision = await policy.decide(found.served.key.keyName, { ...shared, item, grants: grants.of(item) })
+      if (decision.allowed) return decision.rules
+      return refuse('not-allowed', decision.refusals.map(({ rule, reason }) => `${rule}:${reason}`).join(' '))
+    })
+  }
+
+  const release = async (
+    authorization: Authorization,
+    admitted: Admitted,
+    signal: AbortSignal,
+  ): Promise<Release | Refusal> => {
+    const { request, found } = admitted
+    const replayId = `${request.publicKeyId}/${bytesKey(request.requestId)}`
+    if (replays.has(replayId, request.expiresAt)) return refuse('replayed')
+    const decisions = await decideItems(admitted, signal)
+    const refusedAll = whole(decisions)
+    if (refusedAll !== undefined) return refusedAll
+    const rsa = rsaPolicy.check(request.spki)
+    if (rsa.kind === 'refused') return refuse('weak-rsa-key', rsa.weakness)
+    const checked = await eachItem(request.items, signal, (item, at) => {
+      const decision = decisions[at]
+      if (decision === undefined || 'kind' in decision) return decision ?? refuse('internal')
+      return item.version === 1 || verifyHeaderProof(curve, item) ? decision : refuse('bad-header-proof')
+    })
+    const unproven = whole(checked)
+    if (unproven !== undefined) return unproven
+    if (signal.aborted) return refuse('cancelled')
+    const remembered = replays.add(replayId, request.expiresAt, nowSeconds())
+    if (remembered !== 'added') return refuse(remembered === 'full' ? 'busy' : 'replayed')
+    const ctx = answerContext(found.served, request, requestHash(authorization.payload))
+    const items = await eachItem(request.items, signal, (item, at): BatchItem => {
+      const verdict = checked[at]
+      if (verdict === undefined || 'kind' in verdict) return { kind: 'refusal', code: verdict?.code ?? 'internal' }
+      return computePartial(options, { found, item, ctx })
+    })
+    if (signal.aborted) return refuse('cancelled')
+    const answer = createAnswer(options, { rsa, served: found.served, request, ctx, items })
+    const rules = new Set(checked.flatMap((verdict) => ('kind' in verdict ? [] : verdict)))
+    return {
+      kind: 'release',
+      answer,
+      released: items.filter(({ kind }) => kind === 'partial').length,
+      rules: [...rules],
+    }
+  }
+
+  const handle = async (
+    authorization: Authorization,
+    { remote, signal }: DelegationCall,
+  ): Promise<DelegationResult> => {
+    const startMs = clock.monotonicMs()
+    let details: Partial<DelegationEvent> = {}
+    const finish = (result: Release | Refusal, cause?: unknown): DelegationResult => {
+      const durationMs = clock.monotonicMs() - startMs
+      if (result.kind === 'release') {
+        const { released, rules, answer } = result
+        options.onEvent({ remote, outcome: 'answer', durationMs, ...details, released, rules })
+        return { kind: 'answer', answer }
+      }
+      const { code, skewSeconds, reason } = result
+      options.onEvent({
+        remote,
+        outcome: code,
+        durationMs,
+        ...details,
+        ...(reason === undefined ? {} : { reason }),
+        ...(cause === undefined ? {} : { cause }),
+      })
+      return { kind: 'refusal', code, ...(skewSeconds === undefined ? {} : { skewSeconds }) }
+    }
+    try {
+      const result = await queue.enter(signal, async () => {
+        const admitted = admitRequest(options, authorization, nowSeconds())
+        if (admitted.kind === 'refusal') return admitted
+        const { request } = admitted
+        details = {
+          requestId: bytesKey(request.requestId),
+          keyId: bytesKey(request.keyId),
+          requester: request.publicKeyId,
+          items: request.items.length,
+        }
+        return release(authorization, admitted, signal)
+      })
+      return finish(typeof result === 'string' ? refuse(result) : result)
+    } catch (cause) {
+      if (cause instanceof Cancelled) return finish(refuse('cancelled'))
+      return finish(refuse('internal', isKmsError(cause) ? cause.code : 'unexpected'), cause)
+    }
+  }
+
+  return {
+    get underWay() {
+      return queue.size
+    },
+    handle,
+  }
+}
+
+/** Thrown between two items of a batch whose caller left. */
+class Cancelled extends Error {}
+
+async function eachItem<T>(
+  items: readonly RequestItem[],
+  signal: AbortSignal,
+  run: (item: RequestItem, at: number) => T | Promise<T>,
+): Promise<readonly T[]> {
+  const results: T[] = []
+  for (const [at, item] of items.entries()) {
+    if (at % ITEMS_PER_TURN === ITEMS_PER_TURN - 1) await setImmediate()
+    if (signal.aborted) throw new Cancelled()
+    results.push(await run(item, at))
+  }
+  return results
+}
+
+/** The refusal of the whole request when no item is left: the first one's. */
+function whole(verdicts: readonly (Refusal | readonly string[])[]): Refusal | undefined {
+  const refusals = verdicts.flatMap((verdict) => ('kind' in verdict ? [verdict] : []))
+  return refusals.length === verdicts.length ? refusals[0] : undefined
+}
