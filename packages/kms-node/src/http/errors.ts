@@ -1,0 +1,48 @@
+import type { RefusalCode } from '@tkms/dkg'
+
+/** What an HTTP answer can say went wrong: the refusals of the pipeline and what only HTTP knows. */
+export type HttpErrorCode =
+  | RefusalCode
+  | 'not-found'
+  | 'method-not-allowed'
+  | 'unsupported-media-type'
+  | 'rate-limited'
+  | 'timeout'
+  | 'not-ready'
+
+interface HttpErrorKind {
+  readonly status: number
+  /** Our own fixed sentence: no caught error's text is ever sent. */
+  readonly message: string
+  readonly retryable: boolean
+}
+
+const kind = (status: number, message: string, retryable = false): HttpErrorKind => ({ status, message, retryable })
+
+export const HTTP_ERRORS: Readonly<Record<HttpErrorCode, HttpErrorKind>> = {
+  malformed: kind(400, 'The request is not a well-formed authorization.'),
+  'too-large': kind(413, 'The request is too large.'),
+  busy: kind(503, 'The node has too many requests under way.', true),
+  'wrong-cluster': kind(404, 'The request is for another cluster.'),
+  'unknown-key': kind(404, 'This node does not serve the key.'),
+  'wrong-purpose': kind(403, 'The key is for another purpose.'),
+  'wrong-sharing': kind(409, 'This node does not hold the sharing the request names.'),
+  'bad-point': kind(400, 'A point of the request is not a compressed curve point of 33 bytes.'),
+  'clock-skew': kind(400, "The node's clock is outside the time window of the request."),
+  'bad-signature': kind(401, 'The signature of the request does not verify.'),
+  'not-allowed': kind(403, "The node's policy does not allow the request."),
+  'weak-rsa-key': kind(
+    400,
+    'The RSA key of the request is refused: 2048 to 8192 bits, exponent 65537, no known weakness.',
+  ),
+  'bad-header-proof': kind(400, 'The header proof of the envelope does not verify.'),
+  cancelled: kind(503, 'The request was cancelled.', true),
+  internal: kind(500, 'The node failed to answer.', true),
+  replayed: kind(409, 'The request was answered before: sign a new one.'),
+  'not-found': kind(404, 'There is nothing here.'),
+  'method-not-allowed': kind(405, 'The method is not allowed here.'),
+  'unsupported-media-type': kind(415, 'The body must be application/json.'),
+  'rate-limited': kind(429, 'Too many requests from this address.', true),
+  timeout: kind(408, 'The request took too long to arrive.', true),
+  'not-ready': kind(503, 'The node is not ready.', true),
+}

@@ -1,0 +1,85 @@
+import type { IncomingMessage } from 'node:http'
+import {
+  attempt,
+  type Authorization,
+  type Cluster,
+  formatAnswer,
+  formatCluster,
+  type KeyId,
+  parseAuthorization,
+} from '@tkms/dkg'
+import { hexToBytes } from '@noble/hashes/utils.js'
+import { describeKey } from '../ops/status.ts'
+import type { Readiness } from '../ops/readiness.ts'
+import type { KeyTable } from '../serve/key-table.ts'
+import type { DelegationPipeline } from '../serve/pipeline.ts'
+import { readJsonBody } from './body.ts'
+import type { HttpErrorCode } from './errors.ts'
+
+/** What a handler says; the server writes it. */
+export type Reply =
+  | { readonly kind: 'ok'; readonly body: unknown }
+  | { readonly kind: 'error'; readonly code: HttpErrorCode; readonly details?: Readonly<Record<string, unknown>> }
+
+const ok = (body: unknown): Reply => ({ kind: 'ok', body })
+const failed = (code: HttpErrorCode, details?: Readonly<Record<string, unknown>>): Reply =>
+  details === undefined ? { kind: 'error', code } : { kind: 'error', code, details }
+
+export interface RouteCall {
+  readonly request: IncomingMessage
+  /** What the pattern's group matched, or ''. */
+  readonly parameter: string
+  readonly remote: string
+  readonly signal: AbortSignal
+}
+
+export interface Route {
+  readonly method: 'GET' | 'POST'
+  readonly pattern: RegExp
+  /** Counts against the caller's rate limit. */
+  readonly limited: boolean
+  readonly handle: (call: RouteCall) => Promise<Reply> | Reply
+}
+
+export interface RoutePorts {
+  readonly pipeline: DelegationPipeline
+  readonly keyTable: KeyTable
+  readonly cluster: () => Cluster
+  /** Public posture, ready for JSON. */
+  readonly status: () => Promise<object> | object
+  readonly readiness: Readiness
+}
+
+/** The HTTP API (interfaces 6). */
+export function createRoutes(ports: RoutePorts): readonly Route[] {
+  const get = (pattern: RegExp, limited: boolean, handle: Route['handle']): Route => ({
+    method: 'GET',
+    pattern,
+    limited,
+    handle,
+  })
+  return [
+    get(/^\/health$/, false, () => ok({ status: 'ok' })),
+    get(/^\/ready$/, false, async () => {
+      const problems = await ports.readiness.problems()
+      return problems.length === 0 ? ok({ status: 'ready' }) : failed('not-ready', { problems })
+    }),
+    get(/^\/v1\/status$/, true, async () => ok(await ports.status())),
+    get(/^\/v1\/cluster$/, true, () => ok(formatCluster(ports.cluster()))),
+    get(/^\/v1\/keys\/(?:0x)?([0-9a-f]{64})$/, true, ({ parameter }) => {
+      const served = ports.keyTable.get(hexToBytes(parameter) as KeyId)
+      return served === undefined ? failed('unknown-key') : ok(describeKey(served))
+    }),
+    { method: 'POST', pattern: /^\/v1\/delegate$/, limited: true, handle: (call) => delegate(ports.pipeline, call) },
+  ]
+}
+
+async function delegate(pipeline: DelegationPipeline, { request, remote, signal }: RouteCall): Promise<Reply> {
+  const body = await readJsonBody(request)
+  if (body.kind === 'refused') return failed(body.code)
+  const authorization: Authorization | undefined = attempt(() => parseAuthorization(body.value))
+  if (authorization === undefined) return failed('malformed')
+  const result = await pipeline.handle(authorization, { remote, signal })
+  if (result.kind === 'answer') return ok(formatAnswer(result.answer))
+  return failed(result.code, result.skewSeconds === undefined ? undefined : { skewSeconds: result.skewSeconds })
+}

@@ -1,0 +1,213 @@
+import { connect, type Socket } from 'node:net'
+import { once } from 'node:events'
+import { formatAuthorization, type KeyId, parseAnswer } from '@tkms/dkg'
+import { bytesToHex } from '@noble/hashes/utils.js'
+import { afterEach, describe, expect, it } from 'vitest'
+import type { KeyTable, ServedKey } from '../serve/key-table.ts'
+import {
+  authorize,
+  clock,
+  createTestPipeline,
+  index,
+  keyId,
+  ownVerificationShare,
+  requestOf,
+  rng,
+  sharingId,
+  verifiedKey,
+} from '../serve/pipeline.fixture.ts'
+import { MAX_BODY_BYTES } from './body.ts'
+import { callerOf, createRateLimit } from './rate-limit.ts'
+import { createHttpServer, type HttpServer, type HttpServerOptions } from './server.ts'
+
+const served: ServedKey = { key: verifiedKey(), index, verificationShare: ownVerificationShare, hasShare: true }
+const { pipeline, lender } = createTestPipeline()
+const keyTable: KeyTable = {
+  load: async () => ({ loaded: [], refused: [] }),
+  add: () => served,
+  list: () => [served],
+  get: (id: KeyId) => (bytesToHex(id) === bytesToHex(keyId) ? served : undefined),
+  lender: () => lender,
+  destroy: () => undefined,
+}
+
+const running: HttpServer[] = []
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((server) => server.stop()))
+})
+
+async function serve(overrides: Partial<HttpServerOptions> = {}): Promise<string> {
+  const limits = { requestsPerSecond: 1, requestBurst: 100, maxHttpConnections: 64, httpRequestTimeoutMs: 400 }
+  const { config } = served.key
+  const server = createHttpServer({
+    pipeline,
+    keyTable,
+    cluster: () => ({ config, configHash: new Uint8Array(32), nodes: [], certificates: [] }),
+    status: () => ({ version: '0' }),
+    readiness: { problems: async () => [] },
+    host: '127.0.0.1',
+    port: 0,
+    corsOrigins: [],
+    limits,
+    clock,
+    rng,
+    onError: (cause) => {
+      throw cause
+    },
+    ...overrides,
+  })
+  running.push(server)
+  await server.start()
+  return server.url
+}
+
+const post = (
+  url: string,
+  body: string,
+  headers: Record<string, string> = { 'content-type': 'application/json' },
+): Promise<Response> => fetch(`${url}/v1/delegate`, { method: 'POST', body, headers })
+const codeOf = async (response: Response): Promise<[number, string]> => {
+  const body = (await response.json()) as { error: { code: string; requestId: string } }
+  expect(body.error.requestId).toBe(response.headers.get('x-request-id'))
+  return [response.status, body.error.code]
+}
+const raw = async (url: string, text: string): Promise<{ socket: Socket; received: Promise<string> }> => {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  await once(socket, 'connect')
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+  socket.on('error', () => undefined)
+  socket.write(text)
+  return { socket, received: once(socket, 'close').then(() => Buffer.concat(chunks).toString()) }
+}
+
+describe('HTTP API', () => {
+  it('serves health, readiness, status, cluster and keys', async () => {
+    const url = await serve()
+    expect(await (await fetch(`${url}/health`)).json()).toEqual({ status: 'ok' })
+    expect(await (await fetch(`${url}/ready`)).json()).toEqual({ status: 'ready' })
+    expect(await (await fetch(`${url}/v1/status`)).json()).toEqual({ version: '0' })
+    expect(await (await fetch(`${url}/v1/cluster`)).json()).toMatchObject({ version: 1, threshold: 2 })
+    const key = await fetch(`${url}/v1/keys/0x${bytesToHex(keyId)}`)
+    expect(await key.json()).toMatchObject({ sharingId: `0x${bytesToHex(sharingId)}`, keyName: 'ecies/1', index })
+    expect(await codeOf(await fetch(`${url}/v1/keys/${'00'.repeat(32)}`))).toEqual([404, 'unknown-key'])
+  })
+
+  it('is not ready while something is wrong', async () => {
+    const url = await serve({ readiness: { problems: async () => ['no-key', 'disk-full'] } })
+    const response = await fetch(`${url}/ready`)
+    expect(response.status).toBe(503)
+    expect(await response.json()).toMatchObject({
+      error: { code: 'not-ready', details: { problems: ['no-key', 'disk-full'] } },
+    })
+  })
+
+  it('answers a delegation', async () => {
+    const url = await serve()
+    const request = requestOf()
+    const response = await post(url, JSON.stringify(formatAuthorization(authorize(request))))
+    expect(response.status).toBe(200)
+    expect(parseAnswer(await response.json())).toMatchObject({ index, requestId: request.requestId })
+  })
+
+  it('refuses in one shape, without a word of anybody else', async () => {
+    const url = await serve()
+    expect(await codeOf(await fetch(`${url}/nothing`))).toEqual([404, 'not-found'])
+    expect(await codeOf(await fetch(`${url}/health`, { method: 'POST' }))).toEqual([405, 'method-not-allowed'])
+    expect(await codeOf(await post(url, '{}', { 'content-type': 'text/plain' }))).toEqual([
+      415,
+      'unsupported-media-type',
+    ])
+    expect(await codeOf(await post(url, '{"payload":'))).toEqual([400, 'malformed'])
+    expect(await codeOf(await post(url, '{"payload":"0x00"}'))).toEqual([400, 'malformed'])
+    const forged = { ...authorize(requestOf()), signature: new Uint8Array(64) }
+    expect(await codeOf(await post(url, JSON.stringify(formatAuthorization(forged))))).toEqual([401, 'bad-signature'])
+    const late = authorize(requestOf({ notBefore: 1_700_000_000, expiresAt: 1_700_000_060 }))
+    const response = await post(url, JSON.stringify(formatAuthorization(late)))
+    expect(response.status).toBe(400)
+    expect(await response.json()).toMatchObject({
+      error: { code: 'clock-skew', retryable: false, details: { skewSeconds: 99_999_940 } },
+    })
+  })
+
+  it('refuses a body that is too large, announced or not', async () => {
+    const url = await serve()
+    const head = 'POST /v1/delegate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
+    const announced = await raw(url, `${head}Content-Length: ${MAX_BODY_BYTES + 1}\r\n\r\n`)
+    expect(await announced.received).toMatch(/^HTTP\/1.1 413 /)
+    const sent = await raw(url, `${head}Transfer-Encoding: chunked\r\n\r\n${(MAX_BODY_BYTES + 1).toString(16)}\r\n`)
+    sent.socket.write('x'.repeat(MAX_BODY_BYTES + 1))
+    expect(await sent.received).toMatch(/^HTTP\/1.1 413 /)
+  })
+
+  it('ends slow and malformed callers and goes on serving', async () => {
+    const url = await serve()
+    const slowHead = await raw(url, 'GET /health HTTP/1.1\r\nHost:')
+    const slowBody = await raw(
+      url,
+      'POST /v1/delegate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{',
+    )
+    const nonsense = await raw(url, '\u0016\u0003\u0001 not http\r\n\r\n')
+    const longHead = await raw(url, `GET /health HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(20_000)}\r\n\r\n`)
+    expect(await slowHead.received).toMatch(/^HTTP\/1.1 408 /)
+    expect(await slowBody.received).toMatch(/^HTTP\/1.1 408 /)
+    expect(await nonsense.received).toMatch(/^HTTP\/1.1 400 /)
+    expect(await longHead.received).toMatch(/^HTTP\/1.1 431 /)
+    expect((await fetch(`${url}/health`)).status).toBe(200)
+  })
+
+  it('limits the rate per address, health excepted', async () => {
+    const limits = { requestsPerSecond: 1, requestBurst: 2, maxHttpConnections: 64, httpRequestTimeoutMs: 400 }
+    const url = await serve({ limits })
+    const statuses: number[] = []
+    for (let n = 0; n < 3; n++) statuses.push((await fetch(`${url}/v1/status`)).status)
+    expect(statuses).toEqual([200, 200, 429])
+    const refused = await fetch(`${url}/v1/status`)
+    expect(refused.headers.get('retry-after')).toBe('1')
+    expect((await fetch(`${url}/health`)).status).toBe(200)
+  })
+
+  it('lets only configured origins in', async () => {
+    const origin = 'https://app.example.org'
+    const preflight = (url: string): Promise<Response> =>
+      fetch(`${url}/v1/delegate`, { method: 'OPTIONS', headers: { origin, 'access-control-request-method': 'POST' } })
+    const closed = await serve()
+    expect((await preflight(closed)).status).toBe(405)
+    expect((await fetch(`${closed}/health`, { headers: { origin } })).headers.has('access-control-allow-origin')).toBe(
+      false,
+    )
+    const open = await serve({ corsOrigins: [origin] })
+    expect((await preflight(open)).status).toBe(204)
+    expect((await fetch(`${open}/health`, { headers: { origin } })).headers.get('access-control-allow-origin')).toBe(
+      origin,
+    )
+    const other = { origin: 'https://evil.example.org' }
+    expect((await fetch(`${open}/health`, { headers: other })).headers.has('access-control-allow-origin')).toBe(false)
+  })
+
+  it('says when it cannot listen', async () => {
+    const url = await serve()
+    await expect(serve({ port: Number(new URL(url).port) })).rejects.toMatchObject({ code: 'http-listen' })
+    running.pop()
+  })
+})
+
+describe('rate limit', () => {
+  it('refills with time, per caller', () => {
+    const limit = createRateLimit({ requestsPerSecond: 2, burst: 2, maxCallers: 2 })
+    expect([0, 0, 0].map(() => limit.retryAfterSeconds('a', 0))).toEqual([0, 0, 1])
+    expect(limit.retryAfterSeconds('b', 0)).toBe(0)
+    expect(limit.retryAfterSeconds('a', 500)).toBe(0)
+    expect(limit.retryAfterSeconds('a', 500)).toBe(1)
+  })
+
+  it.each([
+    ['10.1.2.3', '10.1.2.3'],
+    ['::ffff:10.1.2.3', '10.1.2.3'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
+    ['2001:db8::1', '2001:db8:0:0'],
+    ['::1', '0:0:0:0'],
+  ])('%s counts as %s', (address, caller) => {
+    expect(callerOf(address)).toBe(caller)
+  })
+})

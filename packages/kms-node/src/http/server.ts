@@ -1,0 +1,186 @@
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { AddressInfo, Socket } from 'node:net'
+import { bytesToHex } from '@noble/hashes/utils.js'
+import { KmsError } from '@tkms/dkg'
+import type { Clock, Rng } from '../ports.ts'
+import { allowOrigin, isPreflight, PREFLIGHT_HEADERS } from './cors.ts'
+import { HTTP_ERRORS, type HttpErrorCode } from './errors.ts'
+import { callerOf, createRateLimit } from './rate-limit.ts'
+import { createRoutes, type Reply, type Route, type RoutePorts } from './routes.ts'
+
+export interface HttpServerOptions extends RoutePorts {
+  readonly host: string
+  /** 0 = any free one. */
+  readonly port: number
+  /** PEM. Absent: plain HTTP, which the configuration admits on loopback only. */
+  readonly tls?: { readonly key: string; readonly cert: string }
+  readonly corsOrigins: readonly string[]
+  readonly limits: {
+    readonly requestsPerSecond: number
+    readonly requestBurst: number
+    readonly maxHttpConnections: number
+    readonly httpRequestTimeoutMs: number
+  }
+  readonly clock: Clock
+  readonly rng: Rng
+  /** A handler failed: this node's fault. */
+  readonly onError: (cause: unknown, requestId: string) => void
+}
+
+export interface HttpServer {
+  /** Resolves when it listens. @throws KmsError `http-listen` */
+  start(): Promise<void>
+  /** Takes no more requests and resolves when those under way are answered, or cut off after a second. Idempotent. */
+  stop(): Promise<void>
+  /** With the real port, once started. */
+  readonly url: string
+}
+
+const MAX_HEADER_BYTES = 16 * 1024
+const MAX_REQUESTS_PER_SOCKET = 10_000
+const MAX_CALLERS = 65_536
+const KEEP_ALIVE_MS = 10_000
+const DRAIN_MS = 1_000
+
+/** The HTTP API over TLS 1.3, or plain on loopback. Every read is bounded in bytes and time. */
+export function createHttpServer(options: HttpServerOptions): HttpServer {
+  const server = createListener(options, createRequestListener(options))
+  server.maxConnections = options.limits.maxHttpConnections
+  server.maxRequestsPerSocket = MAX_REQUESTS_PER_SOCKET
+  server.keepAliveTimeout = KEEP_ALIVE_MS
+  // Also ends a caller that does not read its answer.
+  server.setTimeout(2 * options.limits.httpRequestTimeoutMs)
+  server.on('clientError', refuseConnection)
+  const scheme = options.tls === undefined ? 'http' : 'https'
+  const name = options.host.includes(':') ? `[${options.host}]` : options.host
+  let port = options.port
+  return {
+    get url() {
+      return `${scheme}://${name}:${port}`
+    },
+    start: () =>
+      new Promise<void>((resolve, reject) => {
+        server.once('error', (cause) => {
+          reject(new KmsError('http-listen', `cannot listen on ${options.host}:${options.port}`, { cause }))
+        })
+        server.listen(options.port, options.host, () => {
+          port = (server.address() as AddressInfo).port
+          resolve()
+        })
+      }),
+    stop: () =>
+      new Promise<void>((resolve) => {
+        const cutOff = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
+        server.close(() => {
+          clearTimeout(cutOff)
+          resolve()
+        })
+        server.closeIdleConnections()
+      }),
+  }
+}
+
+function createListener({ tls, limits }: HttpServerOptions, listener: RequestListener): Server {
+  const timeoutMs = limits.httpRequestTimeoutMs
+  const bounds = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: timeoutMs,
+    requestTimeout: timeoutMs,
+    connectionsCheckingInterval: Math.ceil(timeoutMs / 4),
+    insecureHTTPParser: false,
+  }
+  if (tls === undefined) return createServer(bounds, listener)
+  return createTlsServer({ ...bounds, ...tls, minVersion: 'TLSv1.3', handshakeTimeout: timeoutMs }, listener)
+}
+
+/** What the parser refused: answered with a status line where the connection still takes one. */
+function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy()
+    return
+  }
+  const status =
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? '408 Request Timeout'
+      : error.code === 'HPE_HEADER_OVERFLOW'
+        ? '431 Request Header Fields Too Large'
+        : '400 Bad Request'
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy())
+}
+
+function createRequestListener(options: HttpServerOptions): RequestListener {
+  const routes = createRoutes(options)
+  const rateLimit = createRateLimit({
+    requestsPerSecond: options.limits.requestsPerSecond,
+    burst: options.limits.requestBurst,
+    maxCallers: MAX_CALLERS,
+  })
+
+  const answer = async (
+    request: IncomingMessage,
+    signal: AbortSignal,
+  ): Promise<Reply & { retryAfterSeconds?: number }> => {
+    const found = route(routes, request)
+    if (found.kind === 'error') return found
+    const remote = callerOf(request.socket.remoteAddress ?? '')
+    const retryAfterSeconds = found.route.limited ? rateLimit.retryAfterSeconds(remote, options.clock.monotonicMs()) : 0
+    if (retryAfterSeconds > 0) return { kind: 'error', code: 'rate-limited', retryAfterSeconds }
+    return found.route.handle({ request, parameter: found.parameter, remote, signal })
+  }
+
+  return (request, response) => {
+    const requestId = `0x${bytesToHex(options.rng.bytes(16))}`
+    const left = new AbortController()
+    response.on('close', () => left.abort())
+    response.setHeader('x-request-id', requestId)
+    for (const [name, value] of allowOrigin(options.corsOrigins, request.headers.origin))
+      response.setHeader(name, value)
+    if (isPreflight(options.corsOrigins, request)) {
+      response.writeHead(204, PREFLIGHT_HEADERS).end()
+      return
+    }
+    answer(request, left.signal).then(
+      (reply) => write(request, response, { reply, requestId }),
+      (cause: unknown) => {
+        if (left.signal.aborted || request.destroyed) return
+        options.onError(cause, requestId)
+        write(request, response, { reply: { kind: 'error', code: 'internal' }, requestId })
+      },
+    )
+  }
+}
+
+type Routed =
+  | { readonly kind: 'found'; readonly route: Route; readonly parameter: string }
+  | { readonly kind: 'error'; readonly code: HttpErrorCode }
+
+function route(routes: readonly Route[], request: IncomingMessage): Routed {
+  const [path = ''] = (request.url ?? '').split('?')
+  const matching = routes.filter(({ pattern }) => pattern.test(path))
+  const found = matching.find(({ method }) => method === request.method)
+  if (found === undefined) return { kind: 'error', code: matching.length > 0 ? 'method-not-allowed' : 'not-found' }
+  return { kind: 'found', route: found, parameter: found.pattern.exec(path)?.[1] ?? '' }
+}
+
+function write(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { reply, requestId }: { readonly reply: Reply & { retryAfterSeconds?: number }; readonly requestId: string },
+): void {
+  if (response.destroyed || response.headersSent) return
+  const kind = reply.kind === 'ok' ? undefined : HTTP_ERRORS[reply.code]
+  const body = JSON.stringify(reply.kind === 'ok' ? reply.body : errorBody(reply, requestId))
+  response.setHeader('content-type', 'application/json; charset=utf-8')
+  response.setHeader('cache-control', 'no-store')
+  response.setHeader('x-content-type-options', 'nosniff')
+  if (reply.retryAfterSeconds !== undefined) response.setHeader('retry-after', reply.retryAfterSeconds)
+  // A body that was not read to its end would be taken for the next request.
+  if (!request.complete) response.setHeader('connection', 'close')
+  response.writeHead(kind?.status ?? 200, { 'content-length': Buffer.byteLength(body) }).end(body)
+}
+
+function errorBody(reply: Extract<Reply, { kind: 'error' }>, requestId: string): object {
+  const { message, retryable } = HTTP_ERRORS[reply.code]
+  return { error: { code: reply.code, message, requestId, retryable, details: reply.details ?? {} } }
+}

@@ -1,0 +1,49 @@
+import { join } from 'node:path'
+import { bytesToHex } from '@noble/hashes/utils.js'
+import { isKmsError } from '../errors.ts'
+import type { Clock, Rng } from '../ports.ts'
+import type { KeyTable } from '../serve/key-table.ts'
+import type { FileSystem } from '../store/file-system.ts'
+
+/** One look at the disk answers for this long, so that asking often costs nothing. */
+const PROBE_MS = 5_000
+
+/** `GET /ready`: whether this node serves a key and can still write. Never whether its peers are there: one node serves alone. */
+export interface Readiness {
+  /** Empty when ready; otherwise fixed words: `no-key`, and the code of the storage error. */
+  problems(): Promise<readonly string[]>
+}
+
+export function createReadiness(ports: {
+  readonly keyTable: KeyTable
+  readonly fileSystem: FileSystem
+  /** The store's directory. */
+  readonly directory: string
+  readonly clock: Clock
+  readonly rng: Rng
+}): Readiness {
+  const { fileSystem, clock } = ports
+  let last: { readonly atMs: number; readonly problem: Promise<string | undefined> } | undefined
+
+  const probe = async (): Promise<string | undefined> => {
+    const path = join(ports.directory, `probe-${bytesToHex(ports.rng.bytes(8))}.tmp`)
+    try {
+      await fileSystem.writeNew(path, new Uint8Array(1))
+      await fileSystem.unlink(path)
+      return undefined
+    } catch (error) {
+      if (isKmsError(error)) return error.code
+      throw error
+    }
+  }
+
+  return {
+    async problems() {
+      if (last === undefined || clock.monotonicMs() - last.atMs >= PROBE_MS)
+        last = { atMs: clock.monotonicMs(), problem: probe() }
+      const storage = await last.problem
+      const serves = ports.keyTable.list().some(({ hasShare }) => hasShare)
+      return [...(serves ? [] : ['no-key']), ...(storage === undefined ? [] : [storage])]
+    },
+  }
+}
