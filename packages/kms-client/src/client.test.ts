@@ -14,7 +14,7 @@ import {
   type Misconduct,
   refusing,
   type TestCluster,
-} from './testing/test-cluster.ts'
+} from './node/testing/test-cluster.ts'
 import { transportError } from './transport/exchange.ts'
 
 const curve = selectCurve().curve

@@ -1,5 +1,5 @@
-import { KmsError } from '@tkms/dkg'
-import { clientError, throwIfCancelled } from './errors.ts'
+import type { KmsError } from '@tkms/dkg'
+import { clientError, isKmsError, throwIfCancelled } from './errors.ts'
 
 /** One envelope's outcome: a failed item does not fail the rest. */
 export type DecryptOutcome =
@@ -59,7 +59,7 @@ async function settle(position: number, work: Promise<Uint8Array>): Promise<Decr
   try {
     return { ok: true, position, plaintext: await work }
   } catch (error) {
-    if (!(error instanceof KmsError)) throw error
+    if (!isKmsError(error)) throw error
     return { ok: false, position, error }
   }
 }

@@ -15,6 +15,9 @@ export type KmsClientErrorCode =
 
 export type KmsClientError = KmsError<KmsClientErrorCode>
 
+/** Narrows to an error whose `code` can be compared. */
+export const isKmsError = (error: unknown): error is KmsError => error instanceof KmsError
+
 /** An error of this package: own words, public values only. */
 export function clientError(code: KmsClientErrorCode, message: string, options?: KmsErrorOptions): KmsClientError {
   return new KmsError(code, message, options)

@@ -79,7 +79,7 @@ export async function gather<T>(input: GatherInput<T>): Promise<ReadonlyMap<Part
       (answer) => verified(node, answer),
       (error: unknown) => {
         if (error instanceof NodeFailureError) failed(node, error.failure)
-        else if (calls.has(node.index)) reject(error as Error)
+        else if (calls.has(node.index)) reject(error)
       },
     )
   }

@@ -142,7 +142,7 @@ export async function runVerify(
 function verifyEnvelope(
   bytes: Uint8Array,
   keys: readonly { readonly keyId: Uint8Array; readonly keyName: string }[],
-): Readonly<Record<string, unknown>> {
+): Readonly<Record<string, string | number>> {
   const { curve } = nodeCurve()
   const envelope = readEnvelope(curve, bytes)
   if (envelope.version === 1)
@@ -166,15 +166,16 @@ function verifyEnvelope(
   }
 }
 
+type Report = string | number | readonly Report[] | { readonly [name: string]: Report }
+
 /** One "name value" per line, nested values indented. */
-function formatReport(value: unknown, indent = ''): string {
-  if (typeof value !== 'object' || value === null) return `${indent}${String(value)}`
-  const entries: readonly (readonly [string, unknown])[] = Object.entries(value)
-  return entries
-    .map(([name, inner]) =>
+function formatReport(value: Report, indent = ''): string {
+  if (typeof value !== 'object') return `${indent}${value}`
+  return Object.entries(value)
+    .map(([name, inner]: readonly [string, Report]) =>
       typeof inner === 'object'
         ? `${indent}${name}\n${formatReport(inner, `${indent}  `)}`
-        : `${indent}${name} ${String(inner)}`,
+        : `${indent}${name} ${inner}`,
     )
     .join('\n')
 }

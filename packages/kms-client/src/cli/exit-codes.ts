@@ -1,4 +1,4 @@
-import { KmsError } from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
 
 /** What `tkms` exits with. */
 export const EXIT_CODES = {
@@ -27,4 +27,4 @@ const BY_CODE: Readonly<Record<string, number>> = {
 
 /** A KmsError is the caller's to mend unless it is listed; anything else is a failure of ours. */
 export const exitCodeOf = (error: unknown): number =>
-  error instanceof KmsError ? (BY_CODE[error.code] ?? EXIT_CODES.usage) : EXIT_CODES.failure
+  isKmsError(error) ? (BY_CODE[error.code] ?? EXIT_CODES.usage) : EXIT_CODES.failure

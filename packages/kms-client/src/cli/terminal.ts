@@ -1,6 +1,5 @@
 import { styleText } from 'node:util'
-import { KmsError } from '@tkms/dkg'
-import { QuorumError } from '../errors.ts'
+import { isKmsError, QuorumError } from '../errors.ts'
 
 /** Where a command reads and writes. Data goes to `stdout`, everything for people to `stderr`. */
 export interface Terminal {
@@ -22,12 +21,12 @@ const paint = (terminal: Terminal, style: 'red' | 'dim', text: string): string =
 
 /** Says what failed: one JSON object with --json, sentences otherwise; a QuorumError with one line per node. */
 export function reportError(terminal: Terminal, error: unknown, options: { readonly json: boolean }): void {
-  const code = error instanceof KmsError ? error.code : 'internal'
-  const message = error instanceof KmsError ? error.message : 'something unexpected failed'
+  const code = isKmsError(error) ? error.code : 'internal'
+  const message = isKmsError(error) ? error.message : 'something unexpected failed'
   const nodes = error instanceof QuorumError ? error.causes : []
   if (options.json) {
     const causes = nodes.map(({ index, name, code: cause, detail }) => ({ index, name, code: cause, detail }))
-    const retryable = error instanceof KmsError && error.retryable
+    const retryable = isKmsError(error) && error.retryable
     terminal.writeErr(
       `${JSON.stringify({ error: { code, message, retryable, ...(nodes.length > 0 ? { causes } : {}) } })}\n`,
     )

@@ -2,6 +2,7 @@ import type { Stream } from '@libp2p/interface'
 import { type Answer, type Authorization, id32, participantIndex, refusalCode, SIGNATURE_BYTES } from '@tkms/dkg'
 import { tkms } from '@tkms/proto'
 import * as lengthPrefixed from 'it-length-prefixed'
+import { isKmsError } from '../errors.ts'
 import { transportError } from '../transport/exchange.ts'
 import type { TransportReply } from '../transport/types.ts'
 import { createSlots } from './slots.ts'
@@ -19,7 +20,7 @@ const MAX_CORRELATION_ID = 0xffffffff
 interface PendingCall {
   readonly maxReplyBytes: number
   resolve(reply: TransportReply): void
-  reject(error: unknown): void
+  reject(error: Error): void
 }
 
 /** One long-lived stream to one node: requests go out as they come, replies come back in the order they are ready. */
@@ -81,6 +82,7 @@ export function openDelegateStream(stream: Stream): DelegateStream {
     try {
       call.resolve(readReply(reply, call.maxReplyBytes))
     } catch (error) {
+      if (!isKmsError(error)) throw error
       call.reject(error)
     }
   }
@@ -117,7 +119,7 @@ export function openDelegateStream(stream: Stream): DelegateStream {
         },
         reject: (error) => {
           finish()
-          reject(error as Error)
+          reject(error)
         },
       })
       options.signal.addEventListener('abort', cancel, { once: true })

@@ -15,6 +15,12 @@ export const DELEGATE_PROTOCOL = '/tkms/delegate/1.0.0'
 
 const DEFAULT_DIAL_TIMEOUT_MS = 5_000
 
+interface Link {
+  readonly dialling: Promise<DelegateStream>
+  /** Set once dialling has succeeded. */
+  stream: DelegateStream | undefined
+}
+
 /**
  * The node's addresses, each ending in the PeerId of its roster key: Noise then proves whom we talk to.
  * @throws KmsError `unreachable` when one is not a multiaddr or names another peer
@@ -45,7 +51,7 @@ export function dialAddresses(node: ClusterNode): Multiaddr[] {
  */
 export function libp2p(options: { readonly dialTimeoutMs?: number } = {}): Transport {
   const dialTimeoutMs = options.dialTimeoutMs ?? DEFAULT_DIAL_TIMEOUT_MS
-  const streams = new Map<ParticipantIndex, Promise<DelegateStream>>()
+  const links = new Map<ParticipantIndex, Link>()
   const closing = new AbortController()
   let host: Promise<Libp2p> | undefined
 
@@ -60,12 +66,19 @@ export function libp2p(options: { readonly dialTimeoutMs?: number } = {}): Trans
     }
   }
 
-  async function streamTo(node: ClusterNode): Promise<DelegateStream> {
-    const known = await streams.get(node.index)?.catch(() => undefined)
-    if (known?.open === true) return known
-    const fresh = dial(node)
-    streams.set(node.index, fresh)
-    return fresh
+  /** Decided without a pause: requests that come together share one dial. */
+  function streamTo(node: ClusterNode): Promise<DelegateStream> {
+    const known = links.get(node.index)
+    if (known !== undefined && (known.stream === undefined || known.stream.open)) return known.dialling
+    const link: Link = { dialling: dial(node), stream: undefined }
+    links.set(node.index, link)
+    link.dialling.then(
+      (stream) => {
+        link.stream = stream
+      },
+      () => links.delete(node.index),
+    )
+    return link.dialling
   }
 
   return {
@@ -76,8 +89,7 @@ export function libp2p(options: { readonly dialTimeoutMs?: number } = {}): Trans
     },
     async close() {
       closing.abort()
-      for (const stream of await Promise.allSettled(streams.values()))
-        if (stream.status === 'fulfilled') stream.value.close()
+      for (const link of links.values()) link.stream?.close()
       if (host !== undefined) await (await host).stop()
     },
   }

@@ -8,11 +8,12 @@ import { pinnedExchange } from './pinned-exchange.ts'
  * const kms = await createNodeKmsClient({ cluster, signer, transport: pinnedHttp() })
  */
 export function pinnedHttp(): Transport {
-  const { exchange, close } = pinnedExchange()
+  const door = pinnedExchange()
+  const transport = http({ exchange: door.exchange })
   return {
-    ask: http({ exchange }).ask,
+    ask: (node, authorization, options) => transport.ask(node, authorization, options),
     close() {
-      close()
+      door.close()
       return Promise.resolve()
     },
   }

@@ -1,10 +1,13 @@
-import { formatAuthorization, parseAnswer, REFUSAL_CODES, type RefusalCode } from '@tkms/dkg'
+import { attempt, formatAuthorization, parseAnswer, REFUSAL_CODES, type RefusalCode } from '@tkms/dkg'
 import { fetchExchange, type HttpExchange, type HttpReply, parseJsonReply, transportError } from './exchange.ts'
 import type { Transport, TransportReply } from './types.ts'
 
 /** JSON doubles the bytes (hex) and adds names. */
 const JSON_BYTES_PER_BYTE = 2
 const JSON_OVERHEAD_BYTES = 2_048
+
+/** Too many requests, unavailable: from the node's own limits or from a proxy before it. */
+const BUSY_STATUSES: ReadonlySet<number> = new Set([429, 503])
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -39,16 +42,20 @@ export function http(options: { readonly fetch?: typeof fetch; readonly exchange
 }
 
 function readReply(reply: HttpReply): TransportReply {
-  const value = parseJsonReply(reply.body)
-  if (reply.status === 200) return { kind: 'answer', answer: readAnswer(value) }
+  if (reply.status === 200) return { kind: 'answer', answer: readAnswer(parseJsonReply(reply.body)) }
+  const value = attempt(() => parseJsonReply(reply.body))
   const error = isRecord(value) ? value['error'] : undefined
-  if (!isRecord(error) || !isRefusalCode(error['code']))
-    throw transportError('bad-reply', `HTTP status ${reply.status} without a known code`)
-  const details = error['details']
+  const code = isRecord(error) ? error['code'] : undefined
+  if (isRefusalCode(code)) return refusal(code, isRecord(error) ? error['details'] : undefined)
+  if (BUSY_STATUSES.has(reply.status)) return { kind: 'refusal', code: 'busy' }
+  throw transportError('bad-reply', `HTTP status ${reply.status} without a known code`)
+}
+
+function refusal(code: RefusalCode, details: unknown): TransportReply {
   const skewSeconds = isRecord(details) ? details['skewSeconds'] : undefined
-  return Number.isSafeInteger(skewSeconds)
-    ? { kind: 'refusal', code: error['code'], skewSeconds: skewSeconds as number }
-    : { kind: 'refusal', code: error['code'] }
+  return typeof skewSeconds === 'number' && Number.isSafeInteger(skewSeconds)
+    ? { kind: 'refusal', code, skewSeconds }
+    : { kind: 'refusal', code }
 }
 
 function readAnswer(value: unknown): ReturnType<typeof parseAnswer> {

@@ -22,7 +22,7 @@ import {
   type VerifiedKey,
   verifyHeaderProof,
 } from '@tkms/dkg'
-import type { Transport, TransportReply } from '../transport/types.ts'
+import type { Transport, TransportReply } from '../../transport/types.ts'
 import { generateTestKey, present, type TestNode } from './test-keygen.ts'
 
 /** What a node does differently from an honest one, at each place where it can. */

@@ -23,6 +23,8 @@ import {
 export interface TestNode {
   readonly index: ParticipantIndex
   readonly publicKey: NodePublicKey
+  /** Ed25519 seed, 32 bytes. */
+  readonly seed: Uint8Array
   readonly sign: SignMessage
   readonly share: Secret
 }
@@ -50,7 +52,13 @@ export function generateTestKey(
   const members = Array.from({ length: options.n }, (_, at): Member => {
     const seed = randomBytes(32)
     const publicKey = decodeNodePublicKey(ed25519.getPublicKey(seed))
-    return { index: participantIndex(at + 1), publicKey, sign: (message) => ed25519.sign(message, seed), inbox: [] }
+    return {
+      index: participantIndex(at + 1),
+      publicKey,
+      seed,
+      sign: (message) => ed25519.sign(message, seed),
+      inbox: [],
+    }
   })
   const clusterId = randomBytes(32) as ClusterId
   const spec: CeremonySpec = {
@@ -66,7 +74,13 @@ export function generateTestKey(
     notAfter: 4_000_000_000,
   }
   runCeremony(curve, spec, members)
-  const nodes = members.map(({ index, publicKey, sign, share }) => ({ index, publicKey, sign, share: present(share) }))
+  const nodes = members.map(({ index, publicKey, seed, sign, share }) => ({
+    index,
+    publicKey,
+    seed,
+    sign,
+    share: present(share),
+  }))
   return { spec, certificate: present(members[0]?.certificate), nodes }
 }
 

@@ -1,0 +1,70 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { startTestServer, type TestServer } from './testing/test-http.ts'
+import { createTestTls } from './testing/test-tls.ts'
+import { type PinnedExchange, pinnedExchange } from './pinned-exchange.ts'
+
+const signal = new AbortController().signal
+const tls = createTestTls()
+let server: TestServer | undefined
+let door: PinnedExchange | undefined
+
+afterEach(async () => {
+  door?.close()
+  await server?.close()
+})
+
+describe('pinnedExchange', () => {
+  it('knows a server by its key, whatever its certificate says', async () => {
+    server = await startTestServer((request, response) => response.writeHead(201).end(request.method), tls)
+    door = pinnedExchange()
+    const url = `https://127.0.0.1:${server.port}/`
+    const request = {
+      url,
+      method: 'POST',
+      body: '{}',
+      signal,
+      maxReplyBytes: 100,
+      tlsSpkiSha256: tls.spkiSha256,
+    } as const
+    for (let round = 0; round < 2; round++) {
+      const reply = await door.exchange(request)
+      expect([reply.status, new TextDecoder().decode(reply.body)]).toEqual([201, 'POST'])
+    }
+  })
+
+  it.each([
+    ['another key', new Uint8Array(32)],
+    ['no pin and no public certificate', undefined],
+  ])('sends nothing to a server with %s', async (_, tlsSpkiSha256) => {
+    let heard = 0
+    server = await startTestServer((_request, response) => {
+      heard += 1
+      response.end()
+    }, tls)
+    door = pinnedExchange()
+    const url = `https://127.0.0.1:${server.port}/`
+    const pin = tlsSpkiSha256 === undefined ? {} : { tlsSpkiSha256 }
+    await expect(door.exchange({ url, method: 'GET', signal, maxReplyBytes: 100, ...pin })).rejects.toMatchObject({
+      code: 'unreachable',
+    })
+    expect(heard).toBe(0)
+  })
+
+  it('drops a reply that is too long', async () => {
+    server = await startTestServer((_request, response) => response.end('x'.repeat(101)))
+    door = pinnedExchange()
+    const url = `http://127.0.0.1:${server.port}/`
+    await expect(door.exchange({ url, method: 'GET', signal, maxReplyBytes: 100 })).rejects.toMatchObject({
+      code: 'bad-reply',
+    })
+  })
+
+  it('stops when its signal fires', async () => {
+    const controller = new AbortController()
+    server = await startTestServer(() => controller.abort(new Error('enough')))
+    door = pinnedExchange()
+    const url = `http://127.0.0.1:${server.port}/`
+    const call = door.exchange({ url, method: 'GET', signal: controller.signal, maxReplyBytes: 100 })
+    await expect(call).rejects.toThrow('enough')
+  })
+})
