@@ -38,10 +38,21 @@ export interface DriverPorts {
   readonly onRestart: (restarts: number, cause: unknown) => void
 }
 
+/** Where the time of a ceremony went, in this life of the node. */
+export interface DriverTimes {
+  readonly totalMs: number
+  /** Inputs given to the engine, and how long it worked on them, its start included. */
+  readonly steps: number
+  readonly engineMs: number
+  /** Snapshots made durable. */
+  readonly persists: number
+  readonly persistMs: number
+}
+
 /** How a ceremony left its engine. */
 export type DriverResult =
   /** Certified, and what this node holds of it is in the key store. */
-  | { readonly kind: 'decided'; readonly archive: CeremonyArchive }
+  | { readonly kind: 'decided'; readonly archive: CeremonyArchive; readonly times: DriverTimes }
   /** The node is stopping: it resumes at the next start. */
   | { readonly kind: 'halted' }
 
@@ -63,6 +74,16 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
   let halted = false
   let restarts = 0
   let archive: CeremonyArchive | undefined
+  const startMs = performance.now()
+  const times = { steps: 0, engineMs: 0, persists: 0, persistMs: 0 }
+  const measured = async <T>(name: 'engineMs' | 'persistMs', work: () => Promise<T>): Promise<T> => {
+    const beforeMs = performance.now()
+    try {
+      return await work()
+    } finally {
+      times[name] += performance.now() - beforeMs
+    }
+  }
 
   const stopTimer = (name: TimerName): void => {
     clearTimeout(timers.get(name))
@@ -73,7 +94,8 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
   const perform = async (effect: CeremonyEffect): Promise<void> => {
     switch (effect.type) {
       case 'persist':
-        await store.put('ceremony', recordId, effect.snapshot)
+        times.persists++
+        await measured('persistMs', () => store.put('ceremony', recordId, effect.snapshot))
         return effect.snapshot.destroy()
       case 'need-seeds':
         return mailbox.pushOwn({ type: 'seeds', view: effect.view, ...(await ports.drawSeeds(effect.view)) })
@@ -169,11 +191,13 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
 
   const run = async (): Promise<DriverResult> => {
     try {
-      await performAll(await openUntilItStays())
+      await performAll(await measured('engineMs', openUntilItStays))
       while (!halted) {
-        if (archive !== undefined) return { kind: 'decided', archive }
+        if (archive !== undefined) return { kind: 'decided', archive, times: { ...times, totalMs: performance.now() - startMs } }
         const input = await mailbox.take()
-        if (input !== undefined) await performAll(await step(input))
+        if (input === undefined) continue
+        times.steps++
+        await performAll(await measured('engineMs', () => step(input)))
       }
       return { kind: 'halted' }
     } catch (cause) {

@@ -15,7 +15,7 @@ import type { CeremonyFrame } from '../net/ceremony-frame.ts'
 import type { CeremonyNetwork } from '../net/ceremony-protocol.ts'
 import type { RecordStore, Rng } from '../ports.ts'
 import { type CeremonyArchive, saveArchive } from './archive.ts'
-import { type CeremonyDriver, type CeremonyProgress, createCeremonyDriver } from './driver.ts'
+import { type CeremonyDriver, type CeremonyProgress, createCeremonyDriver, type DriverTimes } from './driver.ts'
 import { startEngineProcess } from './engine-process.ts'
 import { writeEvidence } from './evidence-files.ts'
 import { drawViewSeeds } from './hedged-seeds.ts'
@@ -114,7 +114,7 @@ export function createCeremonyRun(spec: KeygenSpec, ports: CeremonyRunPorts): Ce
       await saveArchive(store, ceremony, result.archive)
       await store.erase('ceremony', bytesKey(ceremony))
       archive = result.archive
-      log.info({ ceremony: status.ceremony, keyId: status.keyId }, 'ceremony-complete')
+      log.info({ ceremony: status.ceremony, keyId: status.keyId, ...rounded(result.times) }, 'ceremony-complete')
       update({ stage: 'complete', phase: 'complete', missing: [] })
     } catch (cause) {
       log.error({ ceremony: status.ceremony, ...errorFields(cause) }, 'ceremony-failed')
@@ -154,6 +154,9 @@ export function createCeremonyRun(spec: KeygenSpec, ports: CeremonyRunPorts): Ce
     },
   }
 }
+
+const rounded = (times: DriverTimes): Record<string, number> =>
+  Object.fromEntries(Object.entries(times).map(([name, value]: [string, number]) => [name, Math.round(value)]))
 
 const hex = (bytes: Uint8Array): string => `0x${bytesKey(bytes)}`
 

@@ -1,6 +1,7 @@
 import type { Stream } from '@libp2p/interface'
 import { decode } from 'it-length-prefixed'
 import type { Uint8ArrayList } from 'uint8arraylist'
+import { netError } from './errors.ts'
 import { readChunks } from './stream-io.ts'
 
 /** A length prefix is an unsigned varint of a 32-bit number. */
@@ -18,7 +19,7 @@ export interface FrameLimits {
 
 /**
  * The length-prefixed frames of a stream. Memory is bounded by `maxFrameBytes` plus one receive window.
- * @throws KmsError `stream-timeout`, `stream-closed`; errors of `it-length-prefixed` for lengths above the cap
+ * @throws KmsError `stream-timeout`, `stream-closed`, `bad-frame` for lengths above the cap; the signal's reason
  */
 export async function* readFrames(stream: Stream, limits: FrameLimits): AsyncGenerator<Uint8Array> {
   let frameDeadlineMs: number | undefined
@@ -38,5 +39,16 @@ export async function* readFrames(stream: Stream, limits: FrameLimits): AsyncGen
       frameDeadlineMs = undefined
     },
   })
-  for await (const frame of frames) yield frame.slice()
+  try {
+    for await (const frame of frames) yield frame.slice()
+  } catch (cause) {
+    throw classify(cause)
+  }
+}
+
+/** What `it-length-prefixed` says, in our words; everything else as it is. */
+function classify(cause: unknown): unknown {
+  if (!(cause instanceof Error)) return cause
+  if (cause.name === 'UnexpectedEOFError') return netError('stream-closed', 'the stream ended inside a frame', { cause })
+  return cause.name.startsWith('Invalid') ? netError('bad-frame', 'a frame announces more than its cap', { cause }) : cause
 }
