@@ -1,0 +1,177 @@
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { selectCurve } from '@tkms/curve-native'
+import { decodeRequest, parseAuthorization, verifyAuthorization, verifyEd25519 } from '@tkms/dkg'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { createTestCluster, refusing, type TestCluster } from '../node/testing/test-cluster.ts'
+import { delegateListener, startTestServer, type TestServer } from '../node/testing/test-http.ts'
+import { EXIT_CODES } from './exit-codes.ts'
+import { runCli } from './program.ts'
+
+const curve = selectCurve().curve
+let cluster: TestCluster
+let servers: TestServer[]
+let refusingServers: TestServer[]
+let directory: string
+
+const start = (respond: 'answer' | 'refuse'): Promise<TestServer[]> =>
+  Promise.all(
+    [1, 2, 3, 4, 5].map((index) =>
+      startTestServer(
+        delegateListener(cluster, index, respond === 'answer' ? undefined : refusing({ code: 'not-allowed' })),
+      ),
+    ),
+  )
+
+beforeAll(async () => {
+  cluster = createTestCluster(curve)
+  servers = await start('answer')
+  refusingServers = await start('refuse')
+})
+afterAll(() => Promise.all([...servers, ...refusingServers].map((server) => server.close())))
+
+const path = (name: string): string => join(directory, name)
+const clusterFile = (of: readonly TestServer[]): string =>
+  JSON.stringify(cluster.file((index) => ({ url: `http://127.0.0.1:${of[index - 1]?.port ?? 0}` })))
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'tkms-cli-'))
+  await writeFile(path('cluster.json'), clusterFile(servers))
+  await writeFile(path('refusing.json'), clusterFile(refusingServers))
+})
+afterEach(() => rm(directory, { recursive: true }))
+
+interface Run {
+  readonly code: number
+  readonly out: Buffer
+  readonly err: string
+}
+
+async function tkms(args: readonly string[], stdin = ''): Promise<Run> {
+  const out: Uint8Array[] = []
+  let err = ''
+  const code = await runCli(args, {
+    stdin: (async function* () {
+      yield Buffer.from(stdin)
+    })(),
+    stdoutIsTty: false,
+    stderrIsTty: false,
+    writeOut: (data) => {
+      out.push(Buffer.from(data))
+      return Promise.resolve()
+    },
+    writeErr: (text) => {
+      err += text
+    },
+    signal: new AbortController().signal,
+  })
+  return { code, out: Buffer.concat(out), err }
+}
+
+const keygen = (): Promise<Run> => tkms(['keygen', '--out', path('signer.pem')])
+const ask = (): string[] => ['--cluster', path('cluster.json'), '--signer', path('signer.pem')]
+
+describe('tkms', () => {
+  it('encrypts a file for an owner and decrypts it through the nodes', async () => {
+    const owner = (await keygen()).out.toString().trim()
+    await writeFile(path('secret.txt'), 'the plan')
+    const cluster = ['--cluster', path('cluster.json')]
+    const encrypted = await tkms([
+      'encrypt',
+      ...cluster,
+      '--owner',
+      owner,
+      path('secret.txt'),
+      '--out',
+      path('secret.tkms'),
+    ])
+    expect(encrypted).toMatchObject({ code: EXIT_CODES.ok })
+    const decrypted = await tkms(['decrypt', ...ask(), path('secret.tkms'), '--out', path('plain.txt')])
+    expect(decrypted.code).toBe(EXIT_CODES.ok)
+    expect(await readFile(path('plain.txt'), 'utf8')).toBe('the plan')
+    expect((await stat(path('plain.txt'))).mode & 0o777).toBe(0o600)
+    const verified = await tkms(['verify', ...cluster, path('secret.tkms'), '--json'])
+    expect(JSON.parse(verified.out.toString())).toMatchObject({
+      threshold: 3,
+      envelope: { key: 'ecies/test', owners: owner },
+    })
+  })
+
+  it.each(['binary', 'json'])('pipes %s envelopes through standard input and output', async (format) => {
+    await keygen()
+    const sealed = await tkms(['encrypt', '--cluster', path('cluster.json'), '--format', format], 'piped')
+    await writeFile(path('sealed'), sealed.out)
+    expect((await tkms(['decrypt', ...ask(), path('sealed')])).out.toString()).toBe('piped')
+  })
+
+  it('boxes answers to a recipient key file, and prints the request that would be sent', async () => {
+    await keygen()
+    const recipient = await tkms(['keygen', '--type', 'recipient', '--out', path('recipient.pem'), '--json'])
+    const { name } = JSON.parse(recipient.out.toString()) as { name: string }
+    const sealed = await tkms(['encrypt', '--cluster', path('cluster.json'), '--format', 'json'], 'x')
+    await writeFile(path('sealed'), sealed.out)
+    const withRecipient = [...ask(), '--recipient-key', path('recipient.pem'), path('sealed')]
+    expect((await tkms(['decrypt', ...withRecipient])).out.toString()).toBe('x')
+    const report = await tkms(['request', ...withRecipient, '--out', path('request.json'), '--json'])
+    expect(JSON.parse(report.out.toString())).toMatchObject({ recipientSpkiHash: name.replace('spki-sha256:', '') })
+    const authorization = parseAuthorization(JSON.parse(await readFile(path('request.json'), 'utf8')))
+    expect(verifyAuthorization(verifyEd25519, authorization)).toBe(true)
+    expect(decodeRequest(curve, authorization.payload).keyId).toEqual(cluster.key.keyId)
+  })
+
+  it('never overwrites without --force', async () => {
+    await keygen()
+    const before = await readFile(path('signer.pem'))
+    expect(await keygen()).toMatchObject({ code: EXIT_CODES.usage })
+    expect(await readFile(path('signer.pem'))).toEqual(before)
+    expect((await tkms(['keygen', '--out', path('signer.pem'), '--force'])).code).toBe(EXIT_CODES.ok)
+    expect(await readFile(path('signer.pem'))).not.toEqual(before)
+    expect((await stat(path('signer.pem'))).mode & 0o777).toBe(0o600)
+  })
+
+  it('refuses a key file that others can read', async () => {
+    await keygen()
+    await writeFile(path('open.pem'), await readFile(path('signer.pem')), { mode: 0o644 })
+    const run = await tkms(['decrypt', '--cluster', path('cluster.json'), '--signer', path('open.pem'), '--json'])
+    expect(run.code).toBe(EXIT_CODES.usage)
+    expect(JSON.parse(run.err)).toMatchObject({ error: { code: 'unsafe-permissions' } })
+  })
+
+  it('names every node when they refuse', async () => {
+    await keygen()
+    const sealed = await tkms(['encrypt', '--cluster', path('cluster.json'), '--format', 'json'], 'x')
+    await writeFile(path('sealed'), sealed.out)
+    const args = ['decrypt', '--cluster', path('refusing.json'), '--signer', path('signer.pem'), path('sealed')]
+    const run = await tkms([...args, '--json'])
+    expect(run.code).toBe(EXIT_CODES.quorum)
+    const { error } = JSON.parse(run.err) as { error: { code: string; causes: readonly { code: string }[] } }
+    expect(error.code).toBe('quorum-not-reached')
+    expect(error.causes.filter((cause) => cause.code === 'not-allowed').length).toBeGreaterThanOrEqual(3)
+    expect((await tkms(args)).out).toHaveLength(0)
+  })
+
+  it.each<[string, string[], number]>([
+    ['no command option', ['encrypt'], EXIT_CODES.usage],
+    ['an unknown command', ['explode'], EXIT_CODES.usage],
+    ['help', ['decrypt', '--help'], EXIT_CODES.ok],
+    ['a missing file', ['verify', '--cluster', '/nonexistent/cluster.json'], EXIT_CODES.usage],
+    ['a URL without a pin', ['verify', '--cluster', 'http://127.0.0.1:9/'], EXIT_CODES.usage],
+  ])('exits as documented after %s', async (_, args, code) => {
+    expect((await tkms(args)).code).toBe(code)
+  })
+
+  it('exits with the code of distrust for another pin and a broken file', async () => {
+    const pin = `0x${'00'.repeat(32)}`
+    const pinned = await tkms(['verify', '--cluster', path('cluster.json'), '--config-hash', pin])
+    await writeFile(path('broken.json'), '{}')
+    const broken = await tkms(['verify', '--cluster', path('broken.json')])
+    expect([pinned.code, broken.code]).toEqual([EXIT_CODES.trust, EXIT_CODES.trust])
+  })
+
+  it('leaves no temporary files behind', async () => {
+    await keygen()
+    await keygen()
+    expect((await readdir(directory)).toSorted()).toEqual(['cluster.json', 'refusing.json', 'signer.pem'])
+  })
+})
