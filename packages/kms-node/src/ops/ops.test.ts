@@ -1,0 +1,76 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { configHash, KmsError, nobleCurve, Secret, verifyEd25519 } from '@tkms/dkg'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { generateKey } from '../serve/committee.fixture.ts'
+import { createKeyTable } from '../serve/key-table.ts'
+import { rng } from '../serve/pipeline.fixture.ts'
+import { nodeFileSystem } from '../store/file-system.ts'
+import { createLog, logDelegation } from './log.ts'
+import { createReadiness } from './readiness.ts'
+import { createStatus } from './status.ts'
+
+const committee = generateKey()
+const [member] = committee.members
+if (member === undefined) throw new Error('the ceremony did not finish')
+const keyTable = createKeyTable({
+  curve: nobleCurve,
+  verify: verifyEd25519,
+  self: member.publicKey,
+  configHash: configHash(committee.config),
+})
+
+describe('log', () => {
+  it('prints no secret, and errors by code', () => {
+    const lines: string[] = []
+    const log = createLog({ level: 'info', node: 'alice', destination: { write: (line) => lines.push(line) } })
+    const cause = new KmsError('disk-full', 'the disk is full', {
+      data: { n: 1 },
+      cause: new KmsError('store-io', 'inner'),
+    })
+    log.info({ share: Secret.copyOf(Buffer.from('plain share')) }, 'hello')
+    logDelegation(log, { remote: 'r', outcome: 'internal', durationMs: 1, cause })
+    logDelegation(log, { remote: 'r', outcome: 'not-allowed', durationMs: 1, reason: 'owner:not-named' })
+    expect(lines.join('')).not.toContain('plain share')
+    const [first, second, third] = lines.map((line) => JSON.parse(line) as object)
+    expect(first).toMatchObject({ node: 'alice', share: '[redacted]' })
+    expect(second).toMatchObject({
+      level: 50,
+      cause: { code: 'disk-full', data: { n: 1 }, cause: { code: 'store-io' } },
+    })
+    expect(third).toMatchObject({ level: 30, outcome: 'not-allowed' })
+  })
+})
+
+describe('readiness', () => {
+  it('needs a key and a disk that takes bytes, and looks at the disk now and then', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'tkms-ready-'))
+    let nowMs = 0
+    const clock = { nowMs: () => 0, monotonicMs: () => nowMs }
+    const ports = { keyTable, fileSystem: nodeFileSystem, clock, rng }
+    const readiness = createReadiness({ ...ports, directory })
+    expect(await readiness.problems()).toEqual(['no-key'])
+    keyTable.add({ certificate: member.certificate, share: member.share })
+    expect(await readiness.problems()).toEqual([])
+    expect(await readdir(directory)).toEqual([])
+    await rm(directory, { recursive: true })
+    expect(await readiness.problems()).toEqual([])
+    nowMs = 5_000
+    expect(await readiness.problems()).toEqual(['store-io'])
+  })
+})
+
+describe('status', () => {
+  it('shows the public posture', () => {
+    const clock = { nowMs: () => 7_000, monotonicMs: () => 0 }
+    const ports = { version: '1', name: 'alice', profile: 'production', sealing: 'passphrase', curve: nobleCurve }
+    const status = createStatus({ ...ports, keyTable, pipeline: { underWay: 3 }, clock })
+    expect(status()).toMatchObject({
+      curve: 'noble',
+      time: 7,
+      requestsUnderWay: 3,
+      keys: [{ keyName: 'ecies/1', index: 1 }],
+    })
+  })
+})

@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest'
+import { BoundedMap } from './bounded-map.ts'
+import { createReplayCache } from './replay-cache.ts'
+import { createWorkQueue } from './work-queue.ts'
+
+describe('bounded map', () => {
+  it('forgets what was used longest ago', () => {
+    const map = new BoundedMap<string, number>(2)
+    map.set('a', 1)
+    map.set('b', 2)
+    map.get('a')
+    map.set('c', 3)
+    expect([map.get('a'), map.get('b'), map.get('c'), map.size]).toEqual([1, undefined, 3, 2])
+  })
+})
+
+describe('replay cache', () => {
+  it('remembers until a request could not be asked again, and refuses rather than forget', () => {
+    const cache = createReplayCache({ maxEntries: 2, leewaySeconds: 60 })
+    expect(cache.add('a', 1000, 900)).toBe('added')
+    expect(cache.add('a', 1000, 1060)).toBe('replayed')
+    expect(cache.has('a', 1000)).toBe(true)
+    expect(cache.add('b', 5000, 1060)).toBe('added')
+    expect(cache.add('c', 5000, 1060)).toBe('full')
+    expect(cache.add('c', 5000, 1200)).toBe('added')
+    expect(cache.has('a', 1000)).toBe(false)
+  })
+})
+
+describe('work queue', () => {
+  const signal = new AbortController().signal
+  const gate = (): { open: () => void; run: () => Promise<string> } => {
+    let open = (): void => undefined
+    const opened = new Promise<void>((resolve) => {
+      open = resolve
+    })
+    return { open, run: () => opened.then(() => 'done') }
+  }
+
+  it('runs so many, lets so many wait in order, and refuses the rest', async () => {
+    const queue = createWorkQueue({ maxRunning: 1, maxWaiting: 2 })
+    const order: number[] = []
+    const first = gate()
+    const running = queue.enter(signal, first.run)
+    const waiting = [1, 2].map((n) => queue.enter(signal, async () => order.push(n)))
+    expect(queue.size).toBe(3)
+    expect(await queue.enter(signal, first.run)).toBe('busy')
+    first.open()
+    expect(await running).toBe('done')
+    await Promise.all(waiting)
+    expect(order).toEqual([1, 2])
+    expect(queue.size).toBe(0)
+  })
+
+  it('lets a waiting caller leave, and goes on after a failure', async () => {
+    const queue = createWorkQueue({ maxRunning: 1, maxWaiting: 2 })
+    const first = gate()
+    const running = queue.enter(signal, first.run)
+    const leaving = new AbortController()
+    const left = queue.enter(leaving.signal, first.run)
+    const failing = queue.enter(signal, () => Promise.reject(new Error('broken')))
+    leaving.abort()
+    expect(await left).toBe('cancelled')
+    first.open()
+    expect(await running).toBe('done')
+    await expect(failing).rejects.toThrow('broken')
+    expect(await queue.enter(signal, async () => 'after')).toBe('after')
+  })
+})
