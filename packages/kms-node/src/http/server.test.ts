@@ -1,8 +1,10 @@
 import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { once } from 'node:events'
 import { formatAuthorization, type KeyId, parseAnswer } from '@tkms/dkg'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { afterEach, describe, expect, it } from 'vitest'
+import { createTlsIdentity } from '../identity/tls-certificate.ts'
 import type { KeyTable, ServedKey } from '../serve/key-table.ts'
 import {
   authorize,
@@ -183,6 +185,22 @@ describe('HTTP API', () => {
     )
     const other = { origin: 'https://evil.example.org' }
     expect((await fetch(`${open}/health`, { headers: other })).headers.has('access-control-allow-origin')).toBe(false)
+  })
+
+  it('speaks TLS 1.3 and nothing older, with the certificate that init makes', async () => {
+    const identity = await createTlsIdentity('alice', ['127.0.0.1'], Date.now())
+    const tls = { key: identity.key.use((pem) => Buffer.from(pem).toString()), cert: identity.cert }
+    const url = await serve({ tls })
+    const dial = async (maxVersion: 'TLSv1.2' | 'TLSv1.3'): Promise<string | null> => {
+      const socket = connectTls({ port: Number(new URL(url).port), host: '127.0.0.1', ca: identity.cert, maxVersion })
+      await once(socket, 'secureConnect')
+      const protocol = socket.getProtocol()
+      socket.destroy()
+      return protocol
+    }
+    expect(url).toMatch(/^https:/)
+    expect(await dial('TLSv1.3')).toBe('TLSv1.3')
+    await expect(dial('TLSv1.2')).rejects.toThrow(/protocol version/)
   })
 
   it('says when it cannot listen', async () => {

@@ -91,7 +91,10 @@ export function createKeyTable(options: KeyTableOptions): KeyTable {
   const add = (stored: StoredShare): ServedKey => {
     const entry = checkEntry(options, stored)
     const name = bytesKey(entry.key.keyId)
-    const others = (keys.get(name) ?? []).filter((other) => !equalBytes(other.key.sharingId, entry.key.sharingId))
+    const known = keys.get(name) ?? []
+    const replaced = known.find((other) => equalBytes(other.key.sharingId, entry.key.sharingId))
+    if (replaced !== undefined && replaced.share !== entry.share) replaced.share?.destroy()
+    const others = known.filter((other) => other !== replaced)
     keys.set(
       name,
       [entry, ...others].toSorted((left, right) => right.key.epoch - left.key.epoch),
