@@ -2,6 +2,7 @@ import {
   type Cluster,
   type Curve,
   decodePoint,
+  type Envelope,
   equalBytes,
   nobleCurve,
   openEnvelopeV1,
@@ -190,8 +191,7 @@ export function wireKmsClient(
     return new Secret(await askNodes({ check, transport, records, limits, signal, onNodeFailure }))
   }
 
-  function requestFor(source: EnvelopeSource, call: DecryptOptions): Promise<SignedRequest> {
-    const envelope = readEnvelope(curve, source)
+  function requestFor(envelope: Envelope, call: DecryptOptions): Promise<SignedRequest> {
     if (envelope.version === 1) {
       const permission = { chainId: call.chainId ?? 0, grant: call.grant ?? new Uint8Array(0) }
       return sign(trusted.key(call.key), requestItemV1(envelope, permission), undefined)
@@ -207,7 +207,7 @@ export function wireKmsClient(
   async function decrypt(source: EnvelopeSource, call: DecryptOptions = {}): Promise<Uint8Array> {
     throwIfCancelled(call.signal)
     const envelope = readEnvelope(curve, source)
-    const point = await ask(await requestFor(source, call), call.signal)
+    const point = await ask(await requestFor(envelope, call), call.signal)
     try {
       return point.use((bytes) => {
         const D = decodePoint(curve, bytes)
@@ -242,7 +242,7 @@ export function wireKmsClient(
       const point = await ask(await sign(trusted.key(call.key), item, undefined), call.signal)
       return { point, x: new Secret(point.use((bytes) => sharedX(decodePoint(curve, bytes)))) }
     },
-    request: async (source, call = {}) => requestFor(source, call),
+    request: async (source, call = {}) => requestFor(readEnvelope(curve, source), call),
     async close() {
       closed.abort()
       await transport.close()

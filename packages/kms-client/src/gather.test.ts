@@ -1,0 +1,73 @@
+import type { ClusterNode, ParticipantIndex } from '@tkms/dkg'
+import { describe, expect, it } from 'vitest'
+import { type NodeFailure, NodeFailureError } from './errors.ts'
+import { describe as causeOf, gather, type GatherInput } from './gather.ts'
+
+const nodes = [1, 2, 3, 4].map((index) => ({ index: index as ParticipantIndex, name: `n${index}` }) as ClusterNode)
+const never = (): Promise<never> => new Promise(() => undefined)
+
+function run(
+  ask: GatherInput<number>['ask'],
+  changes: Partial<GatherInput<number>> = {},
+): ReturnType<typeof gather<number>> {
+  return gather({
+    nodes,
+    needed: 2,
+    nodeTimeoutMs: 5_000,
+    totalTimeoutMs: 5_000,
+    hedgeAfterMs: () => 5_000,
+    signal: undefined,
+    ask,
+    onFailure: () => undefined,
+    ...changes,
+  })
+}
+
+describe('gather', () => {
+  it('returns exactly the needed answers and aborts the calls under way', async () => {
+    const aborted: number[] = []
+    const answers = await run((node, signal) => {
+      signal.addEventListener('abort', () => aborted.push(node.index))
+      return node.index === 1 ? never() : Promise.resolve(node.index * 10)
+    })
+    expect([...answers]).toEqual([
+      [2, 20],
+      [3, 30],
+    ])
+    expect(aborted).toContain(1)
+  })
+
+  it('asks beside a slow node without giving up on it', async () => {
+    const failures: NodeFailure[] = []
+    const answers = await run((node) => (node.index <= 2 ? never() : Promise.resolve(node.index)), {
+      hedgeAfterMs: () => 1,
+      onFailure: (failure) => failures.push(failure),
+    })
+    expect([...answers.keys()]).toEqual([3, 4])
+    expect(failures).toEqual([])
+  })
+
+  it('reports each failed node once', async () => {
+    const failures: number[] = []
+    const call = run((node) => Promise.reject(new NodeFailureError(causeOf(node, 'busy', 'refused: busy'))), {
+      onFailure: (failure) => failures.push(failure.index),
+    })
+    await expect(call).rejects.toMatchObject({ code: 'quorum-not-reached', needed: 2, got: 0, retryable: true })
+    expect(new Set(failures).size).toBe(failures.length)
+  })
+
+  it('ends with a bug of the asking code as it is', async () => {
+    const bug = new TypeError('not a node failure')
+    await expect(run((node) => (node.index === 2 ? Promise.reject(bug) : never()))).rejects.toBe(bug)
+  })
+
+  it('asks nobody when it is cancelled before it starts', async () => {
+    const asked: number[] = []
+    const ask = (node: ClusterNode): Promise<number> => {
+      asked.push(node.index)
+      return never()
+    }
+    await expect(run(ask, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'cancelled' })
+    expect(asked).toEqual([])
+  })
+})

@@ -1,0 +1,38 @@
+import type { ClusterNode, ParticipantIndex } from '@tkms/dkg'
+import { describe, expect, it } from 'vitest'
+import { createNodeRecords, type NodeRecords } from './node-records.ts'
+
+const index = (value: number): ParticipantIndex => value as ParticipantIndex
+const nodes = [1, 2, 3].map((value) => ({ index: index(value), name: `n${value}` }) as ClusterNode)
+const order = (records: NodeRecords): number[] => records.order(nodes).map((node) => node.index)
+
+describe('createNodeRecords', () => {
+  it('spreads first requests by the random values it is given', () => {
+    const values = [5, 9, 1]
+    expect(order(createNodeRecords(() => values.shift() ?? 0))).toEqual([3, 1, 2])
+  })
+
+  it('orders by median latency, the untried first', () => {
+    const records = createNodeRecords(() => 0)
+    for (const latencyMs of [10, 500, 12]) records.answered(index(1), latencyMs)
+    records.answered(index(2), 11)
+    expect(order(records)).toEqual([3, 2, 1])
+  })
+
+  it('asks failed nodes later and misbehaving ones last', () => {
+    const records = createNodeRecords(() => 0)
+    records.misbehaved(index(1))
+    records.failed(index(2), 10_000)
+    records.answered(index(3), 20)
+    expect(order(records)).toEqual([3, 2, 1])
+  })
+
+  it('hedges after the 95th percentile once it has enough samples, within bounds', () => {
+    const records = createNodeRecords(() => 0)
+    expect(records.hedgeAfterMs(index(1))).toBe(1_000)
+    for (let sample = 1; sample <= 20; sample++) records.answered(index(1), sample * 10)
+    expect(records.hedgeAfterMs(index(1))).toBe(200)
+    for (let sample = 0; sample < 40; sample++) records.answered(index(1), 1)
+    expect(records.hedgeAfterMs(index(1))).toBe(50)
+  })
+})
