@@ -28,7 +28,10 @@ import { generateTestKey, present, type TestNode } from './test-keygen.ts'
 /** What a node does differently from an honest one, at each place where it can. */
 export interface Misconduct {
   readonly share?: Secret
+  /** Signs and proves for another context. */
   readonly context?: (context: PartialContext) => PartialContext
+  /** Proves for another context, signs for the right one. */
+  readonly proofContext?: (context: PartialContext) => PartialContext
   readonly content?: (content: SingleContent) => SingleContent
   readonly answer?: (answer: Answer) => Answer
   readonly reply?: TransportReply
@@ -95,8 +98,14 @@ function answerOf(
     requestHash: requestHash(authorization.payload),
   }
   const ctx = pdecContext(misconduct.context?.(context) ?? context)
+  const proofCtx = misconduct.proofContext === undefined ? ctx : pdecContext(misconduct.proofContext(context))
   const aux = crypto.getRandomValues(new Uint8Array(32))
-  const { D, proof } = createPartial(curve, { share: misconduct.share ?? node.share, K: itemPoint(item), ctx, aux })
+  const { D, proof } = createPartial(curve, {
+    share: misconduct.share ?? node.share,
+    K: itemPoint(item),
+    ctx: proofCtx,
+    aux,
+  })
   const honest: SingleContent = { index: node.index, D, proof }
   const content = encodeSingle(misconduct.content?.(honest) ?? honest)
   const box = wrap(request.spki, content)
