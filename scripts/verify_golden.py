@@ -1,0 +1,532 @@
+#!/usr/bin/env python3
+"""Verifies the golden vectors again, from docs/protocol.md alone: Python's standard library, no line shared with the real code.
+
+Own secp256k1, BIP-340, BIP-374, Ed25519 (RFC 8032), canonical decoding, tagged hashes. Slow and variable time: public vectors only.
+usage: verify_golden.py [FOLDER]     last line: "N passed, N failed"
+"""
+
+import hashlib
+import hmac
+import json
+import sys
+from pathlib import Path
+
+# ---------------------------------------------------------------------------------------------------------------- secp256k1
+
+P = 2**256 - 2**32 - 977
+N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+G = (
+    0x79BE667EF9DCBBAC55A06295CE870B07029BFCDB2DCE28D959F2815B16F81798,
+    0x483ADA7726A3C4655DA4FBFC0E1108A8FD17B448A68554199C47D08FFB10D4B8,
+)
+
+
+def add(a, b):
+    """Affine addition; None is the identity."""
+    if a is None or b is None:
+        return b if a is None else a
+    (x1, y1), (x2, y2) = a, b
+    if x1 == x2:
+        if (y1 + y2) % P == 0:
+            return None
+        slope = 3 * x1 * x1 * pow(2 * y1, -1, P) % P
+    else:
+        slope = (y2 - y1) * pow(x2 - x1, -1, P) % P
+    x3 = (slope * slope - x1 - x2) % P
+    return x3, (slope * (x1 - x3) - y1) % P
+
+
+def multiply(k, point):
+    result = None
+    while k:
+        if k & 1:
+            result = add(result, point)
+        point = add(point, point)
+        k >>= 1
+    return result
+
+
+def negate(point):
+    return None if point is None else (point[0], P - point[1])
+
+
+def decode_point(data):
+    """Strict P: 33 bytes, 02 or 03, x < p, on the curve."""
+    require(len(data) == 33 and data[0] in (2, 3), "point prefix or length")
+    x = int.from_bytes(data[1:], "big")
+    require(x < P, "x below p")
+    y = pow(x**3 + 7, (P + 1) // 4, P)
+    require(y * y % P == (x**3 + 7) % P, "on the curve")
+    return x, y if y & 1 == data[0] & 1 else P - y
+
+
+def encode_point(point):
+    require(point is not None, "not the identity")
+    return bytes([2 + (point[1] & 1)]) + point[0].to_bytes(32, "big")
+
+
+def decode_scalar(data):
+    value = int.from_bytes(data, "big")
+    require(len(data) == 32 and 0 < value < N, "scalar in 1..N-1")
+    return value
+
+
+def horner(points, x):
+    result = None
+    for point in reversed(points):
+        result = add(multiply(x, result), point)
+    return result
+
+
+def lagrange(indices):
+    factors = []
+    for i in indices:
+        numerator = denominator = 1
+        for k in indices:
+            if k != i:
+                numerator = numerator * -k % N
+                denominator = denominator * (i - k) % N
+        factors.append(numerator * pow(denominator, -1, N) % N)
+    return factors
+
+
+def combine(partials):
+    """Lagrange at 0 in the exponent over (index, point)."""
+    result = None
+    for factor, (_, point) in zip(lagrange([index for index, _ in partials]), partials):
+        result = add(result, multiply(factor, point))
+    return result
+
+
+# ------------------------------------------------------------------------------------------------------------------ hashes
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+def raw_tagged(tag, data):
+    prefix = sha256(tag.encode())
+    return sha256(prefix + prefix + data)
+
+
+def tagged(tag, *parts):
+    """TH(tag, x) of the protocol."""
+    return raw_tagged("TKMS/1/" + tag, b"".join(parts))
+
+
+def signed_bytes(tag, body):
+    return b"TKMS/1/sig\x00" + bytes([len(tag)]) + tag.encode() + tagged(tag, body)
+
+
+def hkdf_extract(salt, ikm):
+    return hmac.new(salt, ikm, hashlib.sha256).digest()
+
+
+def hkdf_expand(prk, info, length):
+    require(length <= 32, "one block is enough")
+    return hmac.new(prk, info + b"\x01", hashlib.sha256).digest()[:length]
+
+
+def u(width, value):
+    return value.to_bytes(width, "big")
+
+
+def var(data):
+    return u(4, len(data)) + data
+
+
+# ------------------------------------------------------------------------------------------------- BIP-340, BIP-374, Ed25519
+
+
+def verify_bip340(point, message, signature):
+    r, s = signature[:32], int.from_bytes(signature[32:], "big")
+    if len(signature) != 64 or s >= N:
+        return False
+    key = decode_point(b"\x02" + encode_point(point)[1:])
+    e = int.from_bytes(raw_tagged("BIP0340/challenge", r + u(32, key[0]) + message), "big") % N
+    nonce = add(multiply(s, G), negate(multiply(e, key)))
+    return nonce is not None and nonce[1] % 2 == 0 and u(32, nonce[0]) == r
+
+
+def dleq_challenge(a, b, c, base, r1, r2, message):
+    return raw_tagged("BIP0374/challenge", b"".join(map(encode_point, (a, b, c, base, r1, r2))) + message)
+
+
+def verify_dleq(a, b, c, base, message, proof):
+    e, s = proof[:32], int.from_bytes(proof[32:], "big")
+    if len(proof) != 64 or s >= N:
+        return False
+    factor = int.from_bytes(e, "big") % N
+    r1 = add(multiply(s, base), negate(multiply(factor, a)))
+    r2 = add(multiply(s, b), negate(multiply(factor, c)))
+    return r1 is not None and r2 is not None and dleq_challenge(a, b, c, base, r1, r2, message) == e
+
+
+def prove_dleq(secret, b, base, aux, message):
+    """GenerateProof of BIP-374 v0.2.0: (A, C, proof)."""
+    a, c = multiply(secret, base), multiply(secret, b)
+    masked = bytes(x ^ y for x, y in zip(u(32, secret), raw_tagged("BIP0374/aux", aux)))
+    k = int.from_bytes(raw_tagged("BIP0374/nonce", masked + encode_point(a) + encode_point(c) + message), "big") % N
+    e = dleq_challenge(a, b, c, base, multiply(k, base), multiply(k, b), message)
+    return a, c, e + u(32, (k + int.from_bytes(e, "big") * secret) % N)
+
+
+Q = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, Q) % Q
+SQRT_MINUS_ONE = pow(2, (Q - 1) // 4, Q)
+
+
+def ed_add(a, b):
+    x1, y1, z1, t1 = a
+    x2, y2, z2, t2 = b
+    p, q = (y1 - x1) * (y2 - x2) % Q, (y1 + x1) * (y2 + x2) % Q
+    r, s = 2 * t1 * t2 * D % Q, 2 * z1 * z2 % Q
+    e, f, g, h = q - p, s - r, s + r, q + p
+    return e * f % Q, g * h % Q, f * g % Q, e * h % Q
+
+
+def ed_multiply(k, point):
+    result = (0, 1, 1, 0)
+    while k:
+        if k & 1:
+            result = ed_add(result, point)
+        point = ed_add(point, point)
+        k >>= 1
+    return result
+
+
+def ed_decode(data):
+    """RFC 8032 5.1.3, canonical encodings only; None when it is not a point."""
+    if len(data) != 32:
+        return None
+    value = int.from_bytes(data, "little")
+    sign, y = value >> 255, value & (2**255 - 1)
+    if y >= Q:
+        return None
+    square = (y * y - 1) * pow(D * y * y + 1, -1, Q) % Q
+    x = pow(square, (Q + 3) // 8, Q)
+    if (x * x - square) % Q:
+        x = x * SQRT_MINUS_ONE % Q
+    if (x * x - square) % Q or (x == 0 and sign):
+        return None
+    if x & 1 != sign:
+        x = Q - x
+    return x, y, 1, x * y % Q
+
+
+def ed_equal(a, b):
+    return (a[0] * b[2] - b[0] * a[2]) % Q == 0 and (a[1] * b[2] - b[1] * a[2]) % Q == 0
+
+
+ED_BASE = ed_decode(u(32, 4 * pow(5, -1, Q) % Q)[::-1])
+
+
+def verify_ed25519(key, message, signature):
+    a, r, s = ed_decode(key), ed_decode(signature[:32]), int.from_bytes(signature[32:], "little")
+    if a is None or r is None or len(signature) != 64 or s >= L or ed_equal(ed_multiply(8, a), (0, 1, 1, 0)):
+        return False
+    h = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % L
+    return ed_equal(ed_multiply(s, ED_BASE), ed_add(r, ed_multiply(h, a)))
+
+
+# ------------------------------------------------------------------------------------------------------- canonical decoding
+
+
+class Bad(Exception):
+    """A vector that does not hold."""
+
+
+def require(condition, what):
+    if not condition:
+        raise Bad(what)
+
+
+class Reader:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, length):
+        require(self.at + length <= len(self.data), "ends early")
+        self.at += length
+        return self.data[self.at - length : self.at]
+
+    def number(self, width):
+        return int.from_bytes(self.take(width), "big")
+
+    def var(self):
+        return self.take(self.number(4))
+
+    def list(self, read):
+        return [read(self) for _ in range(self.number(2))]
+
+    def end(self):
+        require(self.at == len(self.data), "trailing bytes")
+
+
+def decode(data, read):
+    reader = Reader(data)
+    value = read(reader)
+    reader.end()
+    return value
+
+
+def ascending(indices):
+    require(all(left < right for left, right in zip(indices, indices[1:])), "ascending, none twice")
+    return indices
+
+
+def read_config(reader):
+    suite, cluster, n, t, f = reader.number(2), reader.take(32), reader.number(2), reader.number(2), reader.number(2)
+    members = reader.list(lambda r: (r.number(2), r.take(32)))
+    ascending([index for index, _ in members])
+    require(suite == 1 and len(members) == n and 3 <= n <= 64 and 2 <= t <= n - 1, "committee size and threshold")
+    require(f == min((n - 1) // 3, (n - t) // 2, t - 1), "f follows from n and t")
+    return {"cluster": cluster, "n": n, "t": t, "f": f, "members": dict(members)}
+
+
+def read_spec(reader):
+    spec = {
+        "kind": reader.number(1),
+        "suite": reader.number(2),
+        "cluster": reader.take(32),
+        "purpose": reader.number(1),
+        "name": reader.var(),
+        "generation": reader.number(4),
+        "epoch": reader.number(4),
+        "attempt": reader.number(4),
+        "keyId": reader.take(32),
+        "previous": reader.take(32),
+        "old": reader.var(),
+        "new": reader.var(),
+        "notAfter": reader.number(8),
+    }
+    require(spec["kind"] == 1 and spec["suite"] == 1 and spec["epoch"] == 0, "a key generation")
+    require(spec["keyId"] == spec["previous"] == bytes(32) and spec["old"] == b"", "nothing before it")
+    spec["config"] = decode(spec["new"], read_config)
+    require(spec["config"]["cluster"] == spec["cluster"], "one cluster")
+    return spec
+
+
+def read_outcome(reader):
+    require(reader.number(1) == 1, "outcome version")
+    outcome = {"ceremony": reader.take(32), "view": reader.number(4), "sid": reader.take(32), "keyId": reader.take(32)}
+    outcome["t"] = reader.number(2)
+    outcome["commitment"] = reader.list(lambda r: decode_point(r.take(33)))
+    outcome["dealings"] = reader.list(lambda r: (r.number(2), r.take(32)))
+    ascending([index for index, _ in outcome["dealings"]])
+    return outcome
+
+
+def read_signatures(reader):
+    entries = reader.list(lambda r: (r.number(2), r.take(64)))
+    ascending([index for index, _ in entries])
+    return entries
+
+
+def read_certificate(reader):
+    certificate = {"X": reader.var(), "OUT": reader.var(), "v0": reader.number(4), "votes": read_signatures(reader)}
+    certificate["view"] = reader.number(4)
+    require(certificate["view"] == certificate["v0"], "decided in its first view")
+    certificate["commits"] = read_signatures(reader)
+    return certificate
+
+
+NAMES = ("join", "joinset", "deal", "vouch", "complain", "propose", "vote", "commit", "abandon")
+
+
+def read_signed(data):
+    """var body || signature, with the header of the body taken apart."""
+    reader = Reader(data)
+    body, signature = reader.var(), reader.take(64)
+    reader.end()
+    header = Reader(body)
+    kind, version, ceremony, view, sender = (header.number(1), header.number(1), header.take(32), header.number(4), header.number(2))
+    require(version == 1, "message version")
+    message = {"name": NAMES[kind - 1], "ceremony": ceremony, "view": view, "from": sender}
+    return {**message, "body": body, "payload": body[40:], "signature": signature}
+
+
+def read_deal(reader):
+    deal = {"sid": reader.take(32), "nonce": reader.take(32), "commitment": reader.list(lambda r: decode_point(r.take(33)))}
+    deal["ephemeral"], deal["popA"], deal["popR"] = decode_point(reader.take(33)), reader.take(64), reader.take(64)
+    deal["shares"] = reader.list(lambda r: (r.number(2), r.take(32)))
+    return deal
+
+
+# ----------------------------------------------------------------------------------------------------------------- the checks
+
+passed, failed = 0, 0
+
+
+def check(name, action):
+    global passed, failed
+    try:
+        require(action() is not False, "does not hold")
+        passed += 1
+    except (Bad, ValueError, KeyError, IndexError) as problem:
+        failed += 1
+        print(f"FAILED {name}: {problem}")
+
+
+def load(folder, name):
+    return json.loads((folder / name).read_text())
+
+
+def h(text):
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+def points(items):
+    return b"".join([u(2, len(items)), *map(encode_point, items)])
+
+
+def check_certificate(doc):
+    certificate = decode(h(doc["certificate"]), read_certificate)
+    spec, outcome = decode(certificate["X"], read_spec), decode(certificate["OUT"], read_outcome)
+    config = spec["config"]
+    quorum = config["n"] - config["f"]
+    ceremony, o = tagged("ceremony", certificate["X"]), tagged("outcome", certificate["OUT"])
+    key_hash = tagged(
+        "key-id", u(2, 1), spec["cluster"], u(1, spec["purpose"]), var(spec["name"]), u(4, spec["generation"]),
+        encode_point(outcome["commitment"][0]), outcome["sid"],
+    )
+    check("X", lambda: certificate["X"] == h(doc["spec"]))
+    check("configHash", lambda: tagged("config", spec["new"]) == h(doc["configHash"]))
+    check("ceremony", lambda: ceremony == outcome["ceremony"] == h(doc["ceremony"]))
+    check("sharingId", lambda: o == h(doc["sharingId"]))
+    check("keyId", lambda: key_hash == outcome["keyId"] == h(doc["keyId"]))
+    check("threshold", lambda: outcome["t"] == config["t"] == len(outcome["commitment"]))
+    check("commitment", lambda: [encode_point(point).hex() for point in outcome["commitment"]] == doc["commitment"])
+    check("QUAL", lambda: len(outcome["dealings"]) >= quorum and all(i in config["members"] for i, _ in outcome["dealings"]))
+    for name, kind, entries, payload in (
+        ("vote", 7, certificate["votes"], o + b"\x01"),
+        ("commit", 8, certificate["commits"], o),
+    ):
+        check(f"{name} quorum", lambda entries=entries: len(entries) >= quorum)
+        for index, signature in entries:
+            body = u(1, kind) + u(1, 1) + ceremony + u(4, certificate["view"]) + u(2, index) + payload
+            message = signed_bytes(name, body)
+            check(f"{name} of {index}", lambda i=index, m=message, s=signature: verify_ed25519(config["members"][i], m, s))
+    for member in doc["members"]:
+        expected = horner(outcome["commitment"], member["index"])
+        share = decode_scalar(h(member["share"]))
+        check(f"Y_{member['index']}", lambda e=expected, m=member: encode_point(e) == h(m["verificationShare"]))
+        check(f"share of {member['index']}", lambda e=expected, s=share: multiply(s, G) == e)
+        check(f"roster {member['index']}", lambda m=member: config["members"][m["index"]] == h(m["ed25519"]))
+    return spec, outcome
+
+
+def check_transcript(doc, spec, outcome):
+    """Builds the outcome again from the messages of the ceremony alone."""
+    members, ceremony, view = spec["config"]["members"], outcome["ceremony"], outcome["view"]
+    messages = [read_signed(h(text)) for text in doc["messages"]]
+    for message in messages:
+        label = f"{message['name']} message of {message['from']}"
+        signed = signed_bytes(message["name"], message["body"])
+        check(label, lambda m=message, s=signed: verify_ed25519(members[m["from"]], s, m["signature"]))
+        check(f"{label}, header", lambda m=message: m["ceremony"] == ceremony and m["view"] == view)
+    joinset = next(message for message in messages if message["name"] == "joinset")
+    joins = [read_signed(var(body) + signature) for body, signature in
+             decode(joinset["payload"], lambda r: r.list(lambda item: (item.var(), item.take(64))))]
+    listed = b"".join(u(2, join["from"]) + tagged("join", join["body"]) for join in joins)
+    sid = tagged("session", ceremony, u(4, view), u(2, len(joins)), listed)
+    check("sid", lambda: sid == outcome["sid"] == h(doc["sid"]))
+    promised = {join["from"]: (decode_point(join["payload"][1:34]), join["payload"][34:66]) for join in joins}
+    sums = [None] * outcome["t"]
+    for message in (message for message in messages if message["name"] == "deal"):
+        i, deal = message["from"], decode(message["payload"], read_deal)
+        common = points(deal["commitment"]) + encode_point(deal["ephemeral"])
+        opened = tagged("deal-commit", ceremony, u(4, view), u(2, i), deal["nonce"], common)
+        check(f"D1 of {i}", lambda d=deal: d["sid"] == sid)
+        check(f"D2 of {i}", lambda d=deal: len(d["commitment"]) == outcome["t"] and [j for j, _ in d["shares"]] == sorted(promised))
+        check(f"D3 of {i}", lambda o=opened, i=i: o == promised[i][1])
+        pop_a, pop_r = (tagged(tag, sid, u(2, i), common) for tag in ("pop-a", "pop-r"))
+        check(f"D4 popA of {i}", lambda d=deal, m=pop_a: verify_bip340(d["commitment"][0], m, d["popA"]))
+        check(f"D4 popR of {i}", lambda d=deal, m=pop_r: verify_bip340(d["ephemeral"], m, d["popR"]))
+        check(f"dealing of {i} in QUAL", lambda i=i, m=message: dict(outcome["dealings"])[i] == tagged("deal", m["body"]))
+        sums = [add(total, point) for total, point in zip(sums, deal["commitment"])]
+    check("A' is the sum of the dealings", lambda: sums == outcome["commitment"])
+
+
+def check_dleq(doc):
+    check("second generator", lambda: doc["secondGenerator"] == "028d16c7b199d85dc76b107f881b2ac31ccd6cfab8afa47662c5f47c3b05d1d34c")
+    for at, row in enumerate(doc["proofs"]):
+        base, a, b, c = (decode_point(h(row[name])) for name in ("base", "A", "B", "C"))
+        message, proof = h(row["message"]), h(row["proof"])
+        made = prove_dleq(decode_scalar(h(row["secret"])), b, base, h(row["aux"]), message)
+        check(f"proof {at} made again", lambda m=made, p=proof, a=a, c=c: m == (a, c, p))
+        check(f"proof {at} verifies", lambda p=proof, a=a, b=b, c=c, base=base, m=message: verify_dleq(a, b, c, base, m, p))
+        flipped = proof[:-1] + bytes([proof[-1] ^ 1])
+        check(f"proof {at} mauled", lambda p=flipped, a=a, b=b, c=c, base=base, m=message: not verify_dleq(a, b, c, base, m, p))
+
+
+def check_header(doc, outcome):
+    """The v2 header: proof, key commitment and labels, from the public parts and D."""
+    v2, key = doc["v2"]["json"], outcome["commitment"][0]
+    k = decode_scalar(h(doc["v2"]["k"]))
+    K, Kbar = decode_point(h(v2["K"])), decode_point(h(v2["Kbar"]))
+    gbar = decode_point(h("028d16c7b199d85dc76b107f881b2ac31ccd6cfab8afa47662c5f47c3b05d1d34c"))
+    check("v2 K, Kbar and D", lambda: (K, Kbar, multiply(k, key)) == (multiply(k, G), multiply(k, gbar), decode_point(h(doc["v2"]["D"]))))
+    label = u(8, v2["chainId"]) + h(v2["handle"]) + tagged("policy", h(v2["policy"]))
+    message = tagged("hdr", h(v2["keyId"]), var(label), h(v2["keyCommitment"]), tagged("ct", h(v2["ciphertext"])))
+    check("v2 header message", lambda: message == h(doc["v2"]["headerMessage"]))
+    check("v2 header proof", lambda: verify_dleq(K, gbar, Kbar, G, message, h(v2["proof"])))
+    prk = hkdf_extract(tagged("ecies", h(v2["keyId"]), h(v2["K"])), h(doc["v2"]["D"]))
+    check("v2 key commitment", lambda: hkdf_expand(prk, b"TKMS/1 commit", 32) == h(v2["keyCommitment"]))
+    header = h(v2["keyId"]) + var(label) + h(v2["K"]) + h(v2["Kbar"]) + h(v2["keyCommitment"])
+    binary = b"TKMS\x02" + var(header) + h(v2["proof"]) + var(h(v2["policy"])) + h(v2["ciphertext"])
+    check("v2 binary form", lambda: binary == h(doc["v2"]["binary"]))
+    v1 = doc["v1"]["json"]
+    binary1 = b"TKMS\x01" + h(v1["handle"]) + h(v1["public_key"]) + h(v1["nonce"]) + h(v1["ciphertext"])
+    check("v1 binary form", lambda: binary1 == h(doc["v1"]["binary"]))
+    check("v1 D", lambda: multiply(decode_scalar(h(doc["v1"]["k"])), key) == decode_point(h(doc["v1"]["D"])))
+
+
+def check_decryption(doc, spec, outcome, o, envelope_point):
+    request, K = h(doc["request"]), decode_point(h(doc["K"]))
+    requester = h(doc["publicKeyId"].removeprefix("ed25519:"))
+    check("request signature", lambda: verify_ed25519(requester, signed_bytes("request", request), h(doc["requestSignature"])))
+    for name, data in (("request", doc), ("batch request", doc["batch"])):
+        check(f"{name} hash", lambda d=data: tagged("request", h(d["request"])) == h(d["requestHash"]))
+        check(f"{name} head", lambda d=data: h(d["request"])[:97] == b"\x01" + spec["cluster"] + outcome["keyId"] + o)
+    check("partial of the v2 envelope", lambda: h(doc["K"]) == h(envelope_point))
+    partials = {}
+    for answer in doc["answers"]:
+        index, ctx, content = answer["index"], h(answer["ctx"]), h(answer["content"])
+        expected = (u(2, 1) + u(1, spec["purpose"]) + outcome["keyId"] + u(4, spec["epoch"]) + o + u(2, index)
+                    + request[97:129] + h(doc["requestHash"]))
+        point, share = decode_point(h(answer["D"])), horner(outcome["commitment"], index)
+        partials[index] = point
+        check(f"ctx of {index}", lambda e=expected, c=ctx: e == c)
+        check(f"partial of {index}", lambda s=share, p=point, c=ctx, a=answer: verify_dleq(s, K, p, G, tagged("pdec", c), h(a["proof"])))
+        check(f"content of {index}", lambda c=content, i=index, a=answer: c == u(2, i) + h(a["D"]) + h(a["proof"]))
+        signed = signed_bytes("resp", ctx + sha256(h(answer["box"])) + sha256(content))
+        key = spec["config"]["members"][index]
+        check(f"answer of {index}", lambda k=key, s=signed, a=answer: verify_ed25519(k, s, h(a["signature"])))
+    for combination in doc["combinations"]:
+        chosen = [(index, partials[index]) for index in combination["indices"]]
+        check(f"combination {combination['indices']}", lambda c=chosen, e=combination: encode_point(combine(c)) == h(e["D"]))
+    return doc["combinations"][0]["D"]
+
+
+def main():
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent / "test/golden/vectors"
+    ceremony, envelopes, decryption = (load(folder, f"{name}.json") for name in ("ceremony", "envelopes", "decryption"))
+    spec, outcome = check_certificate(ceremony)
+    check_transcript(ceremony, spec, outcome)
+    check_dleq(load(folder, "dleq.json"))
+    check_header(envelopes, outcome)
+    combined = check_decryption(decryption, spec, outcome, h(ceremony["sharingId"]), envelopes["v2"]["json"]["K"])
+    check("the combined point opens the v2 envelope", lambda: combined == envelopes["v2"]["D"])
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (Bad, ValueError, KeyError, IndexError, StopIteration) as problem:
+        failed += 1
+        print(f"FAILED: {problem!r}")
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
