@@ -1,4 +1,4 @@
-import { type ClusterNode, combineSharing, KmsError, type PointBytes } from '@tkms/dkg'
+import { type ClusterNode, combineSharing, KmsError, type ParticipantIndex, type PointBytes } from '@tkms/dkg'
 import { isMisbehaviour, type NodeFailure, NodeFailureError } from './errors.ts'
 import { describe, gather } from './gather.ts'
 import type { NodeRecords } from './node-records.ts'
@@ -15,6 +15,14 @@ export interface AskLimits {
   readonly totalTimeoutMs: number
 }
 
+/** A node whose partial decryption was verified. */
+export interface NodeAnswer {
+  readonly index: ParticipantIndex
+  readonly name: string
+  /** From the call to the verified proof. */
+  readonly latencyMs: number
+}
+
 /**
  * S = s*K of a signed request: t verified partials, combined (protocol 10.1). Proofs are verified before anything is combined,
  * so the result is right whoever lies, also where no commitment checks it (v1 envelopes and bare points).
@@ -26,6 +34,7 @@ export async function askNodes(input: {
   readonly records: NodeRecords
   readonly limits: AskLimits
   readonly signal: AbortSignal | undefined
+  readonly onNodeAnswer: (answer: NodeAnswer) => void
   readonly onNodeFailure: (failure: NodeFailure) => void
 }): Promise<PointBytes> {
   const { check, transport, records, limits } = input
@@ -40,7 +49,9 @@ export async function askNodes(input: {
       const startedMs = performance.now()
       const reply = await askOne(transport, check, node, signal)
       const partial = await verifyAnswer(check, node, readAnswer(node, reply))
-      records.answered(node.index, performance.now() - startedMs)
+      const latencyMs = performance.now() - startedMs
+      records.answered(node.index, latencyMs)
+      input.onNodeAnswer({ index: node.index, name: node.name, latencyMs })
       return partial
     },
     onFailure: (failure) => {

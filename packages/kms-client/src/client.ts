@@ -16,7 +16,7 @@ import {
   type VerifiedKey,
   verifyEnvelopeV2,
 } from '@tkms/dkg'
-import { askNodes, type AskLimits } from './ask-nodes.ts'
+import { askNodes, type AskLimits, type NodeAnswer } from './ask-nodes.ts'
 import { type DecryptOutcome, decryptMany } from './decrypt-many.ts'
 import { encrypt, type EncryptOptions } from './encrypt.ts'
 import { clientError, type NodeFailure, throwIfCancelled } from './errors.ts'
@@ -66,6 +66,8 @@ export interface KmsClientOptions {
   readonly nowMs?: () => number
   /** Told of every node that failed, also when the call succeeds: refusals, outages, and proven lies with their evidence. */
   readonly onNodeFailure?: (failure: NodeFailure) => void
+  /** Told of every node whose answer was verified, with its latency. */
+  readonly onNodeAnswer?: (answer: NodeAnswer) => void
   readonly signal?: AbortSignal
 }
 
@@ -188,7 +190,8 @@ export function wireKmsClient(
     const signal = callerSignal === undefined ? closed.signal : AbortSignal.any([closed.signal, callerSignal])
     const check = { curve, trusted, requesterKey: await ownKey(), request }
     const onNodeFailure = options.onNodeFailure ?? ((): void => undefined)
-    return new Secret(await askNodes({ check, transport, records, limits, signal, onNodeFailure }))
+    const onNodeAnswer = options.onNodeAnswer ?? ((): void => undefined)
+    return new Secret(await askNodes({ check, transport, records, limits, signal, onNodeAnswer, onNodeFailure }))
   }
 
   function requestFor(envelope: Envelope, call: DecryptOptions): Promise<SignedRequest> {

@@ -101,8 +101,11 @@ export class QuorumError extends KmsError<'quorum-not-reached'> {
 
   constructor(result: { readonly needed: number; readonly got: number; readonly causes: readonly NodeFailure[] }) {
     const causes = result.causes.toSorted((left, right) => left.index - right.index)
-    const listed = causes.map((cause) => `${cause.name} (${cause.index}): ${cause.code}`).join(', ')
-    super('quorum-not-reached', `${result.got} of ${result.needed} needed answers; ${listed}`, {
+    const waiting = causes.filter(({ code }) => code === 'not-needed').length
+    const failed = causes.filter(({ code }) => code !== 'not-needed')
+    const listed = failed.map((cause) => `${cause.name} (${cause.index}): ${cause.code}`).join(', ')
+    const reached = waiting === 0 ? `${result.got}` : `at most ${result.got + waiting}`
+    super('quorum-not-reached', `${reached} of the ${result.needed} needed answers; ${listed}`, {
       data: {
         needed: result.needed,
         got: result.got,

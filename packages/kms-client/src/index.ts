@@ -1,3 +1,4 @@
+export type { NodeAnswer } from './ask-nodes.ts'
 export { allOf, anyOf, KmsError, type PolicyExpression, type Principal, Secret } from '@tkms/dkg'
 export {
   type ClientLimits,

@@ -30,7 +30,7 @@ export interface InitInput {
 }
 
 /**
- * Makes a node: node.yaml, policy.yaml, the sealed store with the identity, the node card. Existing configuration files are kept,
+ * Makes a node: node.yaml, policy.yaml, the sealed store with the identity, and what is public: node card and TLS certificate. Existing configuration files are kept,
  * an existing store is never touched.
  * @throws KmsError `bad-config-file`, `passphrase-missing`, `passphrase-weak`, `store-exists`
  */
@@ -54,6 +54,7 @@ export async function initialiseNode(input: InitInput): Promise<{ readonly confi
       url: publicUrl(config),
       tlsSpkiSha256: config.http.tls ? spkiSha256(identity.tls.cert) : undefined,
     })
+    if (config.http.tls) await writeFile(join(config.dataDir, 'tls.crt'), identity.tls.cert)
     forgetIdentity(identity)
     await writeFile(join(config.dataDir, 'card.json'), `${JSON.stringify(card, undefined, 2)}\n`)
     return { config, card }

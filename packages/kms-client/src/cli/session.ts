@@ -3,8 +3,8 @@ import type { KmsClient } from '../client.ts'
 import { clientError } from '../errors.ts'
 import { libp2p } from '../node/libp2p.ts'
 import { pinnedHttp } from '../node/pinned-http.ts'
-import { readBounded } from './files.ts'
-import { readRecipient, readSigner } from './key-files.ts'
+import { readBounded } from '../node/files.ts'
+import { readRecipient, readSigner } from '../node/key-files.ts'
 import type { Terminal } from './terminal.ts'
 
 /** Options every command that knows a cluster has. */

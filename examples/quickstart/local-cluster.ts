@@ -1,0 +1,205 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { freePorts } from './free-ports.ts'
+
+const NODE_PROGRAM = fileURLToPath(new URL('main.js', import.meta.resolve('@tkms/kms-node')))
+const START_TIMEOUT_MS = 30_000
+const COMMAND_TIMEOUT_MS = 60_000
+const MAX_OUTPUT_BYTES = 16 * 1024 * 1024
+
+export interface LocalClusterOptions {
+  /** Where every node gets its own data directory. */
+  readonly directory: string
+  readonly nodes: number
+  readonly threshold: number
+  /** Lines for node.yaml of every node, for example shorter phase times. */
+  readonly extraConfig?: string
+  /** Called with every line a node logs (JSON). */
+  readonly onLog?: (name: string, line: string) => void
+}
+
+/** One node of the cluster: its files, and its process while it runs. */
+export interface LocalNode {
+  readonly name: string
+  readonly index: number
+  readonly dataDir: string
+  readonly url: string
+  process: ChildProcess | undefined
+}
+
+/** Changes a ceremony makes, as `ceremony watch --json` prints them. */
+export interface CeremonyChange {
+  readonly ceremony: string
+  readonly stage: string
+  readonly phase?: string
+  readonly have?: number
+  readonly want?: number
+  readonly missing?: readonly { readonly name: string }[]
+  readonly reason?: string
+  readonly keyId?: string
+  readonly publicKey?: string
+}
+
+const execute = promisify(execFile)
+
+/** Several real node processes on loopback, driven through the command line an operator uses. */
+export class LocalCluster {
+  readonly directory: string
+  readonly nodes: readonly LocalNode[]
+  readonly #options: LocalClusterOptions
+
+  private constructor(options: LocalClusterOptions, nodes: readonly LocalNode[]) {
+    this.directory = options.directory
+    this.nodes = nodes
+    this.#options = options
+  }
+
+  /** `init` on every node, `cluster new`, `cluster join` on every node. Nothing runs yet. */
+  static async create(options: LocalClusterOptions): Promise<LocalCluster> {
+    const { directory, nodes: count, threshold } = options
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+    const ports = await freePorts(2 * count)
+    const nodes = Array.from({ length: count }, (_, at): LocalNode => {
+      const name = `node-${at + 1}`
+      return {
+        name,
+        index: at + 1,
+        dataDir: join(directory, name),
+        url: `https://127.0.0.1:${ports[2 * at + 1]}`,
+        process: undefined,
+      }
+    })
+    const cluster = new LocalCluster(options, nodes)
+    await Promise.all(
+      nodes.map((node, at) => cluster.#init(node, { p2p: ports[2 * at] ?? 0, http: ports[2 * at + 1] ?? 0 })),
+    )
+    const cards = nodes.map(({ dataDir }) => join(dataDir, 'card.json'))
+    await runNode(['cluster', 'new', '--threshold', `${threshold}`, '--out', cluster.file, ...cards])
+    await Promise.all(nodes.map(({ dataDir }) => runNode(['cluster', 'join', cluster.file, '--data-dir', dataDir])))
+    return cluster
+  }
+
+  /** The cluster file as it was made, without keys; each node keeps its own copy with the certificates. */
+  get file(): string {
+    return join(this.directory, 'cluster.json')
+  }
+
+  /** The cluster file of a node: what a client needs. */
+  async clusterOf(node: LocalNode): Promise<unknown> {
+    return JSON.parse(await readFile(join(node.dataDir, 'cluster.json'), 'utf8'))
+  }
+
+  async #init(node: LocalNode, ports: { readonly p2p: number; readonly http: number }): Promise<void> {
+    const passphraseFile = join(this.directory, `${node.name}.passphrase`)
+    await writeFile(passphraseFile, randomBytes(24).toString('base64url'), { mode: 0o600 })
+    const network = [
+      '--listen',
+      `/ip4/127.0.0.1/tcp/${ports.p2p}`,
+      '--http-host',
+      '127.0.0.1',
+      '--http-port',
+      `${ports.http}`,
+    ]
+    const store = ['--data-dir', node.dataDir, '--passphrase-file', passphraseFile]
+    await runNode(['init', '--name', node.name, '--profile', 'development', ...network, ...store])
+    const { extraConfig } = this.#options
+    if (extraConfig !== undefined) await writeFile(join(node.dataDir, 'node.yaml'), extraConfig, { flag: 'a' })
+  }
+
+  /** Starts one node and waits until it says that it is up. */
+  async start(node: LocalNode): Promise<void> {
+    // With an IPC channel the node tells when it is up, and goes when this process goes, however it ends.
+    const child = spawn(process.execPath, [NODE_PROGRAM, 'start', '--data-dir', node.dataDir], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    })
+    node.process = child
+    const tail: string[] = []
+    for (const stream of [child.stdout, child.stderr])
+      if (stream !== null)
+        createInterface({ input: stream }).on('line', (line) => {
+          tail.splice(0, tail.length - 3)
+          tail.push(line)
+          this.#options.onLog?.(node.name, line)
+        })
+    await new Promise<void>((resolve, reject) => {
+      const fail = (problem: string): void => reject(new Error(`${node.name} ${problem}: ${tail.join(' ')}`))
+      const timer = setTimeout(() => fail('did not start in time'), START_TIMEOUT_MS)
+      child.once('exit', (code, signal) => {
+        clearTimeout(timer)
+        fail(`ended with ${code ?? signal}`)
+      })
+      child.once('message', () => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+  }
+
+  async startAll(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => this.start(node)))
+  }
+
+  /** Ends one node's process and waits for it. SIGKILL is a crash, SIGTERM a graceful stop. */
+  async stop(node: LocalNode, signal: 'SIGKILL' | 'SIGTERM' = 'SIGTERM'): Promise<void> {
+    const child = node.process
+    node.process = undefined
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const gone = once(child, 'exit')
+    child.kill(signal)
+    await gone
+  }
+
+  async stopAll(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => this.stop(node)))
+  }
+
+  /** Proposes a key on the first running node and approves it on the others, then waits until every one of them has it. */
+  async makeKey(name: string, onChange?: (change: CeremonyChange) => void): Promise<CeremonyChange> {
+    const running = this.nodes.filter((node) => node.process !== undefined)
+    const [proposer, ...others] = running
+    if (proposer === undefined) throw new Error('no node is running')
+    const [proposed] = await runNode(['ceremony', 'propose', '--name', name, '--data-dir', proposer.dataDir])
+    const { ceremony } = proposed as CeremonyChange
+    const approvals = others.map((node) =>
+      runNode(['ceremony', 'approve', ceremony, '--watch', '--data-dir', node.dataDir]),
+    )
+    const [outcome] = await Promise.all([watch(proposer, ceremony, onChange), ...approvals])
+    return outcome
+  }
+}
+
+/** Runs one `kms-node` command with `--json`; its JSON lines. */
+export async function runNode(args: readonly string[]): Promise<readonly unknown[]> {
+  const { stdout } = await execute(process.execPath, [NODE_PROGRAM, ...args, '--json'], {
+    timeout: COMMAND_TIMEOUT_MS,
+    maxBuffer: MAX_OUTPUT_BYTES,
+  })
+  return stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as unknown)
+}
+
+async function watch(
+  node: LocalNode,
+  ceremony: string,
+  onChange?: (change: CeremonyChange) => void,
+): Promise<CeremonyChange> {
+  const args = ['ceremony', 'watch', ceremony, '--data-dir', node.dataDir, '--json']
+  const child = spawn(process.execPath, [NODE_PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let last: CeremonyChange | undefined
+  for await (const line of createInterface({ input: child.stdout })) {
+    const change = JSON.parse(line) as CeremonyChange
+    if (change.ceremony !== ceremony) continue
+    last = change
+    onChange?.(change)
+  }
+  if (last?.stage !== 'complete') throw new Error(`the key was not made: ${last?.reason ?? 'the node stopped'}`)
+  return last
+}
