@@ -38,8 +38,8 @@ export interface TestNode {
   readonly url: string
   readonly multiaddr: string
   start(): Promise<void>
-  /** SIGTERM, and waits. */
-  stop(): Promise<void>
+  /** SIGTERM, and waits. @returns the exit code */
+  stop(): Promise<number | null>
   /** SIGKILL, and waits. */
   kill(): Promise<void>
   admin(): Promise<AdminClient>
@@ -119,12 +119,13 @@ interface Place {
 function createTestNode(index: number, place: Place, environment: Readonly<Record<string, string>>): TestNode {
   let child: ChildProcess | undefined
   let output = ''
-  const end = async (signal: NodeJS.Signals): Promise<void> => {
+  const end = async (signal: NodeJS.Signals): Promise<number | null> => {
     const running = child
     child = undefined
-    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return
+    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return null
     running.kill(signal)
     await once(running, 'exit')
+    return running.exitCode
   }
   return {
     index,
@@ -146,11 +147,16 @@ function createTestNode(index: number, place: Place, environment: Readonly<Recor
       if (!(await Promise.race([ready, gone]))) fail(`${place.name} did not start:\n${output}`)
     },
     stop: () => end('SIGTERM'),
-    kill: () => end('SIGKILL'),
+    kill: async () => {
+      await end('SIGKILL')
+    },
     admin: () => connectAdmin(place.directory),
     log: () => output,
   }
 }
+
+/** Index of the leader of view 0 (protocol 4), for members 1..n. */
+export const leaderOf = (ceremony: string, n: number): number => 1 + (Number.parseInt(ceremony.slice(2, 10), 16) % n)
 
 /** Proposes a key on the first of `nodes` and approves it on the others. @returns the ceremony's id */
 export async function proposeAndApprove(nodes: readonly TestNode[], keyName: string): Promise<string> {

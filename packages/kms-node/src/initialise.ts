@@ -34,7 +34,9 @@ export interface InitInput {
  * an existing store is never touched.
  * @throws KmsError `bad-config-file`, `passphrase-missing`, `passphrase-weak`, `store-exists`
  */
-export async function initialiseNode(input: InitInput): Promise<{ readonly config: NodeConfig; readonly card: NodeCard }> {
+export async function initialiseNode(
+  input: InitInput,
+): Promise<{ readonly config: NodeConfig; readonly card: NodeCard }> {
   await mkdir(input.directory, { recursive: true, mode: 0o700 })
   await chmod(input.directory, 0o700)
   await writeUnlessThere(join(input.directory, NODE_CONFIG_FILE), nodeYaml(input))
@@ -68,7 +70,10 @@ export async function initialiseNode(input: InitInput): Promise<{ readonly confi
 export function publicUrl({ publicUrl: configured, http }: NodeConfig): string {
   if (configured !== undefined) return configured.replace(/\/$/, '')
   if (http.host === '0.0.0.0' || http.host === '::' || http.port === 0)
-    throw new KmsError('address-unknown', 'give --public-url: clients cannot reach this node at the address it listens on')
+    throw new KmsError(
+      'address-unknown',
+      'give --public-url: clients cannot reach this node at the address it listens on',
+    )
   const host = isIP(http.host) === 6 ? `[${http.host}]` : http.host
   return `${http.tls ? 'https' : 'http'}://${host}:${http.port}`
 }

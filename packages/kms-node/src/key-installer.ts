@@ -1,5 +1,5 @@
-import { type Cluster, type Curve, equalBytes, KmsError, type Secret, type VerifiedKey, verifyCertificate, verifyEd25519 } from '@tkms/dkg'
-import { withCertificate, writeClusterFile } from './cluster/cluster-file.ts'
+import { type Cluster, equalBytes, KmsError, type Secret, type VerifiedKey } from '@tkms/dkg'
+import { certifiedSharing, withCertificate, writeClusterFile } from './cluster/cluster-file.ts'
 import type { KeyTable, ServedKey } from './serve/key-table.ts'
 import type { ShareStore, StoredShare } from './store/share-store.ts'
 
@@ -18,7 +18,6 @@ export interface KeyInstaller {
 }
 
 export interface KeyInstallerParams {
-  readonly curve: Curve
   readonly shares: ShareStore
   readonly keyTable: KeyTable
   /** Of the cluster file. */
@@ -26,11 +25,11 @@ export interface KeyInstallerParams {
   readonly cluster: Cluster
 }
 
-export function createKeyInstaller({ curve, shares, keyTable, path, cluster: joined }: KeyInstallerParams): KeyInstaller {
+export function createKeyInstaller({ shares, keyTable, path, cluster: joined }: KeyInstallerParams): KeyInstaller {
   let cluster = joined
 
   const addToClusterFile = async (certificate: Uint8Array): Promise<void> => {
-    const extended = withCertificate(cluster, certificate, curve)
+    const extended = withCertificate(cluster, certificate)
     if (extended === cluster) return
     await writeClusterFile(path, extended)
     cluster = extended
@@ -40,21 +39,25 @@ export function createKeyInstaller({ curve, shares, keyTable, path, cluster: joi
     keyTable.list().find((served) => equalBytes(served.key.sharingId, sharingId))
 
   const install = async (certificate: Uint8Array, share: Secret | undefined): Promise<VerifiedKey> => {
-    const key = verifyCertificate(curve, verifyEd25519, certificate, { configHash: joined.configHash })
-    const held = known(key.sharingId)
-    if (held === undefined || (!held.hasShare && share !== undefined)) {
-      await shares.put({ certificate, share })
-      keyTable.add(await readBack(certificate))
-    }
+    const held = known(certifiedSharing(certificate))
+    const key =
+      held === undefined || (!held.hasShare && share !== undefined) ? await serve(certificate, share) : held.key
     await addToClusterFile(certificate)
     return key
+  }
+
+  /** The key table verifies certificate and share once more, as they came back from the disk. */
+  const serve = async (certificate: Uint8Array, share: Secret | undefined): Promise<VerifiedKey> => {
+    await shares.put({ certificate, share })
+    return keyTable.add(await readBack(certificate)).key
   }
 
   const readBack = async (certificate: Uint8Array): Promise<StoredShare> => {
     const stored = await shares.list()
     const mine = stored.find((entry) => equalBytes(entry.certificate, certificate))
     for (const entry of stored) if (entry !== mine) entry.share?.destroy()
-    if (mine === undefined) throw new KmsError('self-check-failed', 'the share that was just stored cannot be read back')
+    if (mine === undefined)
+      throw new KmsError('self-check-failed', 'the share that was just stored cannot be read back')
     return mine
   }
 

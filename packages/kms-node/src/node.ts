@@ -96,7 +96,7 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
   const { loaded, refused } = await keyTable.load(shares)
   for (const { code } of refused) log.error({ code }, 'key-refused')
   log.info({ keys: loaded.length, refused: refused.length }, 'self-check')
-  const installer = createKeyInstaller({ curve, shares, keyTable, path: clusterPath(config.dataDir), cluster: joined })
+  const installer = createKeyInstaller({ shares, keyTable, path: clusterPath(config.dataDir), cluster: joined })
   await installer.completeClusterFile()
 
   const signatures = createSignatureVerifier({ maxKeys: MAX_REQUESTER_KEYS })

@@ -65,5 +65,8 @@ function checkReply(status: number, body: unknown): unknown {
   if (status < 400) return body
   const error = typeof body === 'object' && body !== null && 'error' in body ? body.error : undefined
   const { code, message } = error as { code?: unknown; message?: unknown }
-  throw new KmsError(typeof code === 'string' ? code : 'internal', typeof message === 'string' ? message : 'the node refused')
+  throw new KmsError(
+    typeof code === 'string' ? code : 'internal',
+    typeof message === 'string' ? message : 'the node refused',
+  )
 }

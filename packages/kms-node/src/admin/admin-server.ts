@@ -1,6 +1,7 @@
 import { chmod } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { KmsError } from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
 import { z } from 'zod'
 import type { CeremonyService } from '../ceremony/service.ts'
 import type { CeremonyStatus } from '../ceremony/status.ts'
@@ -16,7 +17,11 @@ const proposeSchema = z.strictObject({
   keyName: z.string().min(1).max(64),
   purpose: z.enum(['ecies-dec', 'ckd-dprf']).default('ecies-dec'),
   generation: z.int().min(1).max(0xffffffff).optional(),
-  lifetimeS: z.int().min(60).max(90 * 24 * 3600).optional(),
+  lifetimeS: z
+    .int()
+    .min(60)
+    .max(90 * 24 * 3600)
+    .optional(),
 })
 
 export interface AdminServerParams {
@@ -143,7 +148,7 @@ interface ErrorReply {
 }
 
 function describeError(cause: unknown): ErrorReply {
-  if (cause instanceof KmsError) {
+  if (isKmsError(cause)) {
     const status = cause.code === 'not-found' || cause.code === 'unknown-ceremony' ? 404 : 409
     return { status, code: cause.code, message: cause.message, data: cause.data }
   }

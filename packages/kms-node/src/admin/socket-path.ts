@@ -26,9 +26,13 @@ export async function placeSocket(dataDir: string, configured: string): Promise<
   const directory = fits(configured) ? undefined : await mkdtemp(join(tmpdir(), 'tkms-'))
   const path = directory === undefined ? configured : join(directory, 'admin.sock')
   if (!fits(path))
-    throw new KmsError('socket-path-too-long', 'the path of the admin socket is too long for this system: set adminSocket', {
-      data: { path, maxBytes: MAX_SOCKET_PATH_BYTES },
-    })
+    throw new KmsError(
+      'socket-path-too-long',
+      'the path of the admin socket is too long for this system: set adminSocket',
+      {
+        data: { path, maxBytes: MAX_SOCKET_PATH_BYTES },
+      },
+    )
   if (directory !== undefined) await chmod(directory, 0o700)
   await rm(path, { force: true })
   await replaceFile(pointer(dataDir), `${path}\n`)

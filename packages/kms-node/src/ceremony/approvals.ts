@@ -1,13 +1,4 @@
-import {
-  bytesKey,
-  type CeremonySpec,
-  ceremonyId,
-  decodeSpec,
-  encodeSpec,
-  equalBytes,
-  Secret,
-  slotId,
-} from '@tkms/dkg'
+import { bytesKey, type CeremonySpec, ceremonyId, decodeSpec, encodeSpec, equalBytes, Secret, slotId } from '@tkms/dkg'
 import type { RecordStore } from '../ports.ts'
 import { ceremonyError } from './errors.ts'
 

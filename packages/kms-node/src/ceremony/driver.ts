@@ -4,11 +4,11 @@ import {
   type CeremonyId,
   type CeremonyInput,
   type Fault,
-  KmsError,
   type ParticipantIndex,
   type Secret,
   type TimerName,
 } from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
 import type { CeremonyFrame } from '../net/ceremony-frame.ts'
 import type { RecordStore } from '../ports.ts'
 import type { CeremonyArchive } from './archive.ts'
@@ -163,7 +163,7 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
 
   const countRestart = async (cause: unknown): Promise<void> => {
     await engine?.stop()
-    const crashed = cause instanceof KmsError && (cause.code === 'engine-crashed' || cause.code === 'engine-timeout')
+    const crashed = isKmsError(cause) && (cause.code === 'engine-crashed' || cause.code === 'engine-timeout')
     if (!crashed || halted || restarts >= MAX_RESTARTS) throw cause
     restarts++
     ports.onRestart(restarts, cause)
@@ -174,7 +174,7 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
       return (await engine?.step(input)) ?? []
     } catch (cause) {
       await countRestart(cause)
-      return openUntilItStays()
+      return await openUntilItStays()
     } finally {
       if (input.type === 'seeds') {
         input.dealing.destroy()
@@ -184,7 +184,8 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
   }
 
   const release = async (): Promise<void> => {
-    for (const name of [...timers.keys()]) stopTimer(name)
+    for (const timer of timers.values()) clearTimeout(timer)
+    timers.clear()
     mailbox.close()
     await engine?.stop()
   }
@@ -193,7 +194,8 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
     try {
       await performAll(await measured('engineMs', openUntilItStays))
       while (!halted) {
-        if (archive !== undefined) return { kind: 'decided', archive, times: { ...times, totalMs: performance.now() - startMs } }
+        if (archive !== undefined)
+          return { kind: 'decided', archive, times: { ...times, totalMs: performance.now() - startMs } }
         const input = await mailbox.take()
         if (input === undefined) continue
         times.steps++

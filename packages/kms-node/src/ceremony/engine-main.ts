@@ -12,6 +12,7 @@ import {
   type Step,
   verifyEd25519,
 } from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
 import { createSigner } from '../identity/ed25519-signer.ts'
 import { type EngineReply, type EngineRequest, fromWireInput, seize, toWireEffect, wipe } from './engine-messages.ts'
 
@@ -57,7 +58,7 @@ function sendEffects(effects: readonly CeremonyEffect[]): void {
 }
 
 function fail(cause: unknown): void {
-  reply({ type: 'failed', code: cause instanceof KmsError ? cause.code : 'unexpected' }, () => process.exit(1))
+  reply({ type: 'failed', code: isKmsError(cause) ? cause.code : 'unexpected' }, () => process.exit(1))
 }
 
 process.on('disconnect', () => process.exit(0))

@@ -23,7 +23,9 @@ export type EngineReply =
   /** The process ends after it. `code` is of a `KmsError`, or `unexpected`. */
   | { readonly type: 'failed'; readonly code: string }
 
-type Wired<T> = { readonly [K in keyof T]: T[K] extends Secret | undefined ? Uint8Array | Extract<T[K], undefined> : T[K] }
+type Wired<T> = {
+  readonly [K in keyof T]: T[K] extends Secret | undefined ? Uint8Array | Extract<T[K], undefined> : T[K]
+}
 type WiredUnion<T> = T extends unknown ? Wired<T> : never
 export type WireInput = WiredUnion<CeremonyInput>
 export type WireEffect = WiredUnion<CeremonyEffect>
@@ -39,9 +41,7 @@ export function seize(bytes: Uint8Array): Secret {
 }
 
 export function toWireInput(input: CeremonyInput): WireInput {
-  return input.type === 'seeds'
-    ? { ...input, dealing: expose(input.dealing), receiver: expose(input.receiver) }
-    : input
+  return input.type === 'seeds' ? { ...input, dealing: expose(input.dealing), receiver: expose(input.receiver) } : input
 }
 
 export function fromWireInput(input: WireInput): CeremonyInput {

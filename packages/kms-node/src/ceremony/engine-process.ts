@@ -1,7 +1,15 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type CeremonyEffect, type CeremonyInput, type CeremonySpec, type CeremonyTimings, encodeSpec, type ParticipantIndex, type Secret } from '@tkms/dkg'
+import {
+  type CeremonyEffect,
+  type CeremonyInput,
+  type CeremonySpec,
+  type CeremonyTimings,
+  encodeSpec,
+  type ParticipantIndex,
+  type Secret,
+} from '@tkms/dkg'
 import { type EngineReply, type EngineRequest, expose, fromWireEffect, toWireInput, wipe } from './engine-messages.ts'
 import { ceremonyError } from './errors.ts'
 

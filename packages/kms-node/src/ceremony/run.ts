@@ -6,11 +6,11 @@ import {
   ceremonyId,
   type Fault,
   type KeygenSpec,
-  KmsError,
   type ParticipantIndex,
   type Secret,
   type VerifiedKey,
 } from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
 import type { CeremonyFrame } from '../net/ceremony-frame.ts'
 import type { CeremonyNetwork } from '../net/ceremony-protocol.ts'
 import type { RecordStore, Rng } from '../ports.ts'
@@ -100,7 +100,11 @@ export function createCeremonyRun(spec: KeygenSpec, ports: CeremonyRunPorts): Ce
       onProgress,
       onStopped: ({ reason, leader, missing }) => {
         log.warn({ ceremony: status.ceremony, reason, leader: nameOf(leader) }, 'ceremony-stopped')
-        update({ stage: 'stopped', reason: nameMembers(reason, [leader, ...missing], nameOf), missing: missing.map(nameOf) })
+        update({
+          stage: 'stopped',
+          reason: nameMembers(reason, [leader, ...missing], nameOf),
+          missing: missing.map(nameOf),
+        })
       },
       onFault,
       onRestart: (restarts, cause) =>
@@ -185,4 +189,4 @@ function nameMembers(reason: string, members: readonly number[], nameOf: (index:
 
 /** Codes and public data only. */
 const errorFields = (cause: unknown): Readonly<Record<string, unknown>> =>
-  cause instanceof KmsError ? { code: cause.code, data: cause.data } : { code: 'unexpected', error: String(cause) }
+  isKmsError(cause) ? { code: cause.code, data: cause.data } : { code: 'unexpected', error: String(cause) }

@@ -5,13 +5,13 @@ import {
   ceremonyId,
   encodeSpec,
   type KeygenSpec,
-  KmsError,
   type ParticipantIndex,
   type Purpose,
   parseKeyName,
   type Secret,
   type VerifiedKey,
 } from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
 import type { CeremonyFrame } from '../net/ceremony-frame.ts'
 import type { CeremonyListener, CeremonyNetwork } from '../net/ceremony-protocol.ts'
 import { maxCeremonyFrameBytes } from '../net/limits.ts'
@@ -178,7 +178,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
       log.info({ ceremony: status.ceremony, keyName: status.keyName, proposedBy: from }, 'ceremony-proposed')
       publish(status)
     } catch (cause) {
-      if (!(cause instanceof KmsError)) throw cause
+      if (!isKmsError(cause)) throw cause
       log.warn({ from, code: cause.code }, 'proposal-refused')
     }
   }
@@ -201,8 +201,11 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     },
     propose: async ({ keyName, purpose, generation, lifetimeS }) => {
       const chosen = generation ?? nextGeneration(parseKeyName(keyName), purpose)
-      const taken = params.keys().some((key) => key.keyName === keyName && key.purpose === purpose && key.generation === chosen)
-      if (taken) throw ceremonyError('key-exists', 'this key has this generation already', { data: { generation: chosen } })
+      const taken = params
+        .keys()
+        .some((key) => key.keyName === keyName && key.purpose === purpose && key.generation === chosen)
+      if (taken)
+        throw ceremonyError('key-exists', 'this key has this generation already', { data: { generation: chosen } })
       const spec: KeygenSpec = {
         kind: 'keygen',
         suite: 1,
@@ -246,4 +249,3 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     },
   }
 }
-

@@ -24,7 +24,10 @@ export function clusterCommand(): Command {
     .argument('<cards...>', 'files with node cards')
     .requiredOption('--threshold <t>', 'nodes that must answer to open a ciphertext', Number)
     .requiredOption('--out <file>', 'where the cluster file goes')
-    .addHelpText('after', `${EXIT_HELP}\n\nExample:\n  ${COMMAND} cluster new --threshold 3 --out cluster.json */card.json`)
+    .addHelpText(
+      'after',
+      `${EXIT_HELP}\n\nExample:\n  ${COMMAND} cluster new --threshold 3 --out cluster.json */card.json`,
+    )
     .action(newCluster)
   cluster
     .command('join')
@@ -69,7 +72,9 @@ async function newCluster(
   await writeClusterFile(options.out, created)
   const output = outputOf(command)
   output.result({ file: options.out, ...describe(created) }, [`wrote ${options.out}`, ...lines(created)])
-  output.hint(`Give the file to every operator, compare the config hash, then on each node:\n  ${COMMAND} cluster join ${options.out} --data-dir DIR`)
+  output.hint(
+    `Give the file to every operator, compare the config hash, then on each node:\n  ${COMMAND} cluster join ${options.out} --data-dir DIR`,
+  )
 }
 
 async function join(file: string, options: { readonly configHash?: string }, command: Command): Promise<void> {

@@ -1,4 +1,4 @@
-import { KmsError } from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
 
 /** Documented in every `--help`. */
 export const EXIT = {
@@ -57,10 +57,11 @@ export function paint(colour: keyof typeof colours, text: string, stream: NodeJS
 
 /** Prints an error the way the command was asked to print, and gives the exit code. */
 export function reportError(cause: unknown, json: boolean): number {
-  const known = cause instanceof KmsError
+  const known = isKmsError(cause)
   const code = known ? cause.code : 'unexpected'
   const message = cause instanceof Error ? cause.message : String(cause)
-  if (json) process.stdout.write(`${JSON.stringify({ error: { code, message, ...(known && { data: cause.data }) } })}\n`)
+  if (json)
+    process.stdout.write(`${JSON.stringify({ error: { code, message, ...(known && { data: cause.data }) } })}\n`)
   else process.stderr.write(`${paint('red', 'error', process.stderr)} ${code}: ${message}\n`)
   if (code === 'node-not-running') return EXIT.notRunning
   return code === 'ceremony-stopped' ? EXIT.ceremonyStopped : EXIT.failed

@@ -11,7 +11,11 @@ const isOpen = ({ stage }: CeremonyStatus): boolean => stage === 'running' || st
  * @param id 0x and 64 hex digits
  * @throws KmsError `ceremony-stopped` with who is missing, `node-not-running`
  */
-export async function watchCeremony(client: AdminClient, id: string | undefined, output: Output): Promise<CeremonyStatus> {
+export async function watchCeremony(
+  client: AdminClient,
+  id: string | undefined,
+  output: Output,
+): Promise<CeremonyStatus> {
   const stop = new AbortController()
   const seen = new Set<string>()
   const lines = client.lines('/watch', stop.signal) as AsyncGenerator<CeremonyStatus>
@@ -21,12 +25,17 @@ export async function watchCeremony(client: AdminClient, id: string | undefined,
       const wasOpen = seen.has(status.ceremony)
       if (isOpen(status)) seen.add(status.ceremony)
       else if (id === undefined && !wasOpen) continue
-      output.json ? output.result(status, []) : show(status)
+      if (output.json) output.result(status, [])
+      else show(status)
       if (isOpen(status)) continue
       endProgress()
       if (status.stage === 'complete') return status
       throw new KmsError('ceremony-stopped', status.reason ?? `the ceremony is ${status.stage}`, {
-        data: { ceremony: status.ceremony, stage: status.stage, missing: (status.missing ?? []).map(({ name }) => name) },
+        data: {
+          ceremony: status.ceremony,
+          stage: status.stage,
+          missing: (status.missing ?? []).map(({ name }) => name),
+        },
       })
     }
   } finally {
@@ -54,7 +63,9 @@ export function describeStatus(status: CeremonyStatus): string {
   const { keyName, generation, stage, phase, have, want, missing } = status
   const head = `${paint('bold', keyName)} generation ${generation}`
   const id = paint('dim', status.ceremony.slice(0, 18))
-  const faults = status.faults.map(({ culprit, kind, summary }) => paint('red', `; ${culprit.name} (${kind}): ${summary}`)).join('')
+  const faults = status.faults
+    .map(({ culprit, kind, summary }) => paint('red', `; ${culprit.name} (${kind}): ${summary}`))
+    .join('')
   if (stage === 'complete') return `${id} ${head}: ${paint('green', 'complete')} keyId ${status.keyId ?? ''}${faults}`
   if (stage !== 'running' || phase === undefined)
     return `${id} ${head}: ${paint('yellow', stage)}${status.reason === undefined ? '' : `, ${status.reason}`}${faults}`

@@ -2,15 +2,15 @@ import { join } from 'node:path'
 import {
   type Cluster,
   type ClusterNode,
-  type Curve,
   equalBytes,
   formatCluster,
   KmsError,
+  MAX_CERTIFICATE_BYTES,
   type NodePublicKey,
   parseCluster,
+  Reader,
   Secret,
-  verifyCertificate,
-  verifyEd25519,
+  taggedHash,
 } from '@tkms/dkg'
 import { readBounded, replaceFile } from '../files.ts'
 import type { RecordStore } from '../ports.ts'
@@ -23,8 +23,7 @@ export const clusterPath = (dataDir: string): string => join(dataDir, 'cluster.j
 /** @throws KmsError `bad-cluster-file` with every problem named, also when the file is missing or no JSON */
 export async function readClusterFile(path: string): Promise<Cluster> {
   const bytes = await readBounded(path, MAX_CLUSTER_FILE_BYTES)
-  if (bytes === undefined)
-    throw new KmsError('bad-cluster-file', `${path} does not exist`, { data: { path } })
+  if (bytes === undefined) throw new KmsError('bad-cluster-file', `${path} does not exist`, { data: { path } })
   return parseCluster(parseJson(bytes, path))
 }
 
@@ -39,13 +38,17 @@ function parseJson(bytes: Uint8Array, path: string): unknown {
 export const writeClusterFile = (path: string, cluster: Cluster): Promise<void> =>
   replaceFile(path, `${JSON.stringify(formatCluster(cluster), undefined, 2)}\n`, 0o644)
 
-/** The same cluster with one more certificate; itself when it is there already. */
-export function withCertificate(cluster: Cluster, certificate: Uint8Array, curve: Curve): Cluster {
-  const pin = { configHash: cluster.configHash }
-  const sharing = (bytes: Uint8Array): Uint8Array => verifyCertificate(curve, verifyEd25519, bytes, pin).sharingId
-  const added = sharing(certificate)
-  if (cluster.certificates.some((known) => equalBytes(known, certificate) || equalBytes(sharing(known), added)))
-    return cluster
+/** The sharingId that a certificate is about, 32 bytes: the hash of its outcome (protocol R4, 6). Nothing is verified. */
+export function certifiedSharing(certificate: Uint8Array): Uint8Array {
+  const reader = new Reader(certificate)
+  reader.var(MAX_CERTIFICATE_BYTES, 'CERT.X')
+  return taggedHash('outcome', reader.var(MAX_CERTIFICATE_BYTES, 'CERT.OUT'))
+}
+
+/** The same cluster with one more certificate; itself when that sharing has one already. */
+export function withCertificate(cluster: Cluster, certificate: Uint8Array): Cluster {
+  const added = certifiedSharing(certificate)
+  if (cluster.certificates.some((known) => equalBytes(certifiedSharing(known), added))) return cluster
   return { ...cluster, certificates: [...cluster.certificates, certificate] }
 }
 

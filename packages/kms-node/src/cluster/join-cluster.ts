@@ -1,4 +1,16 @@
-import { bytesKey, type Cluster, type ClusterNode, createConfig, configHash, formatCluster, id32, type ClusterId, KmsError, parseCluster, participantIndex } from '@tkms/dkg'
+import {
+  bytesKey,
+  type Cluster,
+  type ClusterNode,
+  createConfig,
+  configHash,
+  formatCluster,
+  id32,
+  type ClusterId,
+  KmsError,
+  parseCluster,
+  participantIndex,
+} from '@tkms/dkg'
 import type { NodeConfig } from '../config/types.ts'
 import { forgetIdentity, loadNodeIdentity } from '../identity/node-identity.ts'
 import { spkiSha256 } from '../identity/tls-certificate.ts'

@@ -29,9 +29,13 @@ const schema: z.ZodType<NodeCard> = z.strictObject({
 export function parseNodeCard(value: unknown, source: string): NodeCard & { readonly publicKey: NodePublicKey } {
   const parsed = schema.safeParse(value)
   const refuse = (problems: readonly string[]): never => {
-    throw new KmsError('bad-node-card', `${source} is not a node card:\n${problems.map((line) => `  ${line}`).join('\n')}`, {
-      data: { source, problems },
-    })
+    throw new KmsError(
+      'bad-node-card',
+      `${source} is not a node card:\n${problems.map((line) => `  ${line}`).join('\n')}`,
+      {
+        data: { source, problems },
+      },
+    )
   }
   if (!parsed.success) return refuse(parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`))
   const publicKey = decodeNodePublicKey(Uint8Array.from(Buffer.from(parsed.data.ed25519.slice(2), 'hex')))

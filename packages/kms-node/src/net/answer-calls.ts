@@ -34,7 +34,7 @@ export function createCallAnswerer(params: AnswerCallsParams): CallAnswerer {
   const calls = new Map<number, AbortController>()
   const ready: Uint8Array[] = []
   let finished = false
-  let failure: unknown
+  let failure: Error | undefined
   let wakeWriter: () => void = () => {}
   let wakeReader: () => void = () => {}
 
@@ -70,7 +70,7 @@ export function createCallAnswerer(params: AnswerCallsParams): CallAnswerer {
     let reading = true
     const reader = read(frames)
       .catch((cause: unknown) => {
-        failure = cause
+        failure = cause instanceof Error ? cause : netError('stream-closed', 'the stream ended', { cause })
       })
       .finally(() => {
         reading = false

@@ -1,5 +1,6 @@
 import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
-import { KmsError, type ParticipantIndex } from '@tkms/dkg'
+import { type ParticipantIndex } from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
 import { type CeremonyFrame, decodeCeremonyFrame, encodeCeremonyFrame } from './ceremony-frame.ts'
 import { netError } from './errors.ts'
 import { readFrames } from './frames.ts'
@@ -66,7 +67,7 @@ export function createCeremonyNetwork(params: CeremonyNetworkParams): CeremonyNe
       for await (const frame of frames) listener.onFrame(peer.index, decodeCeremonyFrame(frame))
       stream.abort(netError('stream-closed', 'the peer closed its ceremony stream'))
     } catch (cause) {
-      if (cause instanceof KmsError && cause.code === 'bad-frame') events.onRefused('bad-frame', peer.name)
+      if (isKmsError(cause) && cause.code === 'bad-frame') events.onRefused('bad-frame', peer.name)
       stream.abort(netError('stream-closed', 'the ceremony stream ended', { cause }))
     } finally {
       if (inbound.get(peer.index) === stream) inbound.delete(peer.index)

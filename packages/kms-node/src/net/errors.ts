@@ -4,7 +4,13 @@ import { KmsError, type KmsErrorOptions } from '@tkms/dkg'
  * Why a stream or a connection ended. `stream-closed` and `stream-timeout` may pass by themselves,
  * `bad-frame` and `not-in-roster` are the other side's doing.
  */
-export type NetErrorCode = 'stream-closed' | 'stream-timeout' | 'bad-frame' | 'not-in-roster' | 'bad-multiaddr' | 'stopping'
+export type NetErrorCode =
+  | 'stream-closed'
+  | 'stream-timeout'
+  | 'bad-frame'
+  | 'not-in-roster'
+  | 'bad-multiaddr'
+  | 'stopping'
 
 /** An error of the network layer; its text is for our own log and never crosses the wire. */
 export function netError(code: NetErrorCode, message: string, options?: KmsErrorOptions): KmsError<NetErrorCode> {

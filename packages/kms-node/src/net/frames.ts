@@ -26,8 +26,7 @@ export async function* readFrames(stream: Stream, limits: FrameLimits): AsyncGen
   const chunks = readChunks(stream, {
     signal: limits.signal,
     highWaterBytes: limits.maxFrameBytes,
-    remainingMs: () =>
-      frameDeadlineMs === undefined ? limits.idleRemainingMs() : frameDeadlineMs - performance.now(),
+    remainingMs: () => (frameDeadlineMs === undefined ? limits.idleRemainingMs() : frameDeadlineMs - performance.now()),
   })
   const frames: AsyncIterable<Uint8ArrayList> = decode(chunks, {
     maxDataLength: limits.maxFrameBytes,
@@ -49,6 +48,9 @@ export async function* readFrames(stream: Stream, limits: FrameLimits): AsyncGen
 /** What `it-length-prefixed` says, in our words; everything else as it is. */
 function classify(cause: unknown): unknown {
   if (!(cause instanceof Error)) return cause
-  if (cause.name === 'UnexpectedEOFError') return netError('stream-closed', 'the stream ended inside a frame', { cause })
-  return cause.name.startsWith('Invalid') ? netError('bad-frame', 'a frame announces more than its cap', { cause }) : cause
+  if (cause.name === 'UnexpectedEOFError')
+    return netError('stream-closed', 'the stream ended inside a frame', { cause })
+  return cause.name.startsWith('Invalid')
+    ? netError('bad-frame', 'a frame announces more than its cap', { cause })
+    : cause
 }

@@ -46,14 +46,17 @@ export function createPeerLink(peer: RosterPeer, ports: PeerLinkPorts): PeerLink
     ports.onConnected(peer)
     try {
       const write = { signal: stopping.signal, drainTimeoutMs: limits.drainTimeoutMs }
-      await pipe(frames, (source) => encode(source), (source) => writeChunks(stream, source, write))
+      await pipe(
+        frames,
+        (source) => encode(source),
+        (source) => writeChunks(stream, source, write),
+      )
       throw netError('stream-closed', 'the peer closed the ceremony stream')
     } catch (cause) {
-      stream.abort(cause instanceof Error ? cause : netError('stream-closed', 'the ceremony stream ended'))
-      ports.onDisconnected(peer, cause)
-    } finally {
       queue = undefined
       frames.close()
+      stream.abort(cause instanceof Error ? cause : netError('stream-closed', 'the ceremony stream ended'))
+      ports.onDisconnected(peer, cause)
     }
   }
 

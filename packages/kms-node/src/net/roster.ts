@@ -56,7 +56,9 @@ function fullAddress(text: string, peerId: PeerId): Multiaddr {
   const named = address.getComponents().find((component) => component.name === 'p2p')?.value
   if (named === undefined) return address.encapsulate(`/p2p/${peerId.toString()}`)
   if (named !== peerId.toString())
-    throw netError('bad-multiaddr', 'an address in the cluster file names another identity', { data: { address: text } })
+    throw netError('bad-multiaddr', 'an address in the cluster file names another identity', {
+      data: { address: text },
+    })
   return address
 }
 

@@ -23,7 +23,7 @@ export async function* readChunks(stream: Stream, limits: ReadLimits): AsyncGene
   const queue: Chunk[] = []
   let queuedBytes = 0
   let ended = stream.readableEnded
-  let failure: unknown
+  let failure: Error | undefined
   let wake: () => void = () => {}
 
   const onMessage = (event: { readonly data: Chunk }): void => {
@@ -102,11 +102,7 @@ export interface WriteLimits {
  * Sends everything from `source`, waiting whenever the stream's buffer is full.
  * @throws KmsError `stream-timeout` when the other side does not read, `stream-closed` when the stream ends; the signal's reason
  */
-export async function writeChunks(
-  stream: Stream,
-  source: AsyncIterable<Chunk>,
-  limits: WriteLimits,
-): Promise<void> {
+export async function writeChunks(stream: Stream, source: AsyncIterable<Chunk>, limits: WriteLimits): Promise<void> {
   for await (const chunk of source) {
     limits.signal.throwIfAborted()
     if (stream.status !== 'open') throw netError('stream-closed', 'the stream is not open for writing')

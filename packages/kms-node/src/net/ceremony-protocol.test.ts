@@ -1,0 +1,169 @@
+import { once } from 'node:events'
+import type { Libp2p, Stream } from '@libp2p/interface'
+import { type ParticipantIndex, participantIndex } from '@tkms/dkg'
+import { encode } from 'it-length-prefixed'
+import { afterEach, expect, test } from 'vitest'
+import { type CeremonyFrame, encodeCeremonyFrame } from './ceremony-frame.ts'
+import { CEREMONY_PROTOCOL, type CeremonyNetwork, createCeremonyNetwork } from './ceremony-protocol.ts'
+import { maxCeremonyFrameBytes } from './limits.ts'
+import { startStranger, startTestHost, TEST_LIMITS, type TestHost } from './test-hosts.fixture.ts'
+
+const started: { stop(): Promise<void> | void }[] = []
+afterEach(async () => {
+  for (const item of started.splice(0).toReversed()) await item.stop()
+})
+
+const memberIndex = (index: number): ParticipantIndex => participantIndex(index)
+
+interface Member extends TestHost {
+  readonly self: ParticipantIndex
+  readonly network: CeremonyNetwork
+  readonly received: { readonly from: number; readonly frame: CeremonyFrame }[]
+  readonly refused: string[]
+  /** Resolves once a condition over what was received or refused holds. */
+  until(condition: () => boolean): Promise<void>
+}
+
+async function startMember(index: number, addresses: readonly (readonly string[])[] = []): Promise<Member> {
+  const member = await startTestHost(index, addresses)
+  started.push(member.host)
+  const received: Member['received'] = []
+  const refused: string[] = []
+  const waiting = new Set<() => void>()
+  const changed = (): void => {
+    for (const check of waiting) check()
+  }
+  const network = createCeremonyNetwork({
+    host: member.host,
+    roster: member.roster,
+    size: member.cluster.config,
+    limits: TEST_LIMITS,
+    events: {
+      onPeer: changed,
+      onRefused: (reason) => {
+        refused.push(reason)
+        changed()
+      },
+    },
+  })
+  await network.start({
+    onFrame: (from, frame) => {
+      received.push({ from, frame })
+      changed()
+    },
+    onPeerConnected: changed,
+  })
+  started.push(network)
+  const until = (condition: () => boolean): Promise<void> =>
+    new Promise((resolve) => {
+      const check = (): void => {
+        if (!condition()) return
+        waiting.delete(check)
+        resolve()
+      }
+      waiting.add(check)
+      check()
+    })
+  return { ...member, self: memberIndex(index), network, received, refused, until }
+}
+
+const addressesOf = (host: Libp2p): string[] => host.getMultiaddrs().map(String)
+
+const frame: CeremonyFrame = {
+  type: 'message',
+  ceremony: new Uint8Array(32).fill(1),
+  signed: new Uint8Array(500).fill(2),
+}
+
+test('two members exchange frames in both directions, each known by its index', async () => {
+  const first = await startMember(1)
+  const second = await startMember(2, [addressesOf(first.host)])
+  await second.until(() => second.network.connected.includes(first.self))
+  expect(second.network.send(first.self, frame)).toBe(true)
+  await first.until(() => first.received.length === 1)
+  expect(first.received).toEqual([{ from: 2, frame }])
+  await first.until(() => first.network.connected.includes(second.self))
+  expect(first.network.send(second.self, { type: 'proposal', spec: Uint8Array.of(7) })).toBe(true)
+  await second.until(() => second.received.length === 1)
+  expect(second.received).toEqual([{ from: 1, frame: { type: 'proposal', spec: Uint8Array.of(7) } }])
+})
+
+test('frames for a member that is away are dropped, and it is found again when it comes back', async () => {
+  const first = await startMember(1)
+  expect(first.network.send(memberIndex(2), frame)).toBe(false)
+  const second = await startMember(2, [addressesOf(first.host)])
+  await first.until(() => first.network.connected.includes(second.self))
+  await second.network.stop()
+  await second.host.stop()
+  await first.until(() => !first.network.connected.includes(second.self))
+  const again = await startMember(2, [addressesOf(first.host)])
+  await again.until(() => again.network.connected.includes(first.self))
+  await first.until(() => first.network.connected.includes(second.self))
+})
+
+test('a peer outside the roster is cut off, and the members go on', async () => {
+  const first = await startMember(1)
+  const stranger = await startStranger()
+  started.push(stranger)
+  const stream = await stranger.dialProtocol(first.host.getMultiaddrs(), CEREMONY_PROTOCOL)
+  await closed(stream)
+  await first.until(() => first.refused.includes('not-in-roster'))
+  expect(first.received).toEqual([])
+  const second = await startMember(2, [addressesOf(first.host)])
+  await second.until(() => second.network.connected.includes(first.self))
+})
+
+const lengthPrefix = (length: number): Uint8Array => {
+  const bytes: number[] = []
+  let rest = length
+  while (rest >= 128) {
+    bytes.push((rest % 128) + 128)
+    rest = Math.floor(rest / 128)
+  }
+  return Uint8Array.from([...bytes, rest])
+}
+
+test.for([
+  ['one byte above the cap', lengthPrefix(maxCeremonyFrameBytes({ n: 3, t: 2 }) + 1)],
+  ['2^31', lengthPrefix(2 ** 31)],
+  ['2^48', lengthPrefix(2 ** 48)],
+  ['an endless varint', new Uint8Array(16).fill(0xff)],
+  ['no ceremony frame', Uint8Array.from([3, 0xff, 0xff, 0xff])],
+] as const)('a stream of a member that announces %s is reset', async ([, bytes]) => {
+  const first = await startMember(1)
+  const member = await startTestHost(2, [addressesOf(first.host)])
+  started.push(member.host)
+  const stream = await member.host.dialProtocol(first.host.getMultiaddrs(), CEREMONY_PROTOCOL)
+  const end = closed(stream)
+  stream.send(bytes)
+  await end
+  await first.until(() => first.refused.includes('bad-frame'))
+  expect(first.received).toEqual([])
+})
+
+test('a frame that never gets complete is given up after the frame timeout', async () => {
+  const first = await startMember(1)
+  const member = await startTestHost(2, [addressesOf(first.host)])
+  started.push(member.host)
+  const stream = await member.host.dialProtocol(first.host.getMultiaddrs(), CEREMONY_PROTOCOL)
+  const end = closed(stream)
+  stream.send(lengthPrefix(1000))
+  await end
+  expect(stream.status).toBe('reset')
+})
+
+test('a newer stream of the same member takes the place of the older', async () => {
+  const first = await startMember(1)
+  const member = await startTestHost(2, [addressesOf(first.host)])
+  started.push(member.host)
+  const older = await member.host.dialProtocol(first.host.getMultiaddrs(), CEREMONY_PROTOCOL)
+  const end = closed(older)
+  const newer = await member.host.dialProtocol(first.host.getMultiaddrs(), CEREMONY_PROTOCOL)
+  await end
+  for (const chunk of encode([encodeCeremonyFrame(frame)])) newer.send(chunk)
+  await first.until(() => first.received.length === 1)
+})
+
+async function closed(stream: Stream): Promise<void> {
+  if (stream.status === 'open') await once(stream as unknown as EventTarget, 'close')
+}
