@@ -1,0 +1,1 @@
+export { type KeygenMember, type KeygenOptions, type KeygenRun, runKeygen } from './keygen.ts'
