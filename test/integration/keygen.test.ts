@@ -67,7 +67,7 @@ test.for(['dealing', 'voting'] as const)('a node killed while %s finishes after 
   )
   await victim.start()
   const status = await waitForStatus(victim, ceremony, complete)
-  expect(status.holdsShare ?? true).toBe(true)
+  expect(status.holdsShare).toBe(true)
   expect(await keysOf(victim)).toContainEqual(expect.objectContaining({ keyName, serving: true }))
 })
 

@@ -180,7 +180,7 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
     rng,
     log,
     evidenceDirectory: join(config.dataDir, 'evidence'),
-    keys: () => keyTable.list().map((served) => served.key),
+    keys: () => keyTable.list(),
     installKey: installer.install,
   })
   stops.push(() => ceremonies.stop())

@@ -19,7 +19,7 @@ import { type CeremonyDriver, type CeremonyProgress, createCeremonyDriver, type 
 import { startEngineProcess } from './engine-process.ts'
 import { writeEvidence } from './evidence-files.ts'
 import { drawViewSeeds } from './hedged-seeds.ts'
-import type { CeremonyLog } from './service.ts'
+import type { CeremonyLog, KnownKey } from './service.ts'
 import { type CeremonyStatus, initialStatus, type NamedMember } from './status.ts'
 
 export interface CeremonyRunPorts {
@@ -47,7 +47,7 @@ export interface CeremonyRun {
   /** Opens or resumes the engine. */
   start(): void
   /** It was decided in an earlier life of this node. */
-  restore(archive: CeremonyArchive, key: VerifiedKey): void
+  restore(archive: CeremonyArchive, known: KnownKey): void
   /** Its `notAfter` passed before it began here. */
   expire(): void
   deliver(from: ParticipantIndex, frame: Exclude<CeremonyFrame, { type: 'proposal' }>): void
@@ -141,9 +141,9 @@ export function createCeremonyRun(spec: KeygenSpec, ports: CeremonyRunPorts): Ce
       log.info({ ceremony: status.ceremony, keyName: spec.keyName, generation: spec.generation }, 'ceremony-started')
       ports.publish(status)
     },
-    restore: (kept, key) => {
+    restore: (kept, { key, hasShare }) => {
       archive = kept
-      update({ stage: 'complete', phase: 'complete', ...keyFields(key) })
+      update({ stage: 'complete', phase: 'complete', holdsShare: hasShare, ...keyFields(key) })
     },
     expire: () => update({ stage: 'expired', reason: 'its time ran out before it began at this node' }),
     deliver: (from, frame) => {

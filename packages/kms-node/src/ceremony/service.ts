@@ -4,6 +4,7 @@ import {
   type Cluster,
   ceremonyId,
   encodeSpec,
+  equalBytes,
   type KeygenSpec,
   type ParticipantIndex,
   type Purpose,
@@ -35,6 +36,12 @@ export interface CeremonyLog {
   error(fields: Readonly<Record<string, unknown>>, event: string): void
 }
 
+/** A certified key, and whether this node holds a share of it. */
+export interface KnownKey {
+  readonly key: VerifiedKey
+  readonly hasShare: boolean
+}
+
 export interface CeremonyServiceParams {
   readonly cluster: Cluster
   readonly self: ParticipantIndex
@@ -48,7 +55,7 @@ export interface CeremonyServiceParams {
   readonly log: CeremonyLog
   readonly evidenceDirectory: string
   /** Every key of this node, with the ceremony that made it. */
-  readonly keys: () => readonly VerifiedKey[]
+  readonly keys: () => readonly KnownKey[]
   /** Durable and checked when it resolves; the same key again is fine. `share` is borrowed. */
   readonly installKey: (certificate: Uint8Array, share: Secret | undefined) => Promise<VerifiedKey>
 }
@@ -123,13 +130,13 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     const ceremony = ceremonyId(spec)
     const snapshot = (await store.list('ceremony')).includes(bytesKey(ceremony))
     const archive = await loadArchive(store, ceremony)
-    const key = params.keys().find((known) => bytesKey(known.ceremony) === bytesKey(ceremony))
+    const key = params.keys().find((known) => equalBytes(known.key.ceremony, ceremony))
     const run = createRun(spec)
     runs.set(bytesKey(ceremony), run)
     if (archive !== undefined && key !== undefined) {
       if (snapshot) await store.erase('ceremony', bytesKey(ceremony))
       run.restore(archive, key)
-    } else if (!snapshot && key !== undefined) run.restore({ certificate: key.certificate, dealings: [] }, key)
+    } else if (!snapshot && key !== undefined) run.restore({ certificate: key.key.certificate, dealings: [] }, key)
     else if (!snapshot && spec.notAfter < nowS()) run.expire()
     else run.start()
   }
@@ -162,7 +169,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
   }
 
   const nextGeneration = (keyName: string, purpose: Purpose): number => {
-    const generations = [...params.keys(), ...statuses()]
+    const generations = [...params.keys().map(({ key }) => key), ...statuses()]
       .filter((known) => known.keyName === keyName && known.purpose === purpose)
       .map((known) => known.generation)
     return 1 + Math.max(0, ...generations)
@@ -203,7 +210,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
       const chosen = generation ?? nextGeneration(parseKeyName(keyName), purpose)
       const taken = params
         .keys()
-        .some((key) => key.keyName === keyName && key.purpose === purpose && key.generation === chosen)
+        .some(({ key }) => key.keyName === keyName && key.purpose === purpose && key.generation === chosen)
       if (taken)
         throw ceremonyError('key-exists', 'this key has this generation already', { data: { generation: chosen } })
       const spec: KeygenSpec = {

@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { initialiseNode } from '../initialise.ts'
 import { dataDirOf, outputOf } from './options.ts'
 import { COMMAND, EXIT_HELP } from './output.ts'
 
@@ -45,6 +44,7 @@ export function initCommand(): Command {
     )
     .action(async (options: InitOptions, command: Command) => {
       const output = outputOf(command)
+      const { initialiseNode } = await import('../initialise.ts')
       const { card, config } = await initialiseNode({
         directory: dataDirOf(command),
         name: options.name,

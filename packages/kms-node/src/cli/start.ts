@@ -1,6 +1,5 @@
 import { Command } from 'commander'
 import { loadNodeConfig } from '../config/node-config.ts'
-import { startNode } from '../node.ts'
 import { createLog } from '../ops/log.ts'
 import { readPassphrase } from '../seal/passphrase.ts'
 import { dataDirOf } from './options.ts'
@@ -22,6 +21,7 @@ export function startCommand(): Command {
       const config = await loadNodeConfig({ directory: dataDirOf(command), env: process.env })
       const passphrase = await readPassphrase({ file: config.sealer.passphraseFile, env: process.env })
       const log = createLog({ level: config.log.level, node: config.name })
+      const { startNode } = await import('../node.ts')
       const stopped = waitForStop(options.exitWithParent === true)
       const node = await startNode({ config, passphrase, log })
       process.send?.({ type: 'ready', url: node.url, addresses: node.addresses })

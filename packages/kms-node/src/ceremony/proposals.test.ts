@@ -1,0 +1,128 @@
+import { encodeSpec, type KeygenSpec, participantIndex, Secret } from '@tkms/dkg'
+import { expect, test } from 'vitest'
+import { testCluster } from '../net/test-hosts.fixture.ts'
+import type { RecordKind, RecordStore } from '../ports.ts'
+import { createApprovals } from './approvals.ts'
+import { drawViewSeeds } from './hedged-seeds.ts'
+import { createProposals } from './proposals.ts'
+import { createWaitingRoom } from './waiting-room.ts'
+
+const cluster = testCluster(4, [])
+const NOW_S = 1_800_000_000
+
+const spec: KeygenSpec = {
+  kind: 'keygen',
+  suite: 1,
+  clusterId: cluster.config.clusterId,
+  purpose: 'ecies-dec',
+  keyName: 'ecies/1',
+  generation: 1,
+  epoch: 0,
+  attempt: 0,
+  newConfig: cluster.config,
+  notAfter: NOW_S + 3600,
+}
+const two = participantIndex(2)
+
+test('a proposal for this committee waits, and the same one again changes nothing', () => {
+  const proposals = createProposals(cluster, () => NOW_S)
+  expect(proposals.receive(two, encodeSpec(spec))).toMatchObject({ proposedBy: 2 })
+  expect(proposals.receive(two, encodeSpec(spec))).toBeUndefined()
+  expect(proposals.list()).toHaveLength(1)
+})
+
+const other = testCluster(5, []).config
+test.for([
+  [
+    'another cluster',
+    {
+      ...spec,
+      clusterId: new Uint8Array(32) as never,
+      newConfig: { ...cluster.config, clusterId: new Uint8Array(32) as never },
+    },
+    'bad-proposal',
+  ],
+  ['another committee', { ...spec, newConfig: other }, 'bad-proposal'],
+  ['a second attempt', { ...spec, attempt: 1 }, 'bad-proposal'],
+  ['a year of time', { ...spec, notAfter: NOW_S + 366 * 86_400 }, 'bad-proposal'],
+  ['a time that has passed', { ...spec, notAfter: NOW_S - 1 }, 'expired'],
+] as const)('a proposal with %s is refused', ([, bad, code]) => {
+  const proposals = createProposals(cluster, () => NOW_S)
+  expect(() => proposals.receive(two, encodeSpec(bad))).toThrow(expect.objectContaining({ code }))
+  expect(() => proposals.receive(two, Uint8Array.of(1, 2, 3))).toThrow(
+    expect.objectContaining({ code: 'bad-proposal' }),
+  )
+})
+
+test('one member has room for 16 proposals, the oldest goes first, and an expired one goes by itself', () => {
+  let nowS = NOW_S
+  const proposals = createProposals(cluster, () => nowS)
+  for (let generation = 1; generation <= 20; generation++) proposals.receive(two, encodeSpec({ ...spec, generation }))
+  proposals.receive(participantIndex(3), encodeSpec({ ...spec, generation: 99 }))
+  expect(proposals.list().map((pending) => pending.spec.generation)).toEqual([
+    ...Array.from({ length: 16 }, (_, at) => at + 5),
+    99,
+  ])
+  nowS += 3601
+  expect(proposals.list()).toEqual([])
+})
+
+function memoryStore(): RecordStore {
+  const records = new Map<string, Uint8Array>()
+  const key = (kind: RecordKind, name: string): string => `${kind}/${name}`
+  return {
+    put: async (kind, name, plaintext) =>
+      void records.set(
+        key(kind, name),
+        plaintext.use((bytes) => Uint8Array.from(bytes)),
+      ),
+    get: async (kind, name) => {
+      const bytes = records.get(key(kind, name))
+      return bytes === undefined ? undefined : Secret.copyOf(bytes)
+    },
+    erase: async (kind, name) => void records.delete(key(kind, name)),
+    list: async (kind) =>
+      [...records.keys()].filter((name) => name.startsWith(`${kind}/`)).map((name) => name.slice(kind.length + 1)),
+  }
+}
+
+test('one X is approved for a slot, the same again is fine, another never', async () => {
+  const approvals = createApprovals(memoryStore())
+  await approvals.approve(spec)
+  await approvals.approve(spec)
+  await expect(approvals.approve({ ...spec, notAfter: spec.notAfter + 1 })).rejects.toMatchObject({
+    code: 'slot-taken',
+  })
+  await approvals.approve({ ...spec, generation: 2 })
+  expect((await approvals.list()).map(({ generation }) => generation)).toEqual([1, 2])
+})
+
+test('what arrives before the approval is kept, bounded per peer in number and bytes', () => {
+  const ceremony = new Uint8Array(32).fill(1)
+  const room = createWaitingRoom(1000)
+  const message = (length: number, fill: number) =>
+    ({ type: 'message', ceremony, signed: new Uint8Array(length).fill(fill) }) as const
+  for (let at = 0; at < 100; at++) room.add(two, message(1, at))
+  room.add(participantIndex(3), message(600, 1))
+  room.add(participantIndex(3), message(600, 2))
+  room.add(participantIndex(4), { ...message(1, 1), ceremony: new Uint8Array(32).fill(2) })
+  const claimed = room.claim(ceremony)
+  expect(claimed.filter(({ from }) => from === two)).toHaveLength(64)
+  expect(claimed.filter(({ from }) => from === 3)).toEqual([{ from: 3, frame: message(600, 2) }])
+  expect(room.claim(ceremony)).toEqual([])
+  expect(room.claim(new Uint8Array(32).fill(2))).toHaveLength(1)
+})
+
+test('a generator that repeats itself still gives every view and ceremony its own independent seeds', () => {
+  const stuck = { bytes: (length: number) => new Uint8Array(length).fill(7) }
+  const nodeSeed = new Secret(new Uint8Array(32).fill(3))
+  const hexOf = (secret: Secret): string => secret.use((bytes) => Buffer.from(bytes).toString('hex'))
+  const seeds = [0, 1].flatMap((view) =>
+    [1, 2].flatMap((ceremony) => {
+      const drawn = drawViewSeeds(stuck, nodeSeed, new Uint8Array(32).fill(ceremony) as never, view)
+      return [hexOf(drawn.dealing), hexOf(drawn.receiver)]
+    }),
+  )
+  expect(new Set(seeds).size).toBe(8)
+  expect(seeds.every((seed) => seed.length === 64)).toBe(true)
+})
