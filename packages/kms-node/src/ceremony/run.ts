@@ -34,6 +34,8 @@ export interface CeremonyRunPorts {
   readonly evidenceDirectory: string
   readonly installKey: (certificate: Uint8Array, share: Secret | undefined) => Promise<VerifiedKey>
   readonly nameOf: (index: number) => NamedMember
+  /** Not known any more after a restart. */
+  readonly proposedBy: NamedMember | undefined
   readonly publish: (status: CeremonyStatus) => void
 }
 
@@ -59,7 +61,7 @@ export interface CeremonyRun {
 export function createCeremonyRun(spec: KeygenSpec, ports: CeremonyRunPorts): CeremonyRun {
   const { store, network, log, nameOf } = ports
   const ceremony = ceremonyId(spec)
-  let status = initialStatus(spec, 'running', nameOf(ports.self))
+  let status = initialStatus(spec, 'running', ports.proposedBy)
   let archive: CeremonyArchive | undefined
   let driver: CeremonyDriver | undefined
   let finished: Promise<void> = Promise.resolve()

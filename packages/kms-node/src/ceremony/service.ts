@@ -102,7 +102,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     for (const listener of listeners) listener(status)
   }
 
-  const createRun = (spec: KeygenSpec): CeremonyRun =>
+  const createRun = (spec: KeygenSpec, proposedBy?: ParticipantIndex): CeremonyRun =>
     createCeremonyRun(spec, {
       self,
       timings: params.timings,
@@ -115,11 +115,12 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
       evidenceDirectory: params.evidenceDirectory,
       installKey: params.installKey,
       nameOf,
+      proposedBy: proposedBy === undefined ? undefined : nameOf(proposedBy),
       publish,
     })
 
-  const openRun = (spec: KeygenSpec): CeremonyRun => {
-    const run = createRun(spec)
+  const openRun = (spec: KeygenSpec, proposedBy: ParticipantIndex): CeremonyRun => {
+    const run = createRun(spec, proposedBy)
     runs.set(bytesKey(run.ceremony), run)
     run.start()
     for (const { from, frame } of waitingRoom.claim(run.ceremony)) run.deliver(from, frame)
@@ -146,12 +147,12 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
       throw ceremonyError('too-many-ceremonies', 'too many ceremonies are under way at this node', { retryable: true })
   }
 
-  const begin = async (spec: KeygenSpec): Promise<CeremonyStatus> => {
+  const begin = async (spec: KeygenSpec, proposedBy: ParticipantIndex): Promise<CeremonyStatus> => {
     const known = runs.get(bytesKey(ceremonyId(spec)))
     if (known !== undefined) return known.status
     requireRoom()
     await approvals.approve(spec)
-    return openRun(spec).status
+    return openRun(spec, proposedBy).status
   }
 
   const statuses = (): readonly CeremonyStatus[] => [
@@ -225,7 +226,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
         newConfig: cluster.config,
         notAfter: nowS() + (lifetimeS ?? DEFAULT_LIFETIME_S),
       }
-      const status = await begin(spec)
+      const status = await begin(spec, self)
       network.broadcast({ type: 'proposal', spec: encodeSpec(spec) })
       return status
     },
@@ -236,7 +237,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
       if (known !== undefined) return known.status
       const proposal = proposals.get(hex)
       if (proposal === undefined) throw ceremonyError('expired', 'this proposal has expired')
-      const status = await begin(proposal.spec)
+      const status = await begin(proposal.spec, proposal.proposedBy)
       proposals.remove(hex)
       return status
     },

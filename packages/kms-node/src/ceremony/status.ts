@@ -38,7 +38,8 @@ export interface CeremonyStatus {
   readonly t: number
   /** Unix seconds. */
   readonly notAfter: number
-  readonly proposedBy: NamedMember
+  /** Not known any more after a restart. */
+  readonly proposedBy?: NamedMember
   readonly phase?: CeremonyPhase
   readonly view?: number
   readonly have?: number
@@ -60,7 +61,11 @@ export interface MemberNames {
   name(index: ParticipantIndex | number): NamedMember
 }
 
-export function initialStatus(spec: KeygenSpec, stage: CeremonyStage, proposedBy: NamedMember): CeremonyStatus {
+export function initialStatus(
+  spec: KeygenSpec,
+  stage: CeremonyStage,
+  proposedBy: NamedMember | undefined,
+): CeremonyStatus {
   return {
     ceremony: `0x${bytesKey(ceremonyId(spec))}`,
     stage,
@@ -70,7 +75,7 @@ export function initialStatus(spec: KeygenSpec, stage: CeremonyStage, proposedBy
     n: spec.newConfig.n,
     t: spec.newConfig.t,
     notAfter: spec.notAfter,
-    proposedBy,
+    ...(proposedBy !== undefined && { proposedBy }),
     faults: [],
   }
 }

@@ -204,6 +204,29 @@ test('a half-sent frame is given up after the frame timeout, a silent stream aft
   await ends
 })
 
+test('a client that sends and never reads makes the node stop reading and is cut off', async () => {
+  let handled = 0
+  const answer = {
+    index: 1,
+    sharingId: new Uint8Array(32),
+    requestId: new Uint8Array(32),
+    box: new Uint8Array(64 * 1024),
+    signature: new Uint8Array(64),
+  }
+  const handler: DelegationHandler = {
+    handle: async () => {
+      handled++
+      return { kind: 'answer', answer: answer as never }
+    },
+  }
+  const stream = await connect(await startService(handler, { drainTimeoutMs: 300, delegateWindow: 8 }))
+  const end = closed(stream)
+  stream.pause()
+  for (let id = 1; id <= 2000; id++) send(stream, request(id))
+  await end
+  expect(handled).toBeLessThan(200)
+})
+
 test('a stop answers what is under way and takes no new stream', async () => {
   const { handler, release, begun } = gated()
   const service = await startService(handler)
