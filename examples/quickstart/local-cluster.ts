@@ -20,6 +20,8 @@ export interface LocalClusterOptions {
   readonly threshold: number
   /** Lines for node.yaml of every node, for example shorter phase times. */
   readonly extraConfig?: string
+  /** Settings of every process over the environment of this one, for example TKMS_SEALER_SCRYPT_LOG_N. */
+  readonly environment?: Readonly<Record<string, string>>
   /** Called with every line a node logs (JSON). */
   readonly onLog?: (name: string, line: string) => void
 }
@@ -44,6 +46,11 @@ export interface CeremonyChange {
   readonly reason?: string
   readonly keyId?: string
   readonly publicKey?: string
+}
+
+export interface MadeKey extends CeremonyChange {
+  /** From the last approval to the certificate at the first node. */
+  readonly tookMs: number
 }
 
 const execute = promisify(execFile)
@@ -80,8 +87,8 @@ export class LocalCluster {
       nodes.map((node, at) => cluster.#init(node, { p2p: ports[2 * at] ?? 0, http: ports[2 * at + 1] ?? 0 })),
     )
     const cards = nodes.map(({ dataDir }) => join(dataDir, 'card.json'))
-    await runNode(['cluster', 'new', '--threshold', `${threshold}`, '--out', cluster.file, ...cards])
-    await Promise.all(nodes.map(({ dataDir }) => runNode(['cluster', 'join', cluster.file, '--data-dir', dataDir])))
+    await cluster.run(['cluster', 'new', '--threshold', `${threshold}`, '--out', cluster.file, ...cards])
+    await Promise.all(nodes.map(({ dataDir }) => cluster.run(['cluster', 'join', cluster.file, '--data-dir', dataDir])))
     return cluster
   }
 
@@ -93,6 +100,23 @@ export class LocalCluster {
   /** The cluster file of a node: what a client needs. */
   async clusterOf(node: LocalNode): Promise<unknown> {
     return JSON.parse(await readFile(join(node.dataDir, 'cluster.json'), 'utf8'))
+  }
+
+  /** Runs one `kms-node` command with `--json`; its JSON lines. */
+  async run(args: readonly string[]): Promise<readonly unknown[]> {
+    const { stdout } = await execute(process.execPath, [NODE_PROGRAM, ...args, '--json'], {
+      timeout: COMMAND_TIMEOUT_MS,
+      maxBuffer: MAX_OUTPUT_BYTES,
+      env: this.#environment(),
+    })
+    return stdout
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as unknown)
+  }
+
+  #environment(): NodeJS.ProcessEnv {
+    return { ...process.env, ...this.#options.environment }
   }
 
   async #init(node: LocalNode, ports: { readonly p2p: number; readonly http: number }): Promise<void> {
@@ -107,7 +131,7 @@ export class LocalCluster {
       `${ports.http}`,
     ]
     const store = ['--data-dir', node.dataDir, '--passphrase-file', passphraseFile]
-    await runNode(['init', '--name', node.name, '--profile', 'development', ...network, ...store])
+    await this.run(['init', '--name', node.name, '--profile', 'development', ...network, ...store])
     const { extraConfig } = this.#options
     if (extraConfig !== undefined) await writeFile(join(node.dataDir, 'node.yaml'), extraConfig, { flag: 'a' })
   }
@@ -117,6 +141,7 @@ export class LocalCluster {
     // With an IPC channel the node tells when it is up, and goes when this process goes, however it ends.
     const child = spawn(process.execPath, [NODE_PROGRAM, 'start', '--data-dir', node.dataDir], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: this.#environment(),
     })
     node.process = child
     const tail: string[] = []
@@ -160,30 +185,18 @@ export class LocalCluster {
   }
 
   /** Proposes a key on the first running node and approves it on the others, then waits until every one of them has it. */
-  async makeKey(name: string, onChange?: (change: CeremonyChange) => void): Promise<CeremonyChange> {
+  async makeKey(name: string, onChange?: (change: CeremonyChange) => void): Promise<MadeKey> {
     const running = this.nodes.filter((node) => node.process !== undefined)
     const [proposer, ...others] = running
     if (proposer === undefined) throw new Error('no node is running')
-    const [proposed] = await runNode(['ceremony', 'propose', '--name', name, '--data-dir', proposer.dataDir])
+    const [proposed] = await this.run(['ceremony', 'propose', '--name', name, '--data-dir', proposer.dataDir])
     const { ceremony } = proposed as CeremonyChange
     const approvals = others.map((node) =>
-      runNode(['ceremony', 'approve', ceremony, '--watch', '--data-dir', node.dataDir]),
+      this.run(['ceremony', 'approve', ceremony, '--watch', '--data-dir', node.dataDir]),
     )
     const [outcome] = await Promise.all([watch(proposer, ceremony, onChange), ...approvals])
     return outcome
   }
-}
-
-/** Runs one `kms-node` command with `--json`; its JSON lines. */
-export async function runNode(args: readonly string[]): Promise<readonly unknown[]> {
-  const { stdout } = await execute(process.execPath, [NODE_PROGRAM, ...args, '--json'], {
-    timeout: COMMAND_TIMEOUT_MS,
-    maxBuffer: MAX_OUTPUT_BYTES,
-  })
-  return stdout
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as unknown)
 }
 
 async function watch(
