@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { connectAdmin } from '@tkms/kms-node'
 import { freePorts } from './free-ports.ts'
 
 const NODE_PROGRAM = fileURLToPath(new URL('main.js', import.meta.resolve('@tkms/kms-node')))
@@ -49,7 +50,7 @@ export interface CeremonyChange {
 }
 
 export interface MadeKey extends CeremonyChange {
-  /** From the last approval to the certificate at the first node. */
+  /** From the proposal to the certificate at every node. */
   readonly tookMs: number
 }
 
@@ -184,35 +185,44 @@ export class LocalCluster {
     await Promise.all(this.nodes.map((node) => this.stop(node)))
   }
 
-  /** Proposes a key on the first running node and approves it on the others, then waits until every one of them has it. */
+  /**
+   * Proposes a key on the first running node, approves it on every other one as soon as it hears of it, and waits until all of them
+   * have the certificate.
+   */
   async makeKey(name: string, onChange?: (change: CeremonyChange) => void): Promise<MadeKey> {
-    const running = this.nodes.filter((node) => node.process !== undefined)
-    const [proposer, ...others] = running
+    const [proposer, ...others] = this.nodes.filter((node) => node.process !== undefined)
     if (proposer === undefined) throw new Error('no node is running')
-    const [proposed] = await this.run(['ceremony', 'propose', '--name', name, '--data-dir', proposer.dataDir])
-    const { ceremony } = proposed as CeremonyChange
-    const approvals = others.map((node) =>
-      this.run(['ceremony', 'approve', ceremony, '--watch', '--data-dir', node.dataDir]),
-    )
-    const [outcome] = await Promise.all([watch(proposer, ceremony, onChange), ...approvals])
-    return outcome
+    const client = await connectAdmin(proposer.dataDir)
+    const startedMs = performance.now()
+    const { ceremony } = (await client.post('/ceremonies', { keyName: name, purpose: 'ecies-dec' })) as CeremonyChange
+    const [outcome] = await Promise.all([
+      follow(proposer, ceremony, onChange),
+      ...others.map((node) => follow(node, ceremony)),
+    ])
+    return { ...outcome, tookMs: performance.now() - startedMs }
   }
 }
 
-async function watch(
+/** Approves the ceremony where that is asked for, and follows it to its certificate. */
+async function follow(
   node: LocalNode,
   ceremony: string,
   onChange?: (change: CeremonyChange) => void,
 ): Promise<CeremonyChange> {
-  const args = ['ceremony', 'watch', ceremony, '--data-dir', node.dataDir, '--json']
-  const child = spawn(process.execPath, [NODE_PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-  let last: CeremonyChange | undefined
-  for await (const line of createInterface({ input: child.stdout })) {
-    const change = JSON.parse(line) as CeremonyChange
-    if (change.ceremony !== ceremony) continue
-    last = change
-    onChange?.(change)
+  const client = await connectAdmin(node.dataDir)
+  const stop = new AbortController()
+  try {
+    for await (const line of client.lines('/watch', stop.signal)) {
+      const change = line as CeremonyChange
+      if (change.ceremony !== ceremony) continue
+      onChange?.(change)
+      if (change.stage === 'proposed') await client.post(`/ceremonies/${ceremony}/approve`, {})
+      if (change.stage === 'complete') return change
+      if (change.stage !== 'proposed' && change.stage !== 'running')
+        throw new Error(`the key was not made at ${node.name}: ${change.reason ?? change.stage}`)
+    }
+  } finally {
+    stop.abort()
   }
-  if (last?.stage !== 'complete') throw new Error(`the key was not made: ${last?.reason ?? 'the node stopped'}`)
-  return last
+  throw new Error(`${node.name} stopped`)
 }

@@ -4,7 +4,7 @@ import { basename, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { QuorumError } from '@tkms/kms-client'
 import { openFile, type Owner, sealFile, writeOwner } from './client.ts'
-import { type CeremonyChange, LocalCluster } from './local-cluster.ts'
+import { LocalCluster, type MadeKey } from './local-cluster.ts'
 import { Report, seconds } from './report.ts'
 
 const NODES = 5
@@ -52,27 +52,25 @@ async function main(): Promise<void> {
   }
 }
 
-async function makeKey(report: Report, cluster: LocalCluster): Promise<CeremonyChange & { readonly tookMs: number }> {
+async function makeKey(report: Report, cluster: LocalCluster): Promise<MadeKey> {
   report.step(
     `2. They make the key ${KEY_NAME} together: any ${THRESHOLD} of ${NODES} can use it, nobody ever holds it`,
   )
-  const startedMs = performance.now()
   const key = await cluster.makeKey(KEY_NAME, ({ stage, phase, have, want, missing = [] }) => {
     if (stage !== 'running' || phase === undefined) return
     const waiting = missing.length === 0 ? '' : `, waiting for ${missing.map(({ name }) => name).join(', ')}`
     report.progress(`${phase} ${have ?? 0}/${want ?? 0}${waiting}`)
   })
-  const tookMs = performance.now() - startedMs
   report.line(`group public key ${report.paint('green', key.publicKey ?? '')}`)
-  report.line(`certified by a quorum of the nodes in ${seconds(tookMs)}`)
-  return { ...key, tookMs }
+  report.line(`certified by a quorum of the nodes in ${seconds(key.tookMs)}`)
+  return key
 }
 
 interface Material {
   readonly file: string
   readonly plaintext: Uint8Array
   readonly owner: Owner
-  readonly key: CeremonyChange & { readonly tookMs: number }
+  readonly key: MadeKey
 }
 
 async function walkThrough(

@@ -1,0 +1,14 @@
+/** The entry `@tkms/kms-node/serve`: the serving path of a node without its process, for measurements and embedding. */
+export { createSigner } from '../identity/ed25519-signer.ts'
+export { parsePolicy } from '../policy/policy-file.ts'
+export { createSignatureVerifier } from '../policy/signature-verifier.ts'
+export { systemClock, systemRng } from '../system.ts'
+export { createKeyTable, type KeyTable, type KeyTableOptions, type ServedKey, type ShareLender } from './key-table.ts'
+export {
+  createDelegationPipeline,
+  type DelegationCall,
+  type DelegationEvent,
+  type DelegationPipeline,
+  type DelegationResult,
+  type PipelineOptions,
+} from './pipeline.ts'
