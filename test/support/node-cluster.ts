@@ -1,25 +1,8 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import {
-  type AdminClient,
-  type CeremonyStatus,
-  connectAdmin,
-  createCluster,
-  initialiseNode,
-  joinCluster,
-  loadNodeConfig,
-  type NodeCard,
-  parseNodeCard,
-  systemRng,
-  withNodeStore,
-} from '@tkms/kms-node'
-
-const MAIN = fileURLToPath(import.meta.resolve('@tkms/kms-node')).replace(/index\.js$/, 'main.js')
+import { LocalCluster, type LocalNode } from '@tkms/examples/local-cluster'
+import { type AdminClient, type CeremonyStatus, connectAdmin } from '@tkms/kms-node'
 
 /** Development settings: cheap passphrase hash, short ceremony timers. */
 const ENVIRONMENT: Readonly<Record<string, string>> = {
@@ -36,7 +19,8 @@ export interface TestNode {
   readonly name: string
   readonly directory: string
   readonly url: string
-  readonly multiaddr: string
+  /** Of the process that runs now. */
+  readonly pid: number
   start(): Promise<void>
   /** SIGTERM, and waits. @returns the exit code */
   stop(): Promise<number | null>
@@ -51,6 +35,10 @@ export interface TestCluster {
   readonly directory: string
   readonly nodes: readonly TestNode[]
   node(index: number): TestNode
+  /** One `kms-node` command with `--json`; its JSON lines. */
+  run(args: readonly string[]): Promise<readonly unknown[]>
+  /** The cluster file of the first node, with the certificates of its keys. */
+  file(): Promise<unknown>
   /** Kills what still runs and removes the directory. */
   dispose(): Promise<void>
 }
@@ -59,49 +47,32 @@ export interface TestClusterOptions {
   readonly n: number
   readonly t: number
   readonly environment?: Readonly<Record<string, string>>
+  /** HTTPS, as in production; default: plain HTTP on loopback, so that a test needs no certificate. */
+  readonly tls?: boolean
+  /** Where the cluster's own directory is made; default: the temporary directory. */
+  readonly parent?: string
 }
 
 /** Makes and joins a cluster on loopback with free ports; nothing is started. */
 export async function createTestCluster(options: TestClusterOptions): Promise<TestCluster> {
-  const directory = await mkdtemp(join(tmpdir(), 'tkms-test-'))
-  const environment = { ...ENVIRONMENT, ...options.environment }
-  const ports = await freePorts(2 * options.n)
-  const passphraseFile = join(directory, 'passphrase')
-  await writeFile(passphraseFile, 'a passphrase for tests only\n', { mode: 0o600 })
-  const places = Array.from({ length: options.n }, (_, at) => ({
-    name: `node-${at + 1}`,
-    directory: join(directory, `node-${at + 1}`),
-    p2pPort: ports[2 * at] ?? 0,
-    httpPort: ports[2 * at + 1] ?? 0,
-  }))
-  const cards: NodeCard[] = []
-  for (const place of places) {
-    await mkdir(place.directory, { mode: 0o700 })
-    const { card } = await initialiseNode({
-      directory: place.directory,
-      name: place.name,
-      profile: 'development',
-      listen: [`/ip4/127.0.0.1/tcp/${place.p2pPort}`],
-      announce: [],
-      httpHost: '127.0.0.1',
-      httpPort: place.httpPort,
-      tls: false,
-      passphraseFile,
-      env: { ...environment },
-    })
-    cards.push(card)
-  }
-  const parsed = cards.map((card) => parseNodeCard(card, card.name))
-  const cluster = createCluster(parsed, { threshold: options.t, rng: systemRng })
-  for (const place of places) {
-    const config = await loadNodeConfig({ directory: place.directory, env: environment })
-    await withNodeStore(config, { ...environment }, (store) => joinCluster(store, config, cluster))
-  }
-  const nodes = places.map((place, at) => createTestNode(at + 1, place, environment))
+  const directory = await mkdtemp(join(options.parent ?? tmpdir(), 'tkms-test-'))
+  const logs = new Map<string, string>()
+  const cluster = await LocalCluster.create({
+    directory,
+    nodes: options.n,
+    threshold: options.t,
+    tls: options.tls ?? false,
+    environment: { ...ENVIRONMENT, ...options.environment },
+    onLog: (name, line) => logs.set(name, `${logs.get(name) ?? ''}${line}\n`),
+  })
+  const nodes = cluster.nodes.map((node) => createTestNode(cluster, node, () => logs.get(node.name) ?? ''))
+  const [first] = cluster.nodes
   return {
     directory,
     nodes,
     node: (index) => nodes[index - 1] ?? fail(`no node ${index}`),
+    run: (args) => cluster.run(args),
+    file: () => (first === undefined ? fail('no node') : cluster.clusterOf(first)),
     dispose: async () => {
       await Promise.all(nodes.map((node) => node.kill()))
       await rm(directory, { recursive: true, force: true })
@@ -109,49 +80,24 @@ export async function createTestCluster(options: TestClusterOptions): Promise<Te
   }
 }
 
-interface Place {
-  readonly name: string
-  readonly directory: string
-  readonly p2pPort: number
-  readonly httpPort: number
-}
-
-function createTestNode(index: number, place: Place, environment: Readonly<Record<string, string>>): TestNode {
-  let child: ChildProcess | undefined
-  let output = ''
-  const end = async (signal: NodeJS.Signals): Promise<number | null> => {
-    const running = child
-    child = undefined
-    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return null
-    running.kill(signal)
-    await once(running, 'exit')
-    return running.exitCode
-  }
+function createTestNode(cluster: LocalCluster, node: LocalNode, log: () => string): TestNode {
   return {
-    index,
-    name: place.name,
-    directory: place.directory,
-    url: `http://127.0.0.1:${place.httpPort}`,
-    multiaddr: `/ip4/127.0.0.1/tcp/${place.p2pPort}`,
-    start: async () => {
-      const started = fork(MAIN, ['start', '--data-dir', place.directory], {
-        env: { ...environment },
-        execArgv: [],
-        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      })
-      child = started
-      for (const stream of [started.stdout, started.stderr])
-        stream?.setEncoding('utf8').on('data', (text: string) => (output += text))
-      const ready = once(started, 'message').then(() => true)
-      const gone = once(started, 'exit').then(() => false)
-      if (!(await Promise.race([ready, gone]))) fail(`${place.name} did not start:\n${output}`)
+    index: node.index,
+    name: node.name,
+    directory: node.dataDir,
+    url: node.url,
+    get pid() {
+      return node.process?.pid ?? fail(`${node.name} does not run`)
     },
-    stop: () => end('SIGTERM'),
-    kill: async () => {
-      await end('SIGKILL')
+    start: () => cluster.start(node),
+    stop: async () => {
+      const child = node.process
+      await cluster.stop(node, 'SIGTERM')
+      return child?.exitCode ?? null
     },
-    admin: () => connectAdmin(place.directory),
-    log: () => output,
+    kill: () => cluster.stop(node, 'SIGKILL'),
+    admin: () => connectAdmin(node.dataDir),
+    log,
   }
 }
 
@@ -189,22 +135,6 @@ export async function waitForStatus(
     stop.abort()
   }
   return fail(`${node.name} ended before the ceremony got there:\n${node.log()}`)
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, '127.0.0.1')
-      await once(server, 'listening')
-      return server
-    }),
-  )
-  const ports = servers.map((server) => {
-    const address = server.address()
-    return typeof address === 'object' && address !== null ? address.port : fail('no port')
-  })
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
 }
 
 function fail(message: string): never {
