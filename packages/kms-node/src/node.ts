@@ -5,6 +5,7 @@ import { createAdminServer } from './admin/admin-server.ts'
 import { createCeremonyService } from './ceremony/service.ts'
 import { checkPin, clusterPath, ownEntry, readClusterFile } from './cluster/cluster-file.ts'
 import type { NodeConfig } from './config/types.ts'
+import { callerOf, createRateLimit } from './http/rate-limit.ts'
 import { createHttpServer } from './http/server.ts'
 import { createSigner } from './identity/ed25519-signer.ts'
 import { forgetIdentity, loadNodeIdentity } from './identity/node-identity.ts'
@@ -31,6 +32,8 @@ import { storeDirectory, systemClock, systemRng } from './system.ts'
 const DRAIN_MS = 5_000
 /** Requesters' and issuers' public keys remembered as admitted. */
 const MAX_REQUESTER_KEYS = 10_000
+/** Addresses whose rate on libp2p is remembered. */
+const MAX_CALLERS = 65_536
 const VERSION = '0.1.0'
 
 export interface NodeParams {
@@ -149,10 +152,16 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
   const host = await createHost({ identity: identity.seed, roster, listen, announce, limits })
   await host.start()
   stops.push(() => host.stop())
+  const rateLimit = createRateLimit({
+    requestsPerSecond: config.limits.requestsPerSecond,
+    burst: config.limits.requestBurst,
+    maxCallers: MAX_CALLERS,
+  })
   const delegate = createDelegateServer({
     host,
     handler: pipeline,
     limits,
+    admit: (address) => rateLimit.retryAfterSeconds(callerOf(address), clock.monotonicMs()) === 0,
     onStreamError: (remote, cause) => log.debug({ remote, cause }, 'delegate-stream-ended'),
   })
   await delegate.start()

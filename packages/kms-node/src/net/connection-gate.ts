@@ -1,4 +1,5 @@
 import type { ConnectionGater, MultiaddrConnection, PeerId } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import type { NetLimits } from './limits.ts'
 import type { Roster } from './roster.ts'
 
@@ -58,9 +59,8 @@ export function createConnectionGate(roster: Roster, limits: NetLimits): Connect
 
 const networkOf = (host: string): string => (host.includes(':') ? `/ip6/${host}/ipcidr/128` : `/ip4/${host}/ipcidr/32`)
 
-type Address = MultiaddrConnection['remoteAddr']
-
-const ipOf = (address: Address): readonly string[] =>
+/** The IP address in a multiaddr: none or one. */
+export const ipOf = (address: Multiaddr): readonly string[] =>
   address
     .getComponents()
     .filter(({ name }) => name === 'ip4' || name === 'ip6')

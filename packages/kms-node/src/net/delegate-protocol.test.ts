@@ -23,11 +23,21 @@ interface Service {
   readonly server: DelegateServer
 }
 
-async function startService(handler: DelegationHandler, limits: Partial<NetLimits> = {}): Promise<Service> {
+async function startService(
+  handler: DelegationHandler,
+  limits: Partial<NetLimits> = {},
+  options: { readonly admit?: (address: string) => boolean } = {},
+): Promise<Service> {
   const all = { ...TEST_LIMITS, ...limits }
   const { host } = await startTestHost(1, [], all)
   started.push(host)
-  const server = createDelegateServer({ host, handler, limits: all, onStreamError: () => {} })
+  const server = createDelegateServer({
+    host,
+    handler,
+    limits: all,
+    admit: options.admit ?? (() => true),
+    onStreamError: () => {},
+  })
   await server.start()
   return { host, server }
 }
@@ -159,6 +169,21 @@ test('no more calls run at once than the window, and none is lost', async () => 
   for (const id of [2, 3, 4]) release(id)
   await take(incoming, 3)
   expect(seen).toEqual([1, 2, 3, 4])
+})
+
+test('an address above its rate is refused as busy without reaching the pipeline', async () => {
+  const { handler, release, seen } = gated()
+  const asked: string[] = []
+  const admit = (address: string): boolean => asked.push(address) <= 1
+  const stream = await connect(await startService(handler, {}, { admit }))
+  send(stream, request(1))
+  send(stream, request(2))
+  const incoming = replies(stream)
+  expect(await take(incoming, 1)).toMatchObject([{ correlationId: 2, refusal: { status: tkms.v1.Status.STATUS_BUSY } }])
+  release(1)
+  await take(incoming, 1)
+  expect(seen).toEqual([1])
+  expect(asked).toEqual(['127.0.0.1', '127.0.0.1'])
 })
 
 test('the end of the stream aborts what is under way', async () => {

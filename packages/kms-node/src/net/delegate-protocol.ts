@@ -3,6 +3,7 @@ import { MAX_REQUEST_BYTES } from '@tkms/dkg'
 import { encode } from 'it-length-prefixed'
 import { pipe } from 'it-pipe'
 import { createCallAnswerer, type DelegationHandler } from './answer-calls.ts'
+import { ipOf } from './connection-gate.ts'
 import { netError } from './errors.ts'
 import { readFrames } from './frames.ts'
 import type { NetLimits } from './limits.ts'
@@ -17,6 +18,8 @@ export interface DelegateServerParams {
   readonly host: Libp2p
   readonly handler: DelegationHandler
   readonly limits: NetLimits
+  /** Whether this IP address may ask once more now; a refused request is answered `busy` and costs nothing else. */
+  readonly admit: (address: string) => boolean
   /** For the log only. */
   readonly onStreamError: (remote: string, cause: unknown) => void
 }
@@ -39,8 +42,12 @@ export function createDelegateServer(params: DelegateServerParams): DelegateServ
     const ended = new AbortController()
     stream.addEventListener('close', () => ended.abort(netError('stream-closed', 'the stream ended')), { once: true })
     const signal = AbortSignal.any([stopping.signal, ended.signal])
+    const address = ipOf(connection.remoteAddr)[0] ?? ''
     const answerer = createCallAnswerer({
-      handler,
+      handler: {
+        handle: async (authorization, call) =>
+          params.admit(address) ? handler.handle(authorization, call) : { kind: 'refusal', code: 'busy' },
+      },
       remote,
       signal,
       window: limits.delegateWindow,
