@@ -21,6 +21,8 @@ export interface LocalClusterOptions {
   readonly threshold: number
   /** Lines for node.yaml of every node, for example shorter phase times. */
   readonly extraConfig?: string
+  /** HTTPS with a pinned certificate; default: true. */
+  readonly tls?: boolean
   /** Settings of every process over the environment of this one, for example TKMS_SEALER_SCRYPT_LOG_N. */
   readonly environment?: Readonly<Record<string, string>>
   /** Called with every line a node logs (JSON). */
@@ -79,7 +81,7 @@ export class LocalCluster {
         name,
         index: at + 1,
         dataDir: join(directory, name),
-        url: `https://127.0.0.1:${ports[2 * at + 1]}`,
+        url: `${options.tls === false ? 'http' : 'https'}://127.0.0.1:${ports[2 * at + 1]}`,
         process: undefined,
       }
     })
@@ -130,6 +132,7 @@ export class LocalCluster {
       '127.0.0.1',
       '--http-port',
       `${ports.http}`,
+      ...(this.#options.tls === false ? ['--no-tls'] : []),
     ]
     const store = ['--data-dir', node.dataDir, '--passphrase-file', passphraseFile]
     await this.run(['init', '--name', node.name, '--profile', 'development', ...network, ...store])
