@@ -13,6 +13,7 @@ import {
   type Accusation,
   badPossession,
   complainFalsely,
+  contradictJoinset,
   dealBadShare,
   equivocate,
   randomComplaint,
@@ -183,6 +184,14 @@ describe('one faulty node, n = 5, t = 3', () => {
       header.name === 'deal' && !served.includes(to) ? undefined : [bytes],
     )
     expectAgreement(committee, honest(results, culprit))
+  })
+
+  it('row 11: a JOINSET that names a member twice proves its leader faulty, and nobody deals', () => {
+    const culpritLeader = leader(committee)
+    const tamper = new Map([[culpritLeader, contradictJoinset(committee, culpritLeader)]])
+    const results = simulate({ committee, seed: 6, tamper })
+    expectNamed(committee, results.values(), culpritLeader, ['E5'])
+    for (const { certificate } of results.values()) expect(certificate).toBeUndefined()
   })
 
   it('finishes without an absent node that does not lead, and holds no share for it', () => {

@@ -1,5 +1,12 @@
 import { createComplaint } from '../../packages/dkg/src/ceremony/complaint.ts'
-import { decodeDeal, type DealPayload, encodeComplain, encodeDeal } from '../../packages/dkg/src/ceremony/messages.ts'
+import {
+  decodeDeal,
+  decodeJoinset,
+  type DealPayload,
+  encodeComplain,
+  encodeDeal,
+  encodeJoinset,
+} from '../../packages/dkg/src/ceremony/messages.ts'
 import { expandReceiverSeed } from '../../packages/dkg/src/ceremony/seeds.ts'
 import { messageHash, signMessage, type SignedMessage } from '../../packages/dkg/src/ceremony/signed-message.ts'
 import { attempt } from '../../packages/dkg/src/primitives/codec.ts'
@@ -110,5 +117,17 @@ function accuse(
       const payload = complain(deal.sid, messageHash(heard), deal)
       return [signMessage(sign, { ...header, name: 'complain' }, payload).bytes, bytes]
     },
+  }
+}
+
+/** A leader whose JOINSET names one member twice. */
+export function contradictJoinset(committee: Committee, culprit: number): Tamper {
+  const { sign } = identityOf(committee, culprit)
+  return ({ header, payload, bytes }) => {
+    if (header.name !== 'joinset') return [bytes]
+    const joins = attempt(() => decodeJoinset(committee.spec.newConfig, payload))
+    const [first] = joins ?? []
+    if (joins === undefined || first === undefined) return [bytes]
+    return [signMessage(sign, header, encodeJoinset([first, first, ...joins.slice(2)])).bytes]
   }
 }

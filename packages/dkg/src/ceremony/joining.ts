@@ -49,18 +49,24 @@ function closeJoinset(turn: Turn): void {
   keepOwn(turn, turn.send('joinset', encodeJoinset(ordered.map(([, message]) => message.bytes))))
 }
 
+/** Key of `state.judged`: the JOINSET in the inbox contradicts itself. */
+const BAD_JOINSET = 'joinset'
+
 /** The session of the JOINSET in the inbox; one that contradicts itself proves its leader faulty (E5). */
 export function readSession(turn: Turn): Session | undefined {
   const { state, ports } = turn
   const { joinset, joins } = state.inbox
-  if (joinset === undefined || state.faults.has(state.leader)) return undefined
+  if (joinset === undefined || state.judged.has(BAD_JOINSET)) return undefined
   const { spec } = state.params
   const known = joins.get.bind(joins)
   const session = openSession(
     { curve: ports.curve, verify: ports.verify, spec, ceremony: state.ceremony, known },
     joinset,
   )
-  if (session === undefined) turn.blame('E5', state.leader, [joinset])
+  if (session === undefined) {
+    state.judged.add(BAD_JOINSET)
+    turn.blame('E5', state.leader, [joinset])
+  }
   return session
 }
 

@@ -96,7 +96,7 @@ export interface CeremonyState {
   readonly verdicts: Map<ParticipantIndex, Verdict>
   readonly faults: Map<ParticipantIndex, Fault>
   readonly wanted: Map<string, Wanted>
-  /** Complaints already judged, `complainer/dealer`. */
+  /** What needs no second look: complaints as `complainer/dealer`, a JOINSET that contradicts itself. */
   readonly judged: Set<string>
   readonly running: Set<TimerName>
   readonly fired: Set<TimerName>
