@@ -20,6 +20,7 @@ import { createReadiness } from './ops/readiness.ts'
 import { createStatus, describeKey } from './ops/status.ts'
 import { loadPolicy } from './policy/policy-file.ts'
 import { createSignatureVerifier } from './policy/signature-verifier.ts'
+import type { Rng } from './ports.ts'
 import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
 import { createKeyTable } from './serve/key-table.ts'
 import { createDelegationPipeline } from './serve/pipeline.ts'
@@ -27,6 +28,7 @@ import { nodeFileSystem } from './store/file-system.ts'
 import { openRecordStore } from './store/record-store.ts'
 import { createShareStore } from './store/share-store.ts'
 import { storeDirectory, systemClock, systemRng } from './system.ts'
+import { VERSION } from './version.ts'
 
 /** Calls under way at a stop get this long to finish. */
 const DRAIN_MS = 5_000
@@ -34,13 +36,14 @@ const DRAIN_MS = 5_000
 const MAX_REQUESTER_KEYS = 10_000
 /** Addresses whose rate on libp2p is remembered. */
 const MAX_CALLERS = 65_536
-const VERSION = '0.1.0'
 
 export interface NodeParams {
   readonly config: NodeConfig
   /** Taken over. */
   readonly passphrase: Secret
   readonly log: Log
+  /** Where everything random comes from; default: the operating system. */
+  readonly rng?: Rng
   readonly netLimits?: NetLimits
 }
 
@@ -73,7 +76,7 @@ export async function startNode(params: NodeParams): Promise<KmsNode> {
 async function start(params: NodeParams, stops: (() => Promise<void> | void)[]): Promise<KmsNode> {
   const { config, log } = params
   const clock = systemClock
-  const rng = systemRng
+  const rng = params.rng ?? systemRng
   const { curve, fallbackReason } = selectCurve()
   if (fallbackReason !== undefined) log.warn({ reason: fallbackReason }, 'curve-fallback')
 
