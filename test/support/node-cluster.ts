@@ -13,11 +13,18 @@ const ENVIRONMENT: Readonly<Record<string, string>> = {
   TKMS_CEREMONY_RETRANSMIT_MAX_MS: '1000',
 }
 
-/** A node of a test cluster, as a process that can be killed and started again on the same directory. */
-export interface TestNode {
-  readonly index: number
+/** A running node, as an operator sees it. */
+export interface Operated {
   readonly name: string
   readonly directory: string
+  admin(): Promise<AdminClient>
+  /** What the node has printed, all lives together. */
+  log(): string
+}
+
+/** A node of a test cluster, as a process that can be killed and started again on the same directory. */
+export interface TestNode extends Operated {
+  readonly index: number
   readonly url: string
   /** Of the process that runs now. */
   readonly pid: number
@@ -26,9 +33,6 @@ export interface TestNode {
   stop(): Promise<number | null>
   /** SIGKILL, and waits. */
   kill(): Promise<void>
-  admin(): Promise<AdminClient>
-  /** What the node has printed, all lives together. */
-  log(): string
 }
 
 export interface TestCluster {
@@ -105,7 +109,7 @@ function createTestNode(cluster: LocalCluster, node: LocalNode, log: () => strin
 export const leaderOf = (ceremony: string, n: number): number => 1 + (Number.parseInt(ceremony.slice(2, 10), 16) % n)
 
 /** Proposes a key on the first of `nodes` and approves it on the others. @returns the ceremony's id */
-export async function proposeAndApprove(nodes: readonly TestNode[], keyName: string): Promise<string> {
+export async function proposeAndApprove(nodes: readonly Operated[], keyName: string): Promise<string> {
   const [first, ...others] = nodes
   if (first === undefined) return fail('no node to propose on')
   const proposed = (await (await first.admin()).post('/ceremonies', { keyName })) as CeremonyStatus
@@ -113,15 +117,21 @@ export async function proposeAndApprove(nodes: readonly TestNode[], keyName: str
   return proposed.ceremony
 }
 
+/** Lets `nodes` make a key. @returns what each of them says of the finished ceremony */
+export async function makeKey(nodes: readonly Operated[], keyName: string): Promise<readonly CeremonyStatus[]> {
+  const ceremony = await proposeAndApprove(nodes, keyName)
+  return Promise.all(nodes.map((node) => waitForStatus(node, ceremony, ({ stage }) => stage === 'complete')))
+}
+
 /** Approves as soon as the proposal has arrived. */
-export async function approve(node: TestNode, ceremony: string): Promise<void> {
+export async function approve(node: Operated, ceremony: string): Promise<void> {
   await waitForStatus(node, ceremony, () => true)
   await (await node.admin()).post(`/ceremonies/${ceremony}/approve`, {})
 }
 
 /** The first status of the ceremony at this node that satisfies `wanted`. The test's own timeout bounds the wait. */
 export async function waitForStatus(
-  node: TestNode,
+  node: Operated,
   ceremony: string,
   wanted: (status: CeremonyStatus) => boolean,
 ): Promise<CeremonyStatus> {
