@@ -5,6 +5,7 @@ import { initCommand } from './init.ts'
 import { keysCommand, statusCommand } from './keys.ts'
 import { withSharedOptions } from './options.ts'
 import { COMMAND, EXIT, EXIT_HELP, reportError } from './output.ts'
+import { VERSION } from '../version.ts'
 import { startCommand } from './start.ts'
 
 const EXAMPLES = `
@@ -20,6 +21,7 @@ How a cluster starts (TKMS_PASSPHRASE_FILE names a file with the passphrase):
 export function createProgram(): Command {
   const program = new Command('kms-node')
     .description('one node of a Threshold KMS cluster')
+    .version(VERSION)
     .addHelpText('after', `${EXIT_HELP}\n${EXAMPLES}`)
   for (const command of [
     initCommand(),
