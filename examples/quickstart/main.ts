@@ -1,5 +1,5 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { QuorumError } from '@tkms/kms-client'
@@ -33,22 +33,42 @@ async function main(): Promise<void> {
       : resolve(process.env['INIT_CWD'] ?? '.', values.file)
   const plaintext = await readFile(file)
   const directory = await mkdtemp(join(tmpdir(), 'tkms-'))
-  const report = new Report()
   const interrupted = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort())
+  const report = new Report(interrupted.signal)
   let cluster: LocalCluster | undefined
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => {
+      interrupted.abort(new Interruption(signal))
+      // Whatever is waited for fails or ends with the nodes.
+      cluster?.stopAll().catch((cause: unknown) => console.error(cause))
+    })
   try {
     report.step(`1. ${NODES} nodes, each with its own identity, sealed store and port`)
     cluster = await LocalCluster.create({ directory, nodes: NODES, threshold: THRESHOLD })
+    interrupted.signal.throwIfAborted()
     await cluster.startAll()
     for (const { name, url, dataDir } of cluster.nodes) report.line(`${name}  ${url}  ${report.paint('dim', dataDir)}`)
     const key = await makeKey(report, cluster)
     const owner = await writeOwner(directory)
     await walkThrough(report, cluster, { file, plaintext, owner, key })
     if (values.keep) await keepRunning(report, cluster, { owner, file, interrupted: interrupted.signal })
+  } catch (cause) {
+    const { reason } = interrupted.signal as { readonly reason: unknown }
+    if (!(reason instanceof Interruption)) throw cause
+    process.exitCode = reason.exitCode
   } finally {
     await cluster?.stopAll()
     await rm(directory, { recursive: true, force: true })
+  }
+}
+
+/** Somebody ended the run before its time; the exit code is the shell's for the signal. */
+class Interruption extends Error {
+  readonly exitCode: number
+
+  constructor(signal: 'SIGINT' | 'SIGTERM') {
+    super(`ended by ${signal}`)
+    this.exitCode = 128 + constants.signals[signal]
   }
 }
 

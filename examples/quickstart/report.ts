@@ -4,13 +4,20 @@ const colours = { bold: 1, dim: 2, red: 31, green: 32, cyan: 36 } as const
 export class Report {
   readonly #startedMs = performance.now()
   readonly #tty = process.stdout.isTTY && process.env['NO_COLOR'] === undefined
+  readonly #interrupted: AbortSignal
   #open = false
+
+  /** @param interrupted no step begins once it fires */
+  constructor(interrupted: AbortSignal) {
+    this.#interrupted = interrupted
+  }
 
   paint(colour: keyof typeof colours, text: string): string {
     return this.#tty ? `\u001B[${colours[colour]}m${text}\u001B[0m` : text
   }
 
   step(text: string): void {
+    this.#interrupted.throwIfAborted()
     this.#close()
     console.log(`\n${this.paint('bold', text)}`)
   }
