@@ -150,14 +150,14 @@ async function keepRunning(
 ): Promise<void> {
   const [node] = cluster.nodes
   if (node === undefined) throw new Error('five nodes were made')
-  const clusterFile = join(node.dataDir, 'cluster.json')
-  const sealed = join(cluster.directory, 'sample.tkms')
+  const clusterFile = shellWord(join(node.dataDir, 'cluster.json'))
+  const sealed = shellWord(join(cluster.directory, 'sample.tkms'))
   report.step('The cluster keeps running until Ctrl-C. From another terminal, in this folder:')
   for (const line of [
-    `curl --silent --cacert ${join(node.dataDir, 'tls.crt')} ${node.url}/v1/status`,
-    `npm run --silent kms-node -- keys --data-dir ${node.dataDir}`,
-    `npm run --silent tkms -- encrypt ${file} --cluster ${clusterFile} --owner ${owner.publicKeyId} --out ${sealed}`,
-    `npm run --silent tkms -- decrypt ${sealed} --cluster ${clusterFile} --signer ${owner.file}`,
+    `curl --silent --cacert ${shellWord(join(node.dataDir, 'tls.crt'))} ${node.url}/v1/status`,
+    `npm run --silent kms-node -- keys --data-dir ${shellWord(node.dataDir)}`,
+    `npm run --silent tkms -- encrypt ${shellWord(file)} --cluster ${clusterFile} --owner ${owner.publicKeyId} --out ${sealed}`,
+    `npm run --silent tkms -- decrypt ${sealed} --cluster ${clusterFile} --signer ${shellWord(owner.file)}`,
   ])
     console.log(line)
   if (!interrupted.aborted)
@@ -169,5 +169,9 @@ async function keepRunning(
       })
     })
 }
+
+/** As one word of a POSIX shell. */
+const shellWord = (text: string): string =>
+  /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
 
 await main()
