@@ -1,17 +1,26 @@
-import { open, rename } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-/** Durable and atomic: written beside the target, fsynced, renamed over it, the directory fsynced. */
+/**
+ * Durable and atomic: written beside the target under a name of its own, fsynced, renamed over it, the directory fsynced.
+ * Whatever fails before the rename leaves the target as it was and nothing behind.
+ */
 export async function replaceFile(path: string, bytes: Uint8Array | string, mode = 0o600): Promise<void> {
-  const temporary = `${path}.new`
-  const file = await open(temporary, 'w', mode)
+  const temporary = `${path}.${randomUUID()}.new`
+  const file = await open(temporary, 'wx', mode)
   try {
-    await file.writeFile(bytes)
-    await file.sync()
-  } finally {
-    await file.close()
+    try {
+      await file.writeFile(bytes)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(temporary, path)
+  } catch (cause) {
+    await rm(temporary, { force: true })
+    throw cause
   }
-  await rename(temporary, path)
   const directory = await open(dirname(path), 'r')
   try {
     await directory.sync()
