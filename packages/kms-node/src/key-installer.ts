@@ -2,6 +2,7 @@ import { type Cluster, equalBytes, KmsError, type Secret, type VerifiedKey } fro
 import { certifiedSharing, withCertificate, writeClusterFile } from './cluster/cluster-file.ts'
 import type { KeyTable, ServedKey } from './serve/key-table.ts'
 import type { ShareStore, StoredShare } from './store/share-store.ts'
+import { createTurns } from './turns.ts'
 
 /** Brings the key of a finished ceremony into service. */
 export interface KeyInstaller {
@@ -28,12 +29,16 @@ export interface KeyInstallerParams {
 export function createKeyInstaller({ shares, keyTable, path, cluster: joined }: KeyInstallerParams): KeyInstaller {
   let cluster = joined
 
-  const addToClusterFile = async (certificate: Uint8Array): Promise<void> => {
-    const extended = withCertificate(cluster, certificate)
-    if (extended === cluster) return
-    await writeClusterFile(path, extended)
-    cluster = extended
-  }
+  const inTurn = createTurns()
+
+  /** One at a time: ceremonies that end together would lose one another's certificate. */
+  const addToClusterFile = (certificate: Uint8Array): Promise<void> =>
+    inTurn(async () => {
+      const extended = withCertificate(cluster, certificate)
+      if (extended === cluster) return
+      await writeClusterFile(path, extended)
+      cluster = extended
+    })
 
   const known = (sharingId: Uint8Array): ServedKey | undefined =>
     keyTable.list().find((served) => equalBytes(served.key.sharingId, sharingId))
