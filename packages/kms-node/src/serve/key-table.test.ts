@@ -43,6 +43,13 @@ afterAll(async () => {
 })
 
 describe('key table', () => {
+  it('never puts none in the place of a share', async () => {
+    const shares = createShareStore(records)
+    await shares.put(stored(first))
+    await shares.put({ certificate: first.certificate, share: undefined })
+    expect((await shares.list()).map(({ share }) => share?.length)).toEqual([32])
+  })
+
   it('loads what was stored, one record per sharing, and lends the share', async () => {
     const shares = createShareStore(records)
     await shares.put(stored(first))

@@ -1,5 +1,6 @@
 import { bytesToHex, concatBytes } from '@noble/hashes/utils.js'
-import { decodeAll, MAX_CERTIFICATE_BYTES, Reader, Secret, taggedHash, u8, varBytes } from '@tkms/dkg'
+import { decodeAll, MAX_CERTIFICATE_BYTES, Secret, u8, varBytes } from '@tkms/dkg'
+import { certifiedSharing } from '../cluster/cluster-file.ts'
 import type { RecordStore } from '../ports.ts'
 import { storeError } from './errors.ts'
 
@@ -14,7 +15,7 @@ export interface StoredShare {
 
 /** The node's key shares, each with the certificate it belongs to, named by sharingId. */
 export interface ShareStore {
-  /** Durable when it resolves. Replaces what was stored for the same sharing. @throws KmsError of the codec or the store */
+  /** Durable when it resolves. Replaces what was stored for the same sharing, but never a share by none. @throws KmsError of the codec or the store */
   put(entry: StoredShare): Promise<void>
   /** All of them; the caller destroys the shares. @throws KmsError of the codec or the store */
   list(): Promise<readonly StoredShare[]>
@@ -24,7 +25,8 @@ export interface ShareStore {
 export function createShareStore(records: RecordStore): ShareStore {
   return {
     async put(entry) {
-      const id = bytesToHex(sharingIdOf(entry.certificate))
+      const id = bytesToHex(certifiedSharing(entry.certificate))
+      if (entry.share === undefined && (await holdsShare(records, id))) return
       const encoded = encodeEntry(entry)
       try {
         await records.put('share', id, encoded)
@@ -48,11 +50,16 @@ export function createShareStore(records: RecordStore): ShareStore {
   }
 }
 
-/** o = TH("outcome", OUT) (protocol 4, R4), with OUT as it stands in the certificate: X || OUT || signatures. */
-function sharingIdOf(certificate: Uint8Array): Uint8Array {
-  const reader = new Reader(certificate)
-  reader.var(MAX_CERTIFICATE_BYTES, 'CERT.X')
-  return taggedHash('outcome', reader.var(MAX_CERTIFICATE_BYTES, 'CERT.OUT'))
+async function holdsShare(records: RecordStore, id: string): Promise<boolean> {
+  const record = await records.get('share', id)
+  if (record === undefined) return false
+  try {
+    const { share } = decodeEntry(record)
+    share?.destroy()
+    return share !== undefined
+  } finally {
+    record.destroy()
+  }
 }
 
 function encodeEntry({ certificate, share }: StoredShare): Secret {
