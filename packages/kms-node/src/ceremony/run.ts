@@ -50,8 +50,8 @@ export interface CeremonyRun {
   start(): void
   /** It was decided in an earlier life of this node. */
   restore(archive: CeremonyArchive, known: KnownKey): void
-  /** Its `notAfter` passed before it began here. */
-  expire(): void
+  /** It is not started in this life of the node. */
+  end(stage: 'expired' | 'failed', reason: string): void
   deliver(from: ParticipantIndex, frame: Exclude<CeremonyFrame, { type: 'proposal' }>): void
   /** A connection to this peer came up. */
   greet(peer: ParticipantIndex): void
@@ -147,7 +147,7 @@ export function createCeremonyRun(spec: KeygenSpec, ports: CeremonyRunPorts): Ce
       archive = kept
       update({ stage: 'complete', phase: 'complete', holdsShare: hasShare, ...keyFields(key) })
     },
-    expire: () => update({ stage: 'expired', reason: 'its time ran out before it began at this node' }),
+    end: (stage, reason) => update({ stage, reason }),
     deliver: (from, frame) => {
       driver?.deliver(from, toInput(from, frame))
     },

@@ -17,6 +17,7 @@ import type { CeremonyFrame } from '../net/ceremony-frame.ts'
 import type { CeremonyListener, CeremonyNetwork } from '../net/ceremony-protocol.ts'
 import { maxCeremonyFrameBytes } from '../net/limits.ts'
 import type { Clock, RecordStore, Rng } from '../ports.ts'
+import { createTurns } from '../turns.ts'
 import { createApprovals } from './approvals.ts'
 import { answerLate, loadArchive } from './archive.ts'
 import { ceremonyError } from './errors.ts'
@@ -92,6 +93,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
   const approvals = createApprovals(store)
   const proposals = createProposals(cluster, nowS)
   const waitingRoom = createWaitingRoom(4 * maxCeremonyFrameBytes(cluster.config))
+  const inTurn = createTurns()
   const runs = new Map<string, CeremonyRun>()
   const listeners = new Set<(status: CeremonyStatus) => void>()
   const nameOf = (index: number): NamedMember => ({
@@ -138,7 +140,9 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
       if (snapshot) await store.erase('ceremony', bytesKey(ceremony))
       run.restore(archive, key)
     } else if (!snapshot && key !== undefined) run.restore({ certificate: key.key.certificate, dealings: [] }, key)
-    else if (!snapshot && spec.notAfter < nowS()) run.expire()
+    else if (!snapshot && archive !== undefined)
+      run.end('failed', 'it was decided, but its key does not load: see the log')
+    else if (!snapshot && spec.notAfter < nowS()) run.end('expired', 'its time ran out before it began at this node')
     else run.start()
   }
 
@@ -147,13 +151,15 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
       throw ceremonyError('too-many-ceremonies', 'too many ceremonies are under way at this node', { retryable: true })
   }
 
-  const begin = async (spec: KeygenSpec, proposedBy: ParticipantIndex): Promise<CeremonyStatus> => {
-    const known = runs.get(bytesKey(ceremonyId(spec)))
-    if (known !== undefined) return known.status
-    requireRoom()
-    await approvals.approve(spec)
-    return openRun(spec, proposedBy).status
-  }
+  /** One at a time: two engines of one ceremony, or two X in one slot, would make this node contradict itself. */
+  const begin = (spec: KeygenSpec, proposedBy: ParticipantIndex): Promise<CeremonyStatus> =>
+    inTurn(async () => {
+      const known = runs.get(bytesKey(ceremonyId(spec)))
+      if (known !== undefined) return known.status
+      requireRoom()
+      await approvals.approve(spec)
+      return openRun(spec, proposedBy).status
+    })
 
   const statuses = (): readonly CeremonyStatus[] => [
     ...[...runs.values()].map((run) => run.status),
@@ -169,11 +175,15 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     return match
   }
 
+  /** What others only propose counts while it leaves no gap: else one of them could use up the numbers. */
   const nextGeneration = (keyName: string, purpose: Purpose): number => {
-    const generations = [...params.keys().map(({ key }) => key), ...statuses()]
-      .filter((known) => known.keyName === keyName && known.purpose === purpose)
-      .map((known) => known.generation)
-    return 1 + Math.max(0, ...generations)
+    const generationsOf = (known: readonly Pick<CeremonyStatus, 'keyName' | 'purpose' | 'generation'>[]): number[] =>
+      known.filter((one) => one.keyName === keyName && one.purpose === purpose).map(({ generation }) => generation)
+    const here = [...params.keys().map(({ key }) => key), ...[...runs.values()].map(({ status }) => status)]
+    const proposed = new Set(generationsOf(proposals.list().map(({ spec }) => spec)))
+    let next = 1 + Math.max(0, ...generationsOf(here))
+    while (proposed.has(next)) next++
+    return next
   }
 
   const onProposal = (from: ParticipantIndex, bytes: Uint8Array): void => {

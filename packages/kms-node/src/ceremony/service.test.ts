@@ -1,0 +1,121 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ceremonyId, encodeSpec, type KeygenSpec, participantIndex, PROTOCOL_TIMINGS, Secret } from '@tkms/dkg'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { testCluster } from '../net/test-hosts.fixture.ts'
+import type { RecordStore } from '../ports.ts'
+import { systemClock, systemRng } from '../system.ts'
+import { createApprovals } from './approvals.ts'
+import { saveArchive } from './archive.ts'
+import { type CeremonyService, createCeremonyService } from './service.ts'
+
+const cluster = testCluster(4, [])
+const two = participantIndex(2)
+const specOf = (generation: number, lifetimeS = 3600): KeygenSpec => ({
+  kind: 'keygen',
+  suite: 1,
+  clusterId: cluster.config.clusterId,
+  purpose: 'ecies-dec',
+  keyName: 'ecies/1',
+  generation,
+  epoch: 0,
+  attempt: 0,
+  newConfig: cluster.config,
+  notAfter: Math.floor(systemClock.nowMs() / 1000) + lifetimeS,
+})
+
+/** Records in memory; a `put` takes a turn of the event loop, as a disk does. */
+function memoryStore(): RecordStore {
+  const records = new Map<string, Uint8Array>()
+  return {
+    put: async (kind, id, plaintext) => {
+      const bytes = plaintext.use((inner) => Uint8Array.from(inner))
+      await new Promise((resolve) => setImmediate(resolve))
+      records.set(`${kind}/${id}`, bytes)
+    },
+    get: async (kind, id) => {
+      const bytes = records.get(`${kind}/${id}`)
+      return bytes === undefined ? undefined : Secret.copyOf(bytes)
+    },
+    erase: async (kind, id) => void records.delete(`${kind}/${id}`),
+    list: async (kind) =>
+      [...records.keys()].filter((name) => name.startsWith(`${kind}/`)).map((name) => name.slice(kind.length + 1)),
+  }
+}
+
+let directory: string
+let started: unknown[]
+let service: CeremonyService
+let store: RecordStore
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'tkms-service-'))
+  started = []
+  store = memoryStore()
+  const log = (fields: Readonly<Record<string, unknown>>, event: string): void => {
+    if (event === 'ceremony-started') started.push(fields['ceremony'])
+  }
+  service = createCeremonyService({
+    cluster,
+    self: participantIndex(1),
+    timings: PROTOCOL_TIMINGS,
+    identity: new Secret(new Uint8Array(32).fill(1)),
+    nodeSeed: new Secret(new Uint8Array(32).fill(2)),
+    store,
+    network: {
+      send: () => false,
+      broadcast: () => {},
+      connected: [],
+      start: async () => {},
+      stop: async () => {},
+    },
+    clock: systemClock,
+    rng: systemRng,
+    log: { info: log, warn: log, error: log },
+    evidenceDirectory: join(directory, 'evidence'),
+    keys: () => [],
+    installKey: () => Promise.reject(new Error('nothing is certified here')),
+  })
+})
+afterEach(async () => {
+  await service.stop()
+  await rm(directory, { recursive: true, force: true })
+})
+
+const propose = (spec: KeygenSpec): string => {
+  service.onFrame(two, { type: 'proposal', spec: encodeSpec(spec) })
+  return Buffer.from(ceremonyId(spec)).toString('hex')
+}
+
+test('a ceremony that is approved twice at once runs once', async () => {
+  const id = propose(specOf(1))
+  const [first, second] = await Promise.all([service.approve(id), service.approve(id)])
+  expect(second.ceremony).toBe(first.ceremony)
+  expect(started).toEqual([first.ceremony])
+})
+
+test('of two rival ceremonies for one slot that are approved at once only the first is', async () => {
+  const ids = [propose(specOf(1, 3600)), propose(specOf(1, 7200))]
+  const results = await Promise.allSettled(ids.map((id) => service.approve(id)))
+  expect(results).toMatchObject([
+    { status: 'fulfilled', value: { ceremony: `0x${ids[0]}` } },
+    { status: 'rejected', reason: { code: 'slot-taken' } },
+  ])
+  expect(started).toEqual([`0x${ids[0]}`])
+})
+
+test('a member that proposes the last generation does not use up the numbers', async () => {
+  propose(specOf(0xffffffff))
+  propose(specOf(1))
+  expect(await service.propose({ keyName: 'ecies/1', purpose: 'ecies-dec' })).toMatchObject({ generation: 2 })
+})
+
+test('a decided ceremony whose key does not load is never begun afresh', async () => {
+  const spec = specOf(1)
+  await createApprovals(store).approve(spec)
+  await saveArchive(store, ceremonyId(spec), { certificate: Uint8Array.of(1), dealings: [] })
+  await service.start()
+  expect(service.list()).toMatchObject([{ stage: 'failed' }])
+  expect(started).toEqual([])
+})
