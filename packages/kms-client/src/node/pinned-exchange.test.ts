@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { startTestServer, type TestServer } from './testing/test-http.ts'
 import { createTestTls } from './testing/test-tls.ts'
@@ -13,7 +14,42 @@ afterEach(async () => {
   await server?.close()
 })
 
+/** Accepts connections and never says a word. */
+async function startSilentServer(): Promise<{ readonly port: number; readonly left: Promise<void>; close(): void }> {
+  const { promise: left, resolve } = Promise.withResolvers<void>()
+  const listening = createServer((socket) => {
+    socket.on('error', () => undefined)
+    socket.once('close', () => resolve())
+    socket.resume()
+  })
+  await new Promise<void>((started) => listening.listen(0, '127.0.0.1', started))
+  return { port: (listening.address() as AddressInfo).port, left, close: () => void listening.close() }
+}
+
 describe('pinnedExchange', () => {
+  it('gives up a TLS handshake that does not end, with its socket', async () => {
+    const silent = await startSilentServer()
+    door = pinnedExchange({ handshakeTimeoutMs: 50 })
+    const url = `https://127.0.0.1:${silent.port}/`
+    const call = door.exchange({ url, method: 'GET', signal, maxReplyBytes: 100, tlsSpkiSha256: tls.spkiSha256 })
+    await expect(call).rejects.toMatchObject({ code: 'unreachable' })
+    await silent.left
+    silent.close()
+  })
+
+  it('keeps no socket once it is closed, also in the middle of a handshake', async () => {
+    const silent = await startSilentServer()
+    door = pinnedExchange()
+    const url = `https://127.0.0.1:${silent.port}/`
+    const cancelled = AbortSignal.timeout(50)
+    const pin = { tlsSpkiSha256: tls.spkiSha256 }
+    const call = door.exchange({ url, method: 'GET', signal: cancelled, maxReplyBytes: 100, ...pin })
+    await expect(call).rejects.toMatchObject({ name: 'TimeoutError' })
+    door.close()
+    await silent.left
+    silent.close()
+  })
+
   it('knows a server by its key, whatever its certificate says', async () => {
     server = await startTestServer((request, response) => response.writeHead(201).end(request.method), tls)
     door = pinnedExchange()

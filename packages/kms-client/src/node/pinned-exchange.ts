@@ -14,6 +14,8 @@ import {
 const MAX_SOCKETS_PER_NODE = 64
 const IDLE_SOCKET_TIMEOUT_MS = 30_000
 const MAX_HEADER_BYTES = 16_384
+/** Connecting and the TLS handshake together. No request is on the socket yet, so no request's signal ends it. */
+const HANDSHAKE_TIMEOUT_MS = 10_000
 const POOL: AgentOptions = { keepAlive: true, maxSockets: MAX_SOCKETS_PER_NODE, timeout: IDLE_SOCKET_TIMEOUT_MS }
 
 type Connected = (error: Error | null, stream: Duplex) => void
@@ -32,21 +34,39 @@ function presentedKeyHash(socket: TLSSocket): Uint8Array | undefined {
  */
 class PinnedAgent extends HttpsAgent {
   readonly #pin: Uint8Array
+  readonly #handshakeTimeoutMs: number
+  readonly #handshaking = new Set<TLSSocket>()
 
-  constructor(pin: Uint8Array) {
+  constructor(pin: Uint8Array, handshakeTimeoutMs: number) {
     super({ ...POOL, maxCachedSessions: 0 })
     this.#pin = pin
+    this.#handshakeTimeoutMs = handshakeTimeoutMs
+  }
+
+  /** The pool does not know the sockets whose handshake is not finished. */
+  override destroy(): void {
+    for (const socket of this.#handshaking) socket.destroy(transportError('unreachable', 'the client is closed'))
+    super.destroy()
   }
 
   override createConnection(options: ConnectionOptions, callback?: Connected): Duplex {
     // The chain is not what is trusted here; the pin below is checked instead, for every connection.
     const socket = connect({ ...options, rejectUnauthorized: false, minVersion: 'TLSv1.3' })
+    const finished = (): void => {
+      clearTimeout(timer)
+      this.#handshaking.delete(socket)
+    }
     const refuse = (error: Error): void => {
+      finished()
       socket.destroy()
       callback?.(error, socket)
     }
+    const late = (): void => void socket.destroy(transportError('unreachable', 'the TLS handshake takes too long'))
+    const timer = setTimeout(late, this.#handshakeTimeoutMs)
+    this.#handshaking.add(socket)
     socket.once('error', refuse)
     socket.once('secureConnect', () => {
+      finished()
       socket.removeListener('error', refuse)
       const shown = presentedKeyHash(socket)
       if (shown === undefined || !timingSafeEqual(shown, this.#pin))
@@ -66,8 +86,10 @@ export interface PinnedExchange {
 /**
  * HTTP in which an https server is recognised by `tlsSpkiSha256` where the request carries one, and by public
  * certificates where it does not. A server with another key is `unreachable`. No redirects are followed.
+ * @param options.handshakeTimeoutMs for connecting to a pinned server and its TLS handshake together
  */
-export function pinnedExchange(): PinnedExchange {
+export function pinnedExchange(options: { readonly handshakeTimeoutMs?: number } = {}): PinnedExchange {
+  const handshakeTimeoutMs = options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS
   const plain = new HttpAgent(POOL)
   const publicTls = new HttpsAgent(POOL)
   const pinned = new Map<string, PinnedAgent>()
@@ -75,7 +97,7 @@ export function pinnedExchange(): PinnedExchange {
   function agentFor(request: HttpRequest): HttpsAgent {
     if (request.tlsSpkiSha256 === undefined) return publicTls
     const key = Buffer.from(request.tlsSpkiSha256).toString('hex')
-    const agent = pinned.get(key) ?? new PinnedAgent(request.tlsSpkiSha256)
+    const agent = pinned.get(key) ?? new PinnedAgent(request.tlsSpkiSha256, handshakeTimeoutMs)
     pinned.set(key, agent)
     return agent
   }
