@@ -61,6 +61,16 @@ describe('gather', () => {
     await expect(run((node) => (node.index === 2 ? Promise.reject(bug) : never()))).rejects.toBe(bug)
   })
 
+  it('ends with what the listener for failures throws', async () => {
+    const bug = new TypeError('a bug of the listener')
+    const call = run((node) => Promise.reject(new NodeFailureError(causeOf(node, 'busy', 'refused: busy'))), {
+      onFailure: () => {
+        throw bug
+      },
+    })
+    await expect(call).rejects.toBe(bug)
+  })
+
   it('asks nobody when it is cancelled before it starts', async () => {
     const asked: number[] = []
     const ask = (node: ClusterNode): Promise<number> => {

@@ -22,7 +22,7 @@ export interface GatherInput<T> {
    * It may ignore its signal: nobody waits for it once it has fired.
    */
   readonly ask: (node: ClusterNode, signal: AbortSignal) => Promise<T>
-  /** Told of each failed node once, as it happens. */
+  /** Told of each failed node once, as it happens. What it throws ends the gathering. */
   readonly onFailure: (failure: NodeFailure) => void
 }
 
@@ -49,7 +49,11 @@ export async function gather<T>(input: GatherInput<T>): Promise<ReadonlyMap<Part
     if (!calls.has(node.index)) return
     endCall(node.index)
     failures.set(node.index, failure)
-    input.onFailure(failure)
+    try {
+      input.onFailure(failure)
+    } catch (error) {
+      return reject(error)
+    }
     apply(stepQuorum(step.state, { type: 'failed', index: node.index }))
   }
 
