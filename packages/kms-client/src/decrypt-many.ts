@@ -24,36 +24,46 @@ export async function* decryptMany<T>(
   const leaving = new AbortController()
   const signal = options.signal === undefined ? leaving.signal : AbortSignal.any([leaving.signal, options.signal])
   const running = new Map<number, Promise<DecryptOutcome>>()
-  const source = iterate(envelopes)
+  const source = iteratorOf(envelopes)
+  const { promise: cancelled, resolve: cancel } = Promise.withResolvers<'cancelled'>()
+  signal.addEventListener('abort', () => cancel('cancelled'), { once: true })
   let position = 0
+  let reading: Promise<IteratorResult<T>> | undefined
   let exhausted = false
   try {
     while (!exhausted || running.size > 0) {
       throwIfCancelled(options.signal)
-      while (!exhausted && running.size < options.concurrency) {
-        const next = await source.next()
-        if (next.done === true) exhausted = true
-        else {
-          running.set(position, settle(position, options.decrypt(next.value, signal)))
-          position += 1
-        }
+      if (!exhausted && running.size < options.concurrency) reading ??= Promise.resolve(source.next())
+      const event = await Promise.race([cancelled, ...running.values(), ...(reading === undefined ? [] : [reading])])
+      if (event === 'cancelled') continue
+      if ('ok' in event) {
+        running.delete(event.position)
+        throwIfCancelled(options.signal)
+        yield event
+        continue
       }
-      const outcome = running.size > 0 ? await Promise.race(running.values()) : undefined
-      if (outcome === undefined) continue
-      running.delete(outcome.position)
-      throwIfCancelled(options.signal)
-      yield outcome
+      reading = undefined
+      if (event.done === true) exhausted = true
+      else running.set(position, settle(position, options.decrypt(event.value, signal)))
+      if (event.done !== true) position += 1
     }
   } finally {
     leaving.abort()
     await Promise.allSettled(running.values())
-    await source.return?.()
+    await leave(source, reading)
   }
 }
 
-async function* iterate<T>(items: Iterable<T> | AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
-  yield* items
+/** A source that is asked for its next item may never give it: then nobody waits for its end. */
+async function leave<T>(source: EnvelopeIterator<T>, reading: Promise<unknown> | undefined): Promise<void> {
+  if (reading === undefined) await source.return?.()
+  else void Promise.allSettled([reading, Promise.resolve(source.return?.())])
 }
+
+type EnvelopeIterator<T> = Iterator<T> | AsyncIterator<T>
+
+const iteratorOf = <T>(items: Iterable<T> | AsyncIterable<T>): EnvelopeIterator<T> =>
+  Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
 
 async function settle(position: number, work: Promise<Uint8Array>): Promise<DecryptOutcome> {
   try {
