@@ -2,6 +2,7 @@ import { type ClusterNode, combineSharing, KmsError, type ParticipantIndex, type
 import { isMisbehaviour, type NodeFailure, NodeFailureError } from './errors.ts'
 import { describe, gather } from './gather.ts'
 import type { NodeRecords } from './node-records.ts'
+import type { SignedRequest } from './signed-request.ts'
 import type { Transport, TransportReply } from './transport/types.ts'
 import { type AnswerCheck, type VerifiedPartial, verifyAnswer } from './verify-answer.ts'
 
@@ -30,6 +31,8 @@ export interface NodeAnswer {
  */
 export async function askNodes(input: {
   readonly check: AnswerCheck
+  /** The same request under a new id. */
+  readonly signAgain: () => Promise<SignedRequest>
   readonly transport: Transport
   readonly records: NodeRecords
   readonly limits: AskLimits
@@ -37,7 +40,7 @@ export async function askNodes(input: {
   readonly onNodeAnswer: (answer: NodeAnswer) => void
   readonly onNodeFailure: (failure: NodeFailure) => void
 }): Promise<PointBytes> {
-  const { check, transport, records, limits } = input
+  const { check, records, limits } = input
   const { key } = check.request
   const partials = await gather<VerifiedPartial>({
     nodes: records.order(check.trusted.nodes),
@@ -47,8 +50,7 @@ export async function askNodes(input: {
     signal: input.signal,
     ask: async (node, signal) => {
       const startedMs = performance.now()
-      const reply = await askOne(transport, check, node, signal)
-      const partial = await verifyAnswer(check, node, readAnswer(node, reply))
+      const partial = await askOne(input, node, signal)
       const latencyMs = performance.now() - startedMs
       records.answered(node.index, latencyMs)
       input.onNodeAnswer({ index: node.index, name: node.name, latencyMs })
@@ -63,7 +65,30 @@ export async function askNodes(input: {
   return combineSharing(check.curve, key, [...partials.values()])
 }
 
+/**
+ * A node refuses a request it has seen as `replayed`. It can have seen ours only from somebody we sent it to, so a lying node could
+ * keep us from the honest ones by passing it on to them first: such a node is asked once more, under an id that only it is told.
+ */
 async function askOne(
+  input: {
+    readonly check: AnswerCheck
+    readonly signAgain: () => Promise<SignedRequest>
+    readonly transport: Transport
+  },
+  node: ClusterNode,
+  signal: AbortSignal,
+): Promise<VerifiedPartial> {
+  const { check, transport } = input
+  const reply = await exchange(transport, check, node, signal)
+  if (reply.kind === 'answer' || reply.code !== 'replayed') return verifyAnswer(check, node, readAnswer(node, reply))
+  const request = await input.signAgain().catch((error: unknown) => {
+    throw new NodeFailureError(describe(node, 'replayed', 'refused: replayed; no new request could be signed'), error)
+  })
+  const fresh = { ...check, request }
+  return verifyAnswer(fresh, node, readAnswer(node, await exchange(transport, fresh, node, signal)))
+}
+
+async function exchange(
   transport: Transport,
   check: AnswerCheck,
   node: ClusterNode,

@@ -225,6 +225,14 @@ describe('nodes that do not answer', () => {
     expect(byIndex.get(3)?.code).toBe('unreachable')
   })
 
+  it('asks a node again under a new id that somebody has passed the request on to', async () => {
+    const conduct: Conduct = 'replayed-once'
+    const { kms, failures } = await setUp({ 1: 'silent', 2: 'silent', 3: conduct, 4: conduct, 5: conduct })
+    const envelope = await kms.encrypt(text('x'), { owners: [signer.publicKeyId] })
+    expect(await kms.decrypt(envelope)).toEqual(text('x'))
+    expect(failures).toEqual([])
+  })
+
   it('replaces silent nodes, which cannot hold a call up', async () => {
     const { kms, failures } = await setUp({ 1: 'silent', 4: 'silent' }, { limits: { nodeTimeoutMs: 1_500 } })
     expect(await kms.decrypt(await kms.encrypt(text('x')))).toEqual(text('x'))
@@ -284,5 +292,46 @@ describe('decryptMany', () => {
       break
     }
     expect(read).toBe(3)
+  })
+
+  it('gives an outcome while its input has not decided what comes next, and leaves it so', async () => {
+    const { kms } = await setUp()
+    const envelope = await kms.encrypt(text('x'))
+    async function* waitsForItsReader(): AsyncGenerator<typeof envelope> {
+      yield envelope
+      await new Promise<never>(() => undefined)
+    }
+    const positions: number[] = []
+    for await (const { position } of kms.decryptMany(waitsForItsReader(), { concurrency: 2 })) {
+      positions.push(position)
+      break
+    }
+    expect(positions).toEqual([0])
+  })
+
+  it('is cancelled while its input has not decided what comes next', async () => {
+    const { kms } = await setUp()
+    const controller = new AbortController()
+    async function* never(): AsyncGenerator<Uint8Array> {
+      controller.abort()
+      yield await new Promise<never>(() => undefined)
+    }
+    const outcomes = kms.decryptMany(never(), { concurrency: 2, signal: controller.signal })
+    await expect(outcomes.next()).rejects.toMatchObject({ code: 'cancelled' })
+  })
+
+  it('ends with what its input throws', async () => {
+    const { kms } = await setUp()
+    const bug = new TypeError('a bug of the input')
+    async function* failing(): AsyncGenerator<Uint8Array> {
+      yield text('not an envelope')
+      throw bug
+    }
+    const positions: number[] = []
+    const read = async (): Promise<void> => {
+      for await (const { position } of kms.decryptMany(failing(), { concurrency: 1 })) positions.push(position)
+    }
+    await expect(read()).rejects.toBe(bug)
+    expect(positions).toEqual([0])
   })
 })

@@ -185,13 +185,14 @@ export function wireKmsClient(
     })
   }
 
-  async function ask(request: SignedRequest, callerSignal: AbortSignal | undefined): Promise<Secret> {
+  async function ask(signAgain: () => Promise<SignedRequest>, callerSignal: AbortSignal | undefined): Promise<Secret> {
     if (closed.signal.aborted) throw clientError('closed', 'this client is closed')
     const signal = callerSignal === undefined ? closed.signal : AbortSignal.any([closed.signal, callerSignal])
-    const check = { curve, trusted, requesterKey: await ownKey(), request }
+    const check = { curve, trusted, requesterKey: await ownKey(), request: await signAgain() }
     const onNodeFailure = options.onNodeFailure ?? ((): void => undefined)
     const onNodeAnswer = options.onNodeAnswer ?? ((): void => undefined)
-    return new Secret(await askNodes({ check, transport, records, limits, signal, onNodeAnswer, onNodeFailure }))
+    const asking = { check, signAgain, transport, records, limits, signal, onNodeAnswer, onNodeFailure }
+    return new Secret(await askNodes(asking))
   }
 
   function requestFor(envelope: Envelope, call: DecryptOptions): Promise<SignedRequest> {
@@ -210,7 +211,7 @@ export function wireKmsClient(
   async function decrypt(source: EnvelopeSource, call: DecryptOptions = {}): Promise<Uint8Array> {
     throwIfCancelled(call.signal)
     const envelope = readEnvelope(curve, source)
-    const point = await ask(await requestFor(envelope, call), call.signal)
+    const point = await ask(() => requestFor(envelope, call), call.signal)
     try {
       return point.use((bytes) => {
         const D = decodePoint(curve, bytes)
@@ -242,7 +243,7 @@ export function wireKmsClient(
         handle: call.handle ?? new Uint8Array(32),
         grant: call.grant ?? new Uint8Array(0),
       }
-      const point = await ask(await sign(trusted.key(call.key), item, undefined), call.signal)
+      const point = await ask(() => sign(trusted.key(call.key), item, undefined), call.signal)
       return { point, x: new Secret(point.use((bytes) => sharedX(decodePoint(curve, bytes)))) }
     },
     request: async (source, call = {}) => requestFor(readEnvelope(curve, source), call),

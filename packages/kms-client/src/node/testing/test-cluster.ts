@@ -10,6 +10,7 @@ import {
   type Curve,
   decodeAuthorization,
   encodeSingle,
+  equalBytes,
   itemPoint,
   type PartialContext,
   pdecContext,
@@ -120,8 +121,8 @@ function wrap(spki: Uint8Array, content: Uint8Array): Uint8Array {
   return Uint8Array.from(publicEncrypt({ key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' }, content))
 }
 
-/** A node of a memory transport: a reply, an error, or silence until it is aborted. */
-export type Conduct = Misconduct | 'silent' | Error
+/** A node of a memory transport: a reply, an error, silence until it is aborted, or a refusal of the first request it gets. */
+export type Conduct = Misconduct | 'silent' | 'replayed-once' | Error
 
 /** A transport without a network, over the Transport port, with real cryptography behind it. */
 export interface MemoryTransport extends Transport {
@@ -136,6 +137,7 @@ export function createMemoryTransport(
 ): MemoryTransport {
   const asked: number[] = []
   const aborted: number[] = []
+  const seen: Uint8Array[] = []
   return {
     asked,
     aborted,
@@ -145,6 +147,13 @@ export function createMemoryTransport(
       onAsk(asked)
       const behaviour = conduct[node.index]
       if (behaviour === 'silent') return new Promise(() => undefined)
+      if (behaviour === 'replayed-once') {
+        const first = asked.filter((index) => index === node.index).length === 1
+        if (first) seen.push(authorization.payload)
+        const known = seen.some((payload) => equalBytes(payload, authorization.payload))
+        const refusal: TransportReply = { kind: 'refusal', code: 'replayed' }
+        return Promise.resolve(known ? refusal : cluster.reply(node.index, authorization))
+      }
       if (behaviour instanceof Error) return Promise.reject(behaviour)
       return Promise.resolve(cluster.reply(node.index, authorization, behaviour))
     },
