@@ -21,6 +21,6 @@ test('writers that replace one file at the same time leave one of their contents
 test('a write that fails leaves nothing behind', async () => {
   const target = join(directory, 'a-directory')
   await mkdir(target)
-  await expect(replaceFile(target, 'a file cannot take its place')).rejects.toThrow()
+  await expect(replaceFile(target, 'a file cannot take its place')).rejects.toMatchObject({ code: 'EISDIR' })
   expect(await readdir(directory)).toEqual(['a-directory'])
 })
