@@ -46,6 +46,7 @@ function createWorld(script: Script, overrides: Partial<DriverPorts> = {}): Worl
   })
   const ports: DriverPorts = {
     ceremony,
+    maxBytesPerPeer: 1000,
     store,
     startProcess,
     drawSeeds: async () => ({ dealing: secret(1), receiver: secret(2) }),
@@ -140,4 +141,20 @@ test('one peer cannot fill the mailbox of the others', () => {
   expect(accepted.filter(Boolean)).toHaveLength(256)
   expect(driver.deliver(participantIndex(3), message(1))).toBe(true)
   expect(world.records.has(id)).toBe(false)
+})
+
+test('one peer leaves no more bytes than its share, and may leave more when they are taken', async () => {
+  const taken: number[] = []
+  const world = createWorld((input) => {
+    if (input.type === 'message') taken.push(input.signed.length)
+    return taken.length === 2 ? [archive] : []
+  })
+  const driver = createCeremonyDriver(world.ports)
+  const long = (bytes: number): CeremonyInput => ({ type: 'message', signed: new Uint8Array(bytes) })
+  expect(driver.deliver(participantIndex(2), long(600))).toBe(true)
+  expect(driver.deliver(participantIndex(2), long(600))).toBe(false)
+  expect(driver.deliver(participantIndex(3), long(600))).toBe(true)
+  expect(driver.deliver(participantIndex(2), long(400))).toBe(true)
+  expect((await driver.run()).kind).toBe('decided')
+  expect(taken).toEqual([600, 600])
 })

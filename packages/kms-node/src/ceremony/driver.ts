@@ -26,6 +26,8 @@ export type CeremonyStopped = Extract<CeremonyEffect, { type: 'stopped' }>
 /** What a running ceremony needs of its node. */
 export interface DriverPorts {
   readonly ceremony: CeremonyId
+  /** What one peer may have waiting here. */
+  readonly maxBytesPerPeer: number
   readonly store: RecordStore
   readonly startProcess: () => EngineProcess
   readonly drawSeeds: (view: number) => Promise<ViewSeeds>
@@ -68,7 +70,7 @@ export interface CeremonyDriver {
 export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
   const { ceremony, store } = ports
   const recordId = bytesKey(ceremony)
-  const mailbox = createMailbox()
+  const mailbox = createMailbox(ports.maxBytesPerPeer)
   const timers = new Map<TimerName, NodeJS.Timeout>()
   let engine: EngineProcess | undefined
   let halted = false

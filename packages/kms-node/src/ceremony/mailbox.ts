@@ -2,6 +2,8 @@ import type { CeremonyInput, ParticipantIndex } from '@tkms/dkg'
 
 /** Inputs waiting from one peer; more are dropped, the peer sends again. */
 const MAX_WAITING_PER_PEER = 256
+/** An input without bytes of its own. */
+const SMALL_INPUT_BYTES = 128
 
 /** The inputs of one ceremony, in order; what the node itself says goes first, peers are capped one by one. */
 export interface Mailbox {
@@ -14,19 +16,28 @@ export interface Mailbox {
   close(): void
 }
 
-export function createMailbox(): Mailbox {
+/** What one peer left here. */
+interface Waiting {
+  readonly inputs: CeremonyInput[]
+  bytes: number
+}
+
+/** @param maxBytesPerPeer bytes one peer may leave, whatever their number */
+export function createMailbox(maxBytesPerPeer: number): Mailbox {
   const own: CeremonyInput[] = []
-  const peers = new Map<number, CeremonyInput[]>()
+  const peers = new Map<number, Waiting>()
   let closed = false
   let wake: () => void = () => {}
 
   /** One input of the peer that waited longest, then that peer goes to the end of the line. */
   const nextFromPeers = (): CeremonyInput | undefined => {
-    for (const [peer, inputs] of peers) {
-      const input = inputs.shift()
+    for (const [peer, waiting] of peers) {
+      const input = waiting.inputs.shift()
       peers.delete(peer)
-      if (inputs.length > 0) peers.set(peer, inputs)
-      if (input !== undefined) return input
+      if (input === undefined) continue
+      waiting.bytes -= sizeOf(input)
+      if (waiting.inputs.length > 0) peers.set(peer, waiting)
+      return input
     }
     return undefined
   }
@@ -38,10 +49,12 @@ export function createMailbox(): Mailbox {
       wake()
     },
     pushFrom: (peer, input) => {
-      const inputs = peers.get(peer) ?? []
-      if (closed || inputs.length >= MAX_WAITING_PER_PEER) return false
-      inputs.push(input)
-      peers.set(peer, inputs)
+      const waiting = peers.get(peer) ?? { inputs: [], bytes: 0 }
+      const bytes = waiting.bytes + sizeOf(input)
+      if (closed || waiting.inputs.length >= MAX_WAITING_PER_PEER || bytes > maxBytesPerPeer) return false
+      waiting.inputs.push(input)
+      waiting.bytes = bytes
+      peers.set(peer, waiting)
       wake()
       return true
     },
@@ -65,4 +78,9 @@ export function createMailbox(): Mailbox {
       wake()
     },
   }
+}
+
+function sizeOf(input: CeremonyInput): number {
+  if (input.type === 'message') return input.signed.length
+  return input.type === 'certificate' ? input.certificate.length : SMALL_INPUT_BYTES
 }

@@ -13,6 +13,7 @@ import {
 import { isKmsError } from '../errors.ts'
 import type { CeremonyFrame } from '../net/ceremony-frame.ts'
 import type { CeremonyNetwork } from '../net/ceremony-protocol.ts'
+import { maxCeremonyFrameBytes } from '../net/limits.ts'
 import type { RecordStore, Rng } from '../ports.ts'
 import { type CeremonyArchive, saveArchive } from './archive.ts'
 import { type CeremonyDriver, type CeremonyProgress, createCeremonyDriver, type DriverTimes } from './driver.ts'
@@ -21,6 +22,9 @@ import { writeEvidence } from './evidence-files.ts'
 import { drawViewSeeds } from './hedged-seeds.ts'
 import type { CeremonyLog, KnownKey } from './service.ts'
 import { type CeremonyStatus, initialStatus, type NamedMember } from './status.ts'
+
+/** Room of one peer in the mailbox beside four of the longest frames. */
+const MIN_MAILBOX_BYTES = 256 * 1024
 
 export interface CeremonyRunPorts {
   readonly self: ParticipantIndex
@@ -93,6 +97,7 @@ export function createCeremonyRun(spec: KeygenSpec, ports: CeremonyRunPorts): Ce
   const createDriver = (): CeremonyDriver =>
     createCeremonyDriver({
       ceremony,
+      maxBytesPerPeer: MIN_MAILBOX_BYTES + 4 * maxCeremonyFrameBytes(spec.newConfig),
       store,
       startProcess: () =>
         startEngineProcess({ identity: ports.identity, spec, self: ports.self, timings: ports.timings }),
