@@ -62,7 +62,8 @@ function fail(cause: unknown): void {
 }
 
 process.on('disconnect', () => process.exit(0))
-process.on('SIGINT', () => {})
+// A signal to the whole group is for the node: it stops this process, or takes it along.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
 process.on('uncaughtException', fail)
 process.on('message', (request: EngineRequest) => {
   const next = step(request)

@@ -46,7 +46,7 @@ export function startEngineProcess(params: EngineProcessParams): EngineProcess {
   })
   const gone = new Promise<void>((resolve) => {
     child.once('exit', () => resolve())
-    child.once('error', () => resolve())
+    child.on('error', () => resolve())
   })
 
   return {
