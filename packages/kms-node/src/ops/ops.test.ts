@@ -6,8 +6,8 @@ import { describe, expect, it } from 'vitest'
 import { generateKey } from '../serve/committee.fixture.ts'
 import { createKeyTable } from '../serve/key-table.ts'
 import { rng } from '../serve/pipeline.fixture.ts'
-import { nodeFileSystem } from '../store/file-system.ts'
 import { createLog, logDelegation } from './log.ts'
+import { type FileSystem, nodeFileSystem } from '../store/file-system.ts'
 import { createReadiness } from './readiness.ts'
 import { createStatus } from './status.ts'
 
@@ -58,6 +58,22 @@ describe('readiness', () => {
     expect(await readiness.problems()).toEqual([])
     nowMs = 5_000
     expect(await readiness.problems()).toEqual(['store-io'])
+  })
+})
+
+describe('readiness on a full disk', () => {
+  it('leaves nothing of its probe behind', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'tkms-ready-'))
+    const writeNew: FileSystem['writeNew'] = async (path) => {
+      await nodeFileSystem.writeNew(path, new Uint8Array(0))
+      throw new KmsError('disk-full', 'the disk is full')
+    }
+    const clock = { nowMs: () => 0, monotonicMs: () => 0 }
+    const fileSystem = { ...nodeFileSystem, writeNew }
+    const readiness = createReadiness({ keyTable, fileSystem, directory, clock, rng })
+    expect(await readiness.problems()).toContain('disk-full')
+    expect(await readdir(directory)).toEqual([])
+    await rm(directory, { recursive: true })
   })
 })
 

@@ -28,8 +28,12 @@ export function createReadiness(ports: {
   const probe = async (): Promise<string | undefined> => {
     const path = join(ports.directory, `probe-${bytesToHex(ports.rng.bytes(8))}.tmp`)
     try {
-      await fileSystem.writeNew(path, new Uint8Array(1))
-      await fileSystem.unlink(path)
+      try {
+        await fileSystem.writeNew(path, new Uint8Array(1))
+      } finally {
+        // A full disk lets a file be made and not written.
+        if ((await fileSystem.inspect(path)) !== undefined) await fileSystem.unlink(path)
+      }
       return undefined
     } catch (error) {
       if (isKmsError(error)) return error.code
