@@ -107,6 +107,8 @@ export function verifyEvidence(
 ): Fault | undefined {
   const decoded = attempt(() => decodeEvidence(bytes))
   if (decoded === undefined || !equalBytes(configHash(decoded.spec.newConfig), pin.configHash)) return undefined
+  // What this version would judge by the rules of a key generation proves nothing about a resharing.
+  if (decoded.spec.kind !== 'keygen') return undefined
   const ceremony = ceremonyId(decoded.spec)
   const authentic = decoded.messages.every(
     (message) => equalBytes(message.header.ceremony, ceremony) && verifySigned(verify, decoded.spec.newConfig, message),
