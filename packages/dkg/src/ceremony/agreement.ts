@@ -72,7 +72,7 @@ function vote(turn: Turn): void {
 function commit(turn: Turn): void {
   const { state } = turn
   const { phase } = state
-  if (phase.name !== 'voting' && phase.name !== 'vouching' && phase.name !== 'observing') return
+  if (!('session' in phase) || phase.name === 'committing') return
   const proposal = readProposal(turn, phase.session)
   if (proposal === undefined || holdingVotes(turn, proposal.hash).length < turn.quorum) return
   const { session } = phase
@@ -80,7 +80,7 @@ function commit(turn: Turn): void {
     name: 'committing',
     session,
     outcome: proposal.hash,
-    ...('receiver' in phase && { receiver: phase.receiver }),
+    receiver: phase.receiver,
     ...(phase.name === 'voting' && { prepared: phase.prepared }),
   }
   keepOwn(turn, turn.send('commit', proposal.hash))

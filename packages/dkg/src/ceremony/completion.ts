@@ -52,7 +52,11 @@ export function accept(turn: Turn, bytes: Uint8Array): void {
   }
   const { outcome } = decodeCertificate(ports.curve, bytes)
   prepared?.share.destroy()
-  if (receiver === undefined) return complete(turn, key)
+  // Nothing of this session was dealt to this node: there is no share to fetch.
+  const unaddressed =
+    'session' in phase && equalBytes(phase.session.sid, outcome.sid) && !phase.session.receivers.has(turn.self)
+  if (receiver !== undefined && unaddressed) destroyReceiver(receiver)
+  if (receiver === undefined || unaddressed) return complete(turn, key)
   state.phase = { name: 'fetching', receiver, key, outcome }
   const voters = decodeCertificate(ports.curve, bytes).votes.map(({ index }) => index)
   for (const { dealer, dealHash } of outcome.dealings) want(turn, dealer, dealHash, [...voters, dealer])

@@ -1,10 +1,10 @@
-import { utf8ToBytes } from '@noble/hashes/utils.js'
+import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import { dkgError } from '../errors.ts'
 import {
   decodeAll,
   equalBytes,
   list,
-  Reader,
+  type Reader,
   requireAscending,
   u16,
   u32,
@@ -14,7 +14,6 @@ import {
 } from '../primitives/codec.ts'
 import { decodeNodePublicKey } from '../primitives/ed25519.ts'
 import { taggedHash } from '../primitives/hash.ts'
-import { concatBytes } from '@noble/hashes/utils.js'
 import { id32, participantIndex } from '../primitives/point.ts'
 import type { CeremonyId, ClusterId, KeyId, NodePublicKey, ParticipantIndex, SharingId } from '../primitives/types.ts'
 

@@ -4,7 +4,7 @@ import { createDeal, dealCommitment, dealtPoints } from './dealing.ts'
 import { keepOwn } from './inbox.ts'
 import { openSession, type Session } from './join.ts'
 import { encodeDeal, encodeJoin, encodeJoinset } from './messages.ts'
-import { destroyDealing, destroyReceiver, expandDealingSeed, expandReceiverSeed } from './seeds.ts'
+import { destroyDealing, expandDealingSeed, expandReceiverSeed, type ReceiverSecrets } from './seeds.ts'
 import type { Turn } from './turn.ts'
 
 /** R0: expands the fresh seeds of this view and sends JOIN. A second answer to `need-seeds` is wiped unread. */
@@ -75,22 +75,19 @@ function deal(turn: Turn, session: Session): void {
   if (state.phase.name !== 'joining') return
   const { receiver, dealing } = state.phase
   turn.mustPersist = true
-  if (isMine(turn, session)) {
+  if (isAddressed(turn, session, receiver)) {
     keepOwn(turn, turn.send('deal', encodeDeal(createDeal(ports.curve, session, self, dealing))))
     state.phase = { name: 'dealing', receiver, session }
     turn.startTimer('deal', turn.phaseMs)
   } else {
-    destroyReceiver(receiver)
-    state.phase = { name: 'observing', session }
+    state.phase = { name: 'observing', receiver, session }
   }
   // The dealer is never needed again (protocol R2): the snapshot of this step no longer has the coefficients.
   destroyDealing(dealing)
 }
 
-/** Whether the session holds this node's own JOIN, as this node sent it. */
-function isMine(turn: Turn, session: Session): boolean {
-  const { state, self, ports } = turn
-  if (state.phase.name !== 'joining') return false
-  const receiverKey = session.receivers.get(self)
-  return receiverKey !== undefined && equalBytes(receiverKey, ports.curve.mulBaseSecret(state.phase.receiver.key))
+/** Whether dealings of this session are encrypted to this receiver key: the JOINSET holds this node's JOIN as it sent it. */
+export function isAddressed(turn: Turn, session: Session, receiver: ReceiverSecrets): boolean {
+  const receiverKey = session.receivers.get(turn.self)
+  return receiverKey !== undefined && equalBytes(receiverKey, turn.ports.curve.mulBaseSecret(receiver.key))
 }

@@ -56,7 +56,7 @@ function phaseOf(turn: Turn, snapshot: Snapshot): Phase {
     case 'vouching':
       return { name: snapshot.phase, receiver: required(receiver, 'receiver key'), session: session() }
     case 'observing':
-      return { name: 'observing', session: session() }
+      return { name: 'observing', receiver: required(receiver, 'receiver key'), session: session() }
     case 'voting':
       return {
         name: 'voting',
@@ -69,7 +69,7 @@ function phaseOf(turn: Turn, snapshot: Snapshot): Phase {
         name: 'committing',
         session: session(),
         outcome: decodeCommit(required(turn.state.sent.get('commit'), 'COMMIT').payload) as SharingId,
-        ...(receiver && { receiver }),
+        receiver: required(receiver, 'receiver key'),
         ...(prepared && { prepared }),
       }
     case 'left':

@@ -1,11 +1,11 @@
 import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import { dkgError } from '../errors.ts'
-import { decodeAll, equalBytes, list, type Reader, u32, u8, varBytes } from '../primitives/codec.ts'
+import { decodeAll, equalBytes, list, type Reader, u16, u32, u8, varBytes } from '../primitives/codec.ts'
 import { Secret } from '../primitives/secret.ts'
 import type { SharingId } from '../primitives/types.ts'
 import type { DealingSecrets, ReceiverSecrets } from './seeds.ts'
 import { decodeSigned, MAX_SIGNED_MESSAGE_BYTES, type SignedMessage } from './signed-message.ts'
-import type { CeremonyState, Inbox, Phase, Prepared } from './state.ts'
+import type { CeremonyState, Phase, Prepared } from './state.ts'
 import { MAX_CERTIFICATE_BYTES } from './certificate.ts'
 
 /**
@@ -40,28 +40,44 @@ export interface Snapshot {
   readonly inbox: readonly Uint8Array[]
 }
 
-const optional = <T>(value: T | undefined, encode: (value: T) => Uint8Array): Uint8Array =>
-  value === undefined ? u8(0) : concatBytes(u8(1), encode(value))
-
 const readOptional = <T>(reader: Reader, field: string, decode: () => T): T | undefined =>
   reader.u8(field) === 1 ? decode() : undefined
 
-const copy = (secret: Secret): Uint8Array => secret.use((bytes) => Uint8Array.from(bytes))
 const readSecret = (reader: Reader, field: string): Secret => new Secret(reader.take(32, field))
 
-const encodeReceiver = (receiver: ReceiverSecrets): Uint8Array => concatBytes(copy(receiver.key), copy(receiver.aux))
-const encodePrepared = (prepared: Prepared): Uint8Array => concatBytes(prepared.outcome, copy(prepared.share))
+/** Secrets on their way into one buffer: `encodeSnapshot` wipes every copy made on the way. */
+class SecretParts {
+  readonly #copies: Uint8Array[] = []
 
-const encodeDealing = (dealing: DealingSecrets): Uint8Array =>
-  concatBytes(
-    list(dealing.coefficients, copy),
-    copy(dealing.ephemeral),
-    copy(dealing.nonce),
-    copy(dealing.auxA),
-    copy(dealing.auxR),
-  )
+  copy(secret: Secret): Uint8Array {
+    return this.#keep(secret.use((bytes) => Uint8Array.from(bytes)))
+  }
 
-function* messagesOf(inbox: Inbox): Generator<SignedMessage> {
+  optional<T>(value: T | undefined, encode: (value: T) => readonly Uint8Array[]): Uint8Array {
+    return value === undefined ? u8(0) : this.#keep(concatBytes(u8(1), ...encode(value)))
+  }
+
+  receiver = ({ key, aux }: ReceiverSecrets): readonly Uint8Array[] => [this.copy(key), this.copy(aux)]
+
+  prepared = ({ outcome, share }: Prepared): readonly Uint8Array[] => [outcome, this.copy(share)]
+
+  dealing = ({ coefficients, ephemeral, nonce, auxA, auxR }: DealingSecrets): readonly Uint8Array[] => [
+    u16(coefficients.length),
+    ...[...coefficients, ephemeral, nonce, auxA, auxR].map((secret) => this.copy(secret)),
+  ]
+
+  wipe(): void {
+    for (const bytes of this.#copies) bytes.fill(0)
+  }
+
+  #keep(bytes: Uint8Array): Uint8Array {
+    this.#copies.push(bytes)
+    return bytes
+  }
+}
+
+/** The inbox in the order in which it may be taken in again: what came first in a slot before what proves an equivocation. */
+function* messagesOf({ inbox, equivocations }: CeremonyState): Generator<SignedMessage> {
   yield* inbox.joins.values()
   if (inbox.joinset !== undefined) yield inbox.joinset
   for (const variants of inbox.deals.values()) yield* variants.values()
@@ -70,28 +86,30 @@ function* messagesOf(inbox: Inbox): Generator<SignedMessage> {
   if (inbox.propose !== undefined) yield inbox.propose
   yield* inbox.votes.values()
   yield* inbox.commits.values()
+  for (const messages of equivocations.values()) yield* messages
 }
 
 /** Everything a restart needs. The returned secret is the caller's to destroy. */
 export function encodeSnapshot(state: CeremonyState): Secret {
   const { phase } = state
-  const inbox = [...messagesOf(state.inbox)]
-  return new Secret(
-    concatBytes(
-      u8(SNAPSHOT_VERSION),
-      state.ceremony,
-      u32(state.view),
-      u8(PHASES.indexOf(phase.name)),
-      optional('receiver' in phase ? phase.receiver : undefined, encodeReceiver),
-      optional('dealing' in phase ? phase.dealing : undefined, encodeDealing),
-      optional('prepared' in phase ? phase.prepared : undefined, encodePrepared),
-      optional('key' in phase ? phase.key.certificate : undefined, varBytes),
-      optional('share' in phase ? phase.share : undefined, copy),
-      list([...state.sent], ([slot, message]) => concatBytes(varBytes(utf8ToBytes(slot)), varBytes(message.bytes))),
-      u32(inbox.length),
-      ...inbox.map((message) => varBytes(message.bytes)),
-    ),
+  const messages = [...messagesOf(state)]
+  const parts = new SecretParts()
+  const snapshot = concatBytes(
+    u8(SNAPSHOT_VERSION),
+    state.ceremony,
+    u32(state.view),
+    u8(PHASES.indexOf(phase.name)),
+    parts.optional('receiver' in phase ? phase.receiver : undefined, parts.receiver),
+    parts.optional('dealing' in phase ? phase.dealing : undefined, parts.dealing),
+    parts.optional('prepared' in phase ? phase.prepared : undefined, parts.prepared),
+    parts.optional('key' in phase ? phase.key.certificate : undefined, (certificate) => [varBytes(certificate)]),
+    parts.optional('share' in phase ? phase.share : undefined, (share) => [parts.copy(share)]),
+    list([...state.sent], ([slot, message]) => concatBytes(varBytes(utf8ToBytes(slot)), varBytes(message.bytes))),
+    u32(messages.length),
+    ...messages.map((message) => varBytes(message.bytes)),
   )
+  parts.wipe()
+  return new Secret(snapshot)
 }
 
 /** @throws KmsError `bad-encoding` when the bytes are not a snapshot of this ceremony */

@@ -23,8 +23,11 @@ export type Phase =
   | { readonly name: 'joining'; readonly receiver: ReceiverSecrets; readonly dealing: DealingSecrets }
   | { readonly name: 'dealing'; readonly receiver: ReceiverSecrets; readonly session: Session }
   | { readonly name: 'vouching'; readonly receiver: ReceiverSecrets; readonly session: Session }
-  /** The JOINSET is without this node: it gets no share here, but witnesses the outcome. */
-  | { readonly name: 'observing'; readonly session: Session }
+  /**
+   * The JOINSET is without this node: it gets no share in this session, but witnesses the outcome. It keeps its receiver key: where
+   * the leader signed two JOINSETs, the other one may be certified and its dealings addressed to that key (protocol R5).
+   */
+  | { readonly name: 'observing'; readonly receiver: ReceiverSecrets; readonly session: Session }
   | {
       readonly name: 'voting'
       readonly receiver: ReceiverSecrets
@@ -33,7 +36,7 @@ export type Phase =
     }
   | {
       readonly name: 'committing'
-      readonly receiver?: ReceiverSecrets
+      readonly receiver: ReceiverSecrets
       readonly session: Session
       readonly outcome: SharingId
       readonly prepared?: Prepared
@@ -95,6 +98,8 @@ export interface CeremonyState {
   readonly inbox: Inbox
   readonly verdicts: Map<ParticipantIndex, Verdict>
   readonly faults: Map<ParticipantIndex, Fault>
+  /** Both messages of every E2: the inbox keeps only the first, and a restart must not forget who is faulty. */
+  readonly equivocations: Map<ParticipantIndex, readonly SignedMessage[]>
   readonly wanted: Map<string, Wanted>
   /** What needs no second look: complaints as `complainer/dealer`, a JOINSET that contradicts itself. */
   readonly judged: Set<string>
@@ -127,6 +132,7 @@ export function createState(params: CeremonyParams): CeremonyState {
     },
     verdicts: new Map(),
     faults: new Map(),
+    equivocations: new Map(),
     wanted: new Map(),
     judged: new Set(),
     running: new Set(),
@@ -157,6 +163,7 @@ export function copyState(state: CeremonyState): CeremonyState {
     },
     verdicts: new Map(state.verdicts),
     faults: new Map(state.faults),
+    equivocations: new Map(state.equivocations),
     wanted: new Map(state.wanted),
     judged: new Set(state.judged),
     running: new Set(state.running),

@@ -58,6 +58,13 @@ export class Turn {
     for (const message of this.state.sent.values()) this.emit({ type: 'send', to, signed: message.bytes })
   }
 
+  /** What a peer may have missed while it was not connected: own messages, and what proves an equivocation. */
+  greet(peer: ParticipantIndex): void {
+    this.resendAll(peer)
+    for (const messages of this.state.equivocations.values())
+      for (const message of messages) this.emit({ type: 'send', to: peer, signed: message.bytes })
+  }
+
   /** T_phase(v), protocol 4. */
   get phaseMs(): number {
     const { phaseBaseMs, phasePerMemberMs } = this.state.params.timings
@@ -83,6 +90,9 @@ export class Turn {
     const evidence = encodeEvidence(kind, this.state.params.spec, messages)
     const fault: Fault = { culprit, kind, certainty: 'proven', summary: FAULT_SUMMARIES[kind], evidence }
     this.state.faults.set(culprit, fault)
+    if (kind === 'E2') this.state.equivocations.set(culprit, messages)
+    // A node proven faulty is never in QUAL again: a restart does not forget it (protocol R4).
+    this.mustPersist = true
     this.emit({ type: 'fault', fault })
     // Whoever sees these messages proves the same: relaying signed messages is the gossip of evidence.
     for (const message of messages) this.emit({ type: 'send', to: 'all', signed: message.bytes })

@@ -5,6 +5,7 @@ import { checkDeal, openDealtShare } from './dealing.ts'
 import { complaintVerdict } from './evidence.ts'
 import { findDeal, keepOwn, want } from './inbox.ts'
 import type { Session } from './join.ts'
+import { isAddressed } from './joining.ts'
 import {
   type DealPayload,
   type DealingRef,
@@ -85,7 +86,8 @@ function judge(turn: Turn, session: Session, message: SignedMessage, receiver: R
   const { deal } = check
   const dealHash = messageHash(message)
   const receiverKey = session.receivers.get(turn.self)
-  if (receiver === undefined || receiverKey === undefined) return { kind: 'good', message, deal, dealHash }
+  if (receiver === undefined || receiverKey === undefined || !isAddressed(turn, session, receiver))
+    return { kind: 'good', message, deal, dealHash }
   const shared = curve.mulSecret(deal.ephemeral, receiver.key)
   const share = openDealtShare(curve, deal, { sid: session.sid, dealer, receiver: turn.self, receiverKey, shared })
   if (share !== undefined) return { kind: 'good', message, deal, dealHash, share }
