@@ -13,7 +13,7 @@ import {
   type TestNode,
   waitForStatus,
 } from '../support/node-cluster.ts'
-import { seededRandom } from '../support/simulation.ts'
+import { seededRandom } from '../support/simulated-committee.ts'
 
 const N = 5
 const T = 3

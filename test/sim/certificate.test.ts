@@ -22,7 +22,8 @@ import {
 import { attempt } from '../../packages/dkg/src/primitives/codec.ts'
 import { participantIndex } from '../../packages/dkg/src/primitives/point.ts'
 import type { KeyId } from '../../packages/dkg/src/primitives/types.ts'
-import { bytesOf, type Committee, simulate, simulatedCommittee } from '../support/simulation.ts'
+import { bytesOf, type Committee, simulatedCommittee } from '../support/simulated-committee.ts'
+import { simulate } from '../support/simulation.ts'
 
 let committee: Committee
 let config: CommitteeConfig

@@ -1,14 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { decodeCertificate, verifyCertificate } from '../../packages/dkg/src/ceremony/certificate.ts'
-import { ceremonyId, configHash } from '../../packages/dkg/src/ceremony/config.ts'
-import { type Fault, verifyEvidence } from '../../packages/dkg/src/ceremony/evidence.ts'
-import { leaderOf } from '../../packages/dkg/src/ceremony/join.ts'
 import { bytesKey } from '../../packages/dkg/src/primitives/codec.ts'
 import { nobleCurve } from '../../packages/dkg/src/primitives/noble-curve.ts'
-import type { ParticipantIndex, PointBytes } from '../../packages/dkg/src/primitives/types.ts'
-import { verifyShare } from '../../packages/dkg/src/sharing/feldman.ts'
-import { lagrangeCoefficients } from '../../packages/dkg/src/sharing/lagrange.ts'
 import {
   type Accusation,
   badPossession,
@@ -16,78 +9,23 @@ import {
   contradictJoinset,
   dealBadShare,
   equivocate,
+  omitReceiver,
+  openOtherNonce,
   randomComplaint,
   wrongCommitments,
 } from '../support/adversaries.ts'
 import {
-  bytesOf,
-  type Committee,
-  type NodeResult,
-  simulate,
-  simulatedCommittee,
-  type Tamper,
-} from '../support/simulation.ts'
-
-const leader = ({ spec }: Committee): number => leaderOf(spec.newConfig, ceremonyId(spec), 0)
-const others = (committee: Committee): ParticipantIndex[] =>
-  committee.identities.map(({ index }) => index).filter((index) => index !== leader(committee))
-
-/** Every node holds a verified share of one certified key; returns that key. */
-function expectAgreement(committee: Committee, results: readonly NodeResult[]) {
-  const pin = { configHash: configHash(committee.spec.newConfig) }
-  const keys = results.map((result) => {
-    expect(result.phase, `node ${result.index}`).toBe('archived')
-    return verifyCertificate(committee.curve, committee.verify, result.certificate ?? new Uint8Array(), pin)
-  })
-  const [key] = keys
-  if (key === undefined) throw new Error('no results')
-  expect(new Set(keys.map(({ sharingId }) => bytesKey(sharingId))).size).toBe(1)
-  for (const { index, share } of results) {
-    if (share === undefined) throw new Error(`node ${index} has no share`)
-    expect(verifyShare(committee.curve, key.commitment, index, share)).toBe(true)
-  }
-  return key
-}
-
-/** sum l_i * K * s_i over these nodes. */
-function combined(committee: Committee, results: readonly NodeResult[], K: PointBytes): PointBytes | undefined {
-  const coefficients = lagrangeCoefficients(results.map(({ index }) => index))
-  return committee.curve.linearCombination(
-    results.map(({ share }, at) => {
-      if (share === undefined) throw new Error('no share')
-      return { scalar: coefficients[at] ?? 0n, point: committee.curve.mulSecret(K, share) }
-    }),
-  )
-}
-
-function expectNamed(
-  committee: Committee,
-  results: Iterable<NodeResult>,
-  culprit: number,
-  kinds: readonly string[],
-): void {
-  const pin = { configHash: configHash(committee.spec.newConfig) }
-  for (const result of results) {
-    if (result.index === culprit) continue
-    expect(
-      result.faults.map((fault) => fault.culprit),
-      `node ${result.index}`,
-    ).toEqual([culprit])
-    for (const fault of result.faults) {
-      expect(kinds).toContain(fault.kind)
-      const verified = verifyEvidence(committee.curve, committee.verify, fault.evidence, pin)
-      expect(verified).toEqual({ ...fault, evidence: fault.evidence } satisfies Fault)
-    }
-  }
-}
-
-const honest = (results: Map<number, NodeResult>, culprit: number): NodeResult[] =>
-  [...results.values()].filter(({ index }) => index !== culprit)
-
-function qualified(committee: Committee, result: NodeResult | undefined): number[] {
-  const certificate = decodeCertificate(committee.curve, result?.certificate ?? new Uint8Array())
-  return certificate.outcome.dealings.map(({ dealer }) => dealer)
-}
+  combined,
+  expectAgreement,
+  expectNamed,
+  expectSlotsFilledOnce,
+  honest,
+  leader,
+  others,
+  qualified,
+} from '../support/expectations.ts'
+import { bytesOf, simulatedCommittee } from '../support/simulated-committee.ts'
+import { simulate, type Tamper } from '../support/simulation.ts'
 
 describe('key generation, everybody honest', () => {
   for (const [n, t] of [
@@ -157,6 +95,18 @@ describe('one faulty node, n = 5, t = 3', () => {
       expectNamed(committee, results.values(), culprit, ['E1'])
     })
 
+  it('row 6: a DEAL that does not open the commitment of its JOIN excludes the dealer', () => {
+    const results = run(openOtherNonce(committee, culprit))
+    expectAgreement(committee, honest(results, culprit))
+    expectNamed(committee, results.values(), culprit, ['E1'])
+  })
+
+  it('a DEAL that leaves a receiver out excludes the dealer', () => {
+    const results = run(omitReceiver(committee, culprit, victim))
+    expectAgreement(committee, honest(results, culprit))
+    expectNamed(committee, results.values(), culprit, ['E1'])
+  })
+
   it('row 13: a complaint with a bad proof names the complainer, the dealer stays', () => {
     const results = runAccusation(randomComplaint(committee, culprit, victim))
     expectAgreement(committee, honest(results, culprit))
@@ -217,8 +167,9 @@ describe('crashes and hostile bytes', () => {
   it('row 17: restarts from the last snapshot at random moments end in one outcome and never fill a slot twice', () => {
     fc.assert(
       fc.property(fc.nat(), (seed) => {
-        const results = [...simulate({ committee, seed, crashProbability: 0.08 }).values()]
+        const results = [...simulate({ committee, seed, crashProbability: 0.02 }).values()]
         expectAgreement(committee, results)
+        expectSlotsFilledOnce(results)
         expect(results.flatMap(({ faults }) => faults)).toEqual([])
       }),
       { numRuns: 15 },

@@ -8,9 +8,17 @@ import {
   encodeJoinset,
 } from '../../packages/dkg/src/ceremony/messages.ts'
 import { expandReceiverSeed } from '../../packages/dkg/src/ceremony/seeds.ts'
-import { messageHash, signMessage, type SignedMessage } from '../../packages/dkg/src/ceremony/signed-message.ts'
-import { attempt } from '../../packages/dkg/src/primitives/codec.ts'
-import { bytesOf, type Committee, type Identity, nodeSeed, type Tamper } from './simulation.ts'
+import {
+  decodeSigned,
+  type MessageHeader,
+  messageHash,
+  type MessageName,
+  signMessage,
+  type SignedMessage,
+} from '../../packages/dkg/src/ceremony/signed-message.ts'
+import { attempt, equalBytes } from '../../packages/dkg/src/primitives/codec.ts'
+import { bytesOf, type Committee, type Identity } from './simulated-committee.ts'
+import { nodeSeed, type Tamper } from './simulation.ts'
 
 /** Faulty nodes: each runs the honest engine and lies in what it sends, signing its lies with its own key. */
 
@@ -29,9 +37,13 @@ function flipped(bytes: Uint8Array): Uint8Array {
 /** Sends another DEAL than the engine made, and no VOUCH, which would name the original. */
 function rewriteDeal(committee: Committee, culprit: number, change: (deal: DealPayload) => DealPayload): Tamper {
   const { sign } = identityOf(committee, culprit)
+  let original: Uint8Array | undefined
   return ({ header, payload, bytes }) => {
     if (header.name === 'vouch') return undefined
     if (header.name !== 'deal') return [bytes]
+    original ??= payload
+    // Its engine may hear its lie from others and call it one: it does not pass that on.
+    if (!equalBytes(original, payload)) return undefined
     const deal = attempt(() => decodeDeal(committee.curve, committee.spec.newConfig, payload))
     return [deal === undefined ? bytes : signMessage(sign, header, encodeDeal(change(deal))).bytes]
   }
@@ -51,6 +63,17 @@ export const wrongCommitments = (committee: Committee, culprit: number, count: n
   rewriteDeal(committee, culprit, (deal) => ({
     ...deal,
     commitment: Array.from({ length: count }, (_, k) => deal.commitment[k] ?? committee.curve.generator),
+  }))
+
+/** Opens its commitment with another nonce than the one it committed to: everything else of the DEAL holds. */
+export const openOtherNonce = (committee: Committee, culprit: number): Tamper =>
+  rewriteDeal(committee, culprit, (deal) => ({ ...deal, nonce: flipped(deal.nonce) }))
+
+/** Leaves one receiver of the JOINSET out of its DEAL. */
+export const omitReceiver = (committee: Committee, culprit: number, victim: number): Tamper =>
+  rewriteDeal(committee, culprit, (deal) => ({
+    ...deal,
+    shares: deal.shares.filter(({ receiver }) => receiver !== victim),
   }))
 
 export const badPossession = (committee: Committee, culprit: number, which: 'popA' | 'popR'): Tamper =>
@@ -117,6 +140,29 @@ function accuse(
       const payload = complain(deal.sid, messageHash(heard), deal)
       return [signMessage(sign, { ...header, name: 'complain' }, payload).bytes, bytes]
     },
+  }
+}
+
+/** Repeats what it sends, signed as another message: `change` says as which. */
+export function repeatAs(
+  committee: Committee,
+  culprit: number,
+  name: MessageName,
+  change: (header: MessageHeader) => MessageHeader,
+): Tamper {
+  const { sign } = identityOf(committee, culprit)
+  return ({ header, payload, bytes }) =>
+    header.name === name ? [signMessage(sign, change(header), payload).bytes, bytes] : [bytes]
+}
+
+/** A leader that shows `victim` a JOINSET without it, and the whole one to everybody else. */
+export function hideJoinOf(committee: Committee, culprit: number, victim: number): Tamper {
+  const { sign } = identityOf(committee, culprit)
+  return ({ header, payload, bytes }, to) => {
+    if (header.name !== 'joinset' || to !== victim) return [bytes]
+    const joins = decodeJoinset(committee.spec.newConfig, payload)
+    const others = joins.filter((join) => decodeSigned(join).header.from !== victim)
+    return [signMessage(sign, header, encodeJoinset(others)).bytes]
   }
 }
 

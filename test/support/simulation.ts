@@ -1,8 +1,3 @@
-import { ed25519 } from '@noble/curves/ed25519.js'
-import { sha256 } from '@noble/hashes/sha2.js'
-import { concatBytes } from '@noble/hashes/utils.js'
-import { loadNativeCurve } from '@tkms/curve-native'
-import { type CeremonySpec, createConfig } from '../../packages/dkg/src/ceremony/config.ts'
 import { createCeremonyEngine } from '../../packages/dkg/src/ceremony/engine.ts'
 import type {
   CeremonyEffect,
@@ -12,97 +7,18 @@ import type {
   EnginePorts,
   Step,
 } from '../../packages/dkg/src/ceremony/engine-types.ts'
+import { bytesOf, type Committee, type Identity, seededRandom } from './simulated-committee.ts'
 import type { Fault } from '../../packages/dkg/src/ceremony/evidence.ts'
 import { decodeSigned, type SignedMessage } from '../../packages/dkg/src/ceremony/signed-message.ts'
 import type { CeremonyState } from '../../packages/dkg/src/ceremony/state.ts'
-import type { Curve } from '../../packages/dkg/src/primitives/curve.ts'
-import { type SignMessage, verifyEd25519, type VerifyMessage } from '../../packages/dkg/src/primitives/ed25519.ts'
-import { nobleCurve } from '../../packages/dkg/src/primitives/noble-curve.ts'
-import { participantIndex } from '../../packages/dkg/src/primitives/point.ts'
 import { Secret } from '../../packages/dkg/src/primitives/secret.ts'
-import type { ClusterId, NodePublicKey, ParticipantIndex } from '../../packages/dkg/src/primitives/types.ts'
-
-/** The fastest backend here. The packages' types come from their builds, the simulation reads the sources: same shape, other brands. */
-export const fastCurve: Curve = (loadNativeCurve() as unknown as Curve | undefined) ?? nobleCurve
-
-/** A seeded generator: the same seed replays the same run (SplitMix32). */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x9e3779b9) >>> 0
-    let z = state
-    z = Math.imul(z ^ (z >>> 16), 0x21f0aaad)
-    z = Math.imul(z ^ (z >>> 15), 0x735a2d97)
-    return ((z ^ (z >>> 15)) >>> 0) / 2 ** 32
-  }
-}
-
-/** 32 bytes that depend on every part. */
-export const bytesOf = (...parts: readonly (string | number)[]): Uint8Array =>
-  sha256(new TextEncoder().encode(parts.join('|')))
-
-const cheapTag = (publicKey: Uint8Array, message: Uint8Array): Uint8Array => {
-  const half = sha256(concatBytes(publicKey, message))
-  return concatBytes(half, half)
-}
-
-/** Signatures that anyone could forge and nobody here does: for runs that do not test signatures. */
-const cheapVerify: VerifyMessage = (publicKey, message, signature) =>
-  Buffer.compare(signature, cheapTag(publicKey, message)) === 0
-
-export interface Identity {
-  readonly index: ParticipantIndex
-  readonly publicKey: NodePublicKey
-  readonly sign: SignMessage
-}
-
-export interface Committee {
-  readonly spec: CeremonySpec
-  readonly identities: readonly Identity[]
-  readonly curve: Curve
-  readonly verify: VerifyMessage
-}
+import type { ParticipantIndex } from '../../packages/dkg/src/primitives/types.ts'
 
 export const SIMULATED_TIMINGS: CeremonyTimings = {
   phaseBaseMs: 1_000,
   phasePerMemberMs: 50,
   retransmitMs: 200,
   retransmitMaxMs: 2_000,
-}
-
-/** A committee with deterministic identities. `signatures: 'ed25519'` is the real verifier, slow. */
-export function simulatedCommittee(options: {
-  readonly n: number
-  readonly t: number
-  readonly seed: number
-  readonly signatures?: 'cheap' | 'ed25519'
-  readonly curve?: Curve
-}): Committee {
-  const { n, t, seed } = options
-  const real = options.signatures === 'ed25519'
-  const identities = Array.from({ length: n }, (_, at): Identity => {
-    const secret = bytesOf('identity', seed, at)
-    const publicKey = ed25519.getPublicKey(secret) as NodePublicKey
-    const sign: SignMessage = real
-      ? (message) => ed25519.sign(message, secret)
-      : (message) => cheapTag(publicKey, message)
-    return { index: participantIndex(at + 1), publicKey, sign }
-  })
-  const clusterId = bytesOf('cluster', seed) as ClusterId
-  const newConfig = createConfig({ clusterId, t, members: identities })
-  const spec: CeremonySpec = {
-    kind: 'keygen',
-    suite: 1,
-    clusterId,
-    purpose: 'ecies-dec',
-    keyName: 'ecies/test',
-    generation: 1,
-    epoch: 0,
-    attempt: 0,
-    newConfig,
-    notAfter: 2_000_000_000,
-  }
-  return { spec, identities, curve: options.curve ?? fastCurve, verify: real ? verifyEd25519 : cheapVerify }
 }
 
 /** What one simulated node ended with. */
@@ -131,7 +47,7 @@ export interface SimulationOptions {
   readonly tamper?: ReadonlyMap<number, Tamper>
   /** Deliver every message twice, and in random order. */
   readonly duplicate?: boolean
-  /** Probability that a step of a node is followed by a crash and a restart from its last snapshot. */
+  /** Probability that a node dies before an effect or behind the last one, and restarts from its last snapshot. */
   readonly crashProbability?: number
   /** Extra inputs offered to every node before the run. */
   readonly garbage?: readonly Uint8Array[]
@@ -139,12 +55,14 @@ export interface SimulationOptions {
   readonly lose?: (message: SignedMessage, to: ParticipantIndex, timeMs: number) => boolean
   /** Hears every message sent, before it is lost or tampered with. */
   readonly overhear?: (message: SignedMessage) => void
+  /** Sees every step of every node before its effects are performed. */
+  readonly watch?: (index: ParticipantIndex, step: Step<CeremonyState>) => void
   readonly maxTimeMs?: number
 }
 
-/** The seed that a simulated node gets in view 0. */
-export const nodeSeed = (entropy: number, use: 'dealing' | 'receiver', index: number): Secret =>
-  new Secret(bytesOf('seed', use, entropy, index))
+/** The seed that a simulated node gets in view 0; another one in each of its lives. */
+export const nodeSeed = (entropy: number, use: 'dealing' | 'receiver', index: number, life = 0): Secret =>
+  new Secret(life === 0 ? bytesOf('seed', use, entropy, index) : bytesOf('seed', use, entropy, index, life))
 
 interface Event {
   readonly atMs: number
@@ -180,7 +98,8 @@ class Simulation {
       if (event === undefined || event.atMs > maxTimeMs) break
       this.#nowMs = event.atMs
       const node = this.#nodes.get(event.node)
-      if (node === undefined || (event.input.type === 'timer' && event.epoch !== node.epoch)) continue
+      const dies = event.input.type === 'timer' || event.input.type === 'seeds'
+      if (node === undefined || (dies && event.epoch !== node.epoch)) continue
       this.#step(node, event.input)
     }
     return new Map([...this.#nodes].map(([index, node]) => [index, node.result]))
@@ -197,20 +116,30 @@ class Simulation {
   }
 
   #step(node: SimulatedNode, input: CeremonyInput): void {
-    const { crashProbability = 0 } = this.#options
-    const crash = crashProbability > 0 && node.snapshot !== undefined && this.#random() < crashProbability
-    if (crash) {
-      node.epoch += 1
-      const snapshot = node.snapshot
-      if (snapshot !== undefined) this.#perform(node, node.engine.resume(node.params, snapshot))
-    }
     this.#perform(node, node.engine.step(node.state, input))
   }
 
-  #perform(node: SimulatedNode, { state, effects }: Step<CeremonyState>): void {
-    node.state = state
-    node.result.phase = state.phase.name
-    for (const effect of effects) this.#effect(node, effect)
+  /** Before the first effect nothing is durable, behind a `persist` everything is: a crash can come on both sides of each. */
+  #perform(node: SimulatedNode, step: Step<CeremonyState>): void {
+    node.state = step.state
+    node.result.phase = step.state.phase.name
+    this.#options.watch?.(node.params.self, step)
+    for (const effect of step.effects) {
+      if (this.#crashes()) return this.#restart(node)
+      this.#effect(node, effect)
+    }
+    if (this.#crashes()) this.#restart(node)
+  }
+
+  #crashes(): boolean {
+    const { crashProbability = 0 } = this.#options
+    return crashProbability > 0 && this.#random() < crashProbability
+  }
+
+  #restart(node: SimulatedNode): void {
+    node.epoch += 1
+    const { engine, params, snapshot } = node
+    this.#perform(node, snapshot === undefined ? engine.open(params) : engine.resume(params, snapshot))
   }
 
   #effect(node: SimulatedNode, effect: CeremonyEffect): void {
@@ -220,7 +149,8 @@ class Simulation {
         node.snapshot = effect.snapshot.use((bytes) => Secret.copyOf(bytes))
         return
       case 'need-seeds': {
-        const seed = (use: 'dealing' | 'receiver'): Secret => nodeSeed(this.#options.entropy ?? 0, use, self)
+        const seed = (use: 'dealing' | 'receiver'): Secret =>
+          nodeSeed(this.#options.entropy ?? 0, use, self, node.epoch)
         return this.#enqueue(self, {
           type: 'seeds',
           view: effect.view,

@@ -1,5 +1,5 @@
 import { dkgError } from '../errors.ts'
-import { attempt } from '../primitives/codec.ts'
+import { attempt, equalBytes } from '../primitives/codec.ts'
 import type { Secret } from '../primitives/secret.ts'
 import type { ParticipantIndex } from '../primitives/types.ts'
 import { advanceAgreement } from './agreement.ts'
@@ -11,7 +11,7 @@ import { advanceJoining, join } from './joining.ts'
 import { tellProgress, tellStopped } from './progress.ts'
 import { resumeState } from './resume.ts'
 import { destroyDealing } from './seeds.ts'
-import { decodeSigned } from './signed-message.ts'
+import { decodeSigned, verifySigned } from './signed-message.ts'
 import { encodeSnapshot } from './snapshot.ts'
 import { type CeremonyState, copyState, createState } from './state.ts'
 import { Turn } from './turn.ts'
@@ -92,9 +92,12 @@ function takeMessage(turn: Turn, signed: Uint8Array): void {
   absorb(turn, signed)
   const { phase } = turn.state
   if (!('key' in phase)) return
-  const header = attempt(() => decodeSigned(signed))?.header
-  if (header?.name !== 'join' || header.from === turn.self || memberAt(turn.config, header.from) === undefined) return
-  turn.emit({ type: 'send-certificate', to: header.from, certificate: phase.key.certificate })
+  const message = attempt(() => decodeSigned(signed))
+  if (message?.header.name !== 'join' || message.header.from === turn.self) return
+  // An answer is many times the size of the question: nobody can ask in another member's name.
+  if (!equalBytes(message.header.ceremony, turn.state.ceremony)) return
+  if (!verifySigned(turn.ports.verify, turn.config, message)) return
+  turn.emit({ type: 'send-certificate', to: message.header.from, certificate: phase.key.certificate })
 }
 
 function answerFetch(turn: Turn, request: Extract<CeremonyInput, { type: 'fetch' }>): void {
@@ -107,7 +110,7 @@ function answerFetch(turn: Turn, request: Extract<CeremonyInput, { type: 'fetch'
 function greet(turn: Turn, peer: ParticipantIndex): void {
   const { phase } = turn.state
   if ('key' in phase) turn.emit({ type: 'send-certificate', to: peer, certificate: phase.key.certificate })
-  else turn.resendAll(peer)
+  else turn.greet(peer)
 }
 
 function takeTimer(turn: Turn, timer: { readonly name: TimerName; readonly view: number }): void {

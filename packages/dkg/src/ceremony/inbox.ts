@@ -2,8 +2,15 @@ import { attempt, bytesKey, equalBytes } from '../primitives/codec.ts'
 import type { ParticipantIndex } from '../primitives/types.ts'
 import { SINGLE_SLOT_NAMES } from './evidence.ts'
 import { readJoin } from './join.ts'
-import { decodeComplain } from './messages.ts'
-import { decodeSigned, maxSignedMessageBytes, messageHash, type SignedMessage, verifySigned } from './signed-message.ts'
+import { decodeCommit, decodeComplain, decodeVote, decodeVouch } from './messages.ts'
+import {
+  decodeSigned,
+  MAX_DEAL_BYTES,
+  maxSignedMessageBytes,
+  messageHash,
+  type SignedMessage,
+  verifySigned,
+} from './signed-message.ts'
 import type { Inbox } from './state.ts'
 import type { Turn } from './turn.ts'
 
@@ -20,9 +27,13 @@ export function absorb(turn: Turn, bytes: Uint8Array): SignedMessage | undefined
   const message = attempt(() => decodeSigned(bytes, maxSignedMessageBytes(config.n, config.t)))
   if (message === undefined || message.header.view !== state.view) return undefined
   if (!equalBytes(message.header.ceremony, state.ceremony) || isKnown(turn, message)) return undefined
+  if (isLeaders(message) && message.header.from !== state.leader) return undefined
   if (!verifySigned(ports.verify, config, message)) return undefined
   return store(turn, message) ? message : undefined
 }
+
+/** JOINSET and PROPOSE fill one slot per view, its leader's: from anybody else they mean nothing, and prove nothing (protocol 4). */
+const isLeaders = ({ header }: SignedMessage): boolean => header.name === 'joinset' || header.name === 'propose'
 
 /** Keeps a message this node made itself. */
 export function keepOwn(turn: Turn, message: SignedMessage | undefined): void {
@@ -62,7 +73,7 @@ function isKnown(turn: Turn, message: SignedMessage): boolean {
 }
 
 function store(turn: Turn, message: SignedMessage): boolean {
-  const { inbox, leader } = turn.state
+  const { inbox } = turn.state
   const { name, from } = message.header
   const kept = slotOf(inbox, message)
   if (kept !== undefined) {
@@ -75,24 +86,25 @@ function store(turn: Turn, message: SignedMessage): boolean {
       inbox.joins.set(from, message)
       return true
     case 'joinset':
-      if (from !== leader) return false
       inbox.joinset = message
       return true
     case 'propose':
-      if (from !== leader) return false
       inbox.propose = message
       return true
     case 'deal':
       return storeDeal(turn, message)
     case 'vouch':
+      if (!isReadable(() => decodeVouch(turn.config, message.payload))) return false
       inbox.vouches.set(from, message)
       return true
     case 'complain':
       return storeComplaint(turn, message)
     case 'vote':
+      if (!isReadable(() => decodeVote(message.payload))) return false
       inbox.votes.set(from, message)
       return true
     case 'commit':
+      if (!isReadable(() => decodeCommit(message.payload))) return false
       inbox.commits.set(from, message)
       return true
     case 'abandon':
@@ -100,9 +112,13 @@ function store(turn: Turn, message: SignedMessage): boolean {
   }
 }
 
+/** What no honest member sends is not kept: a member fills at most its slots, and each with what belongs there. */
+const isReadable = (decode: () => unknown): boolean => attempt(decode) !== undefined
+
 function storeDeal(turn: Turn, message: SignedMessage): boolean {
   const { inbox, wanted } = turn.state
   const { from } = message.header
+  if (message.bytes.length > MAX_DEAL_BYTES) return false
   const hash = bytesKey(messageHash(message))
   const variants = inbox.deals.get(from) ?? new Map<string, SignedMessage>()
   const [first] = variants.values()

@@ -60,8 +60,8 @@ const encodeHeader = (header: MessageHeader): Uint8Array =>
     u16(header.from),
   )
 
-/** Room for a DEAL with far too many commitments: it must be read to be evidence (row 1). */
-const MIN_CAP_BYTES = 64 * 1024
+/** Room for a DEAL with far too many commitments: it must be read to be evidence (row 1). A longer one is not read. */
+export const MAX_DEAL_BYTES: number = 64 * 1024
 
 /**
  * The longest signed message that is read: what a committee can honestly produce, a JOINSET of n JOINs that each carry a CERT1,
@@ -70,7 +70,7 @@ const MIN_CAP_BYTES = 64 * 1024
 export function maxSignedMessageBytes(n: number, t: number): number {
   const cert1 = 4 + 107 + 33 * t + 34 * n + 12 + 2 * 67 * n
   const join = 4 + HEADER_BYTES + 1 + 33 + 32 + 1 + 4 + cert1 + SIGNATURE_BYTES
-  return Math.max(MIN_CAP_BYTES, 4 + HEADER_BYTES + 2 + n * join + SIGNATURE_BYTES)
+  return Math.max(MAX_DEAL_BYTES, 4 + HEADER_BYTES + 2 + n * join + SIGNATURE_BYTES)
 }
 
 /** The bound for any committee: `maxSignedMessageBytes` at n = 64, t = 63. */

@@ -1,0 +1,135 @@
+import { describe, expect, it } from 'vitest'
+import { type CeremonySpec, ceremonyId, configHash } from '../../packages/dkg/src/ceremony/config.ts'
+import { encodeEvidence, verifyEvidence } from '../../packages/dkg/src/ceremony/evidence.ts'
+import { decodeJoinset, encodeJoinset } from '../../packages/dkg/src/ceremony/messages.ts'
+import { decodeSigned, signMessage, type SignedMessage } from '../../packages/dkg/src/ceremony/signed-message.ts'
+import type { KeyId, SharingId } from '../../packages/dkg/src/primitives/types.ts'
+import { dealBadShare, hideJoinOf, repeatAs } from '../support/adversaries.ts'
+import { expectAgreement, leader, others, qualified } from '../support/expectations.ts'
+import { bytesOf, simulatedCommittee } from '../support/simulated-committee.ts'
+import { type NodeResult, simulate } from '../support/simulation.ts'
+
+const committee = simulatedCommittee({ n: 5, t: 3, seed: 1 })
+const leaderIndex = leader(committee)
+const [culprit = 0, victim = 0] = others(committee)
+const pin = { configHash: configHash(committee.spec.newConfig) }
+
+const sentBy = (result: NodeResult | undefined, name: string): SignedMessage[] =>
+  (result?.sent ?? []).map((signed) => decodeSigned(signed)).filter(({ header }) => header.name === name)
+
+const identity = (index: number) => {
+  const found = committee.identities.find((candidate) => candidate.index === index)
+  if (found === undefined) throw new Error(`node ${index} is not in the committee`)
+  return found
+}
+
+describe('what a faulty member may send without harm', () => {
+  for (const name of ['joinset', 'propose'] as const)
+    it(`row 10: a ${name.toUpperCase()} of a member that does not lead is dropped, and nobody is blamed without proof`, () => {
+      for (const moment of ['join', 'deal', 'vouch'] as const) {
+        const tamper = new Map([[culprit, repeatAs(committee, culprit, moment, (header) => ({ ...header, name }))]])
+        const results = simulate({ committee, seed: 4, tamper })
+        expectAgreement(committee, [...results.values()])
+        expect([...results.values()].flatMap(({ faults }) => faults)).toEqual([])
+        expect(qualified(committee, results.get(victim))).toContain(culprit)
+      }
+    })
+
+  it('messages of views that have not begun change nothing and prove nothing', () => {
+    for (const name of ['join', 'deal', 'vote'] as const) {
+      const tamper = new Map([[culprit, repeatAs(committee, culprit, name, (header) => ({ ...header, view: 1 }))]])
+      const results = simulate({ committee, seed: 4, tamper })
+      expectAgreement(committee, [...results.values()])
+      expect([...results.values()].flatMap(({ faults }) => faults)).toEqual([])
+    }
+  })
+
+  it('a leader that hides the JOIN of one member from it does not cost that member its share', () => {
+    const tamper = new Map([[leaderIndex, hideJoinOf(committee, leaderIndex, victim)]])
+    const results = simulate({ committee, seed: 4, tamper })
+    expectAgreement(committee, [...results.values()])
+    expect(qualified(committee, results.get(victim))).not.toContain(victim)
+  })
+})
+
+describe('who votes, and when', () => {
+  it('a member whose share is bad does not vote, though its complaint reaches nobody', () => {
+    const tamper = new Map([[culprit, dealBadShare(committee, culprit, victim)]])
+    const lose = ({ header }: SignedMessage): boolean => header.name === 'complain'
+    const results = simulate({ committee, seed: 4, tamper, lose })
+    const cheated = results.get(victim)
+    expect(sentBy(cheated, 'complain').length).toBeGreaterThan(0)
+    expect(sentBy(cheated, 'vote')).toEqual([])
+    expect(cheated?.share).toBeUndefined()
+    for (const { certificate } of results.values()) expect(certificate).toBeUndefined()
+  })
+
+  it('nobody votes or commits in a view that it left', () => {
+    const lose = ({ header }: SignedMessage, _to: number, timeMs: number): boolean =>
+      header.name === 'vote' && timeMs < 60_000
+    for (const result of simulate({ committee, seed: 4, lose }).values()) {
+      expect(result.phase).toBe('left')
+      expect(sentBy(result, 'commit')).toEqual([])
+    }
+  })
+})
+
+describe('evidence cannot frame an honest node', () => {
+  const results = simulate({ committee, seed: 4 })
+  const [joinset] = sentBy(results.get(leaderIndex), 'joinset')
+  const [deal] = sentBy(results.get(victim), 'deal')
+  if (joinset === undefined || deal === undefined) throw new Error('the run has no JOINSET or DEAL')
+  const { sign } = identity(leaderIndex)
+  const verdict = (kind: 'E1' | 'E2' | 'E5', messages: readonly SignedMessage[], spec: CeremonySpec = committee.spec) =>
+    verifyEvidence(committee.curve, committee.verify, encodeEvidence(kind, spec, messages), pin)
+
+  it('a leader that signs a second JOINSET does not make an honest DEAL malformed', () => {
+    const fewer = decodeJoinset(committee.spec.newConfig, joinset.payload).filter(
+      (join) => decodeSigned(join).header.from !== culprit,
+    )
+    const second = signMessage(sign, joinset.header, encodeJoinset(fewer))
+    expect(verdict('E1', [second, deal])).toBeUndefined()
+    expect(verdict('E2', [joinset, second])?.culprit).toBe(leaderIndex)
+    expect(verdict('E5', [second])).toBeUndefined()
+  })
+
+  it('a DEAL, JOINSET and VOTE of an honest run prove nothing, alone or in pairs', () => {
+    const [vote] = sentBy(results.get(victim), 'vote')
+    if (vote === undefined) throw new Error('the run has no VOTE')
+    expect(verdict('E1', [joinset, deal])).toBeUndefined()
+    expect(verdict('E2', [deal, deal])).toBeUndefined()
+    expect(verdict('E2', [deal, vote])).toBeUndefined()
+    expect(verdict('E5', [joinset])).toBeUndefined()
+  })
+
+  it('evidence needs the signature of who it names', () => {
+    const forged = { ...joinset.header, from: identity(victim).index }
+    const other = signMessage(sign, forged, bytesOf('other'))
+    const one = signMessage(sign, forged, bytesOf('one'))
+    expect(verdict('E2', [one, other])).toBeUndefined()
+  })
+
+  it('a message of a resharing is not judged by the rules of a key generation', () => {
+    const { kind: _kind, epoch: _epoch, ...common } = committee.spec
+    const spec: CeremonySpec = {
+      ...common,
+      kind: 'reshare',
+      epoch: 1,
+      keyId: bytesOf('key') as KeyId,
+      prevOutcome: bytesOf('outcome') as SharingId,
+      oldConfig: committee.spec.newConfig,
+    }
+    for (const { sign: signer, index } of committee.identities) {
+      const header = { ...joinset.header, ceremony: ceremonyId(spec), from: index }
+      expect(verdict('E5', [signMessage(signer, header, joinset.payload)], spec)).toBeUndefined()
+    }
+  })
+
+  it('evidence holds only for the committee that is pinned', () => {
+    const bad = signMessage(sign, joinset.header, encodeJoinset([]))
+    const bytes = encodeEvidence('E5', committee.spec, [bad])
+    expect(verifyEvidence(committee.curve, committee.verify, bytes, pin)?.culprit).toBe(leaderIndex)
+    const other = { configHash: configHash(simulatedCommittee({ n: 5, t: 3, seed: 2 }).spec.newConfig) }
+    expect(verifyEvidence(committee.curve, committee.verify, bytes, other)).toBeUndefined()
+  })
+})

@@ -1,0 +1,251 @@
+import { beforeAll, describe, expect, it } from 'vitest'
+import { ceremonyId } from '../../packages/dkg/src/ceremony/config.ts'
+import type { CeremonyEffect, CeremonyInput } from '../../packages/dkg/src/ceremony/engine-types.ts'
+import { encodeJoin, encodeVote } from '../../packages/dkg/src/ceremony/messages.ts'
+import { expandDealingSeed, type DealingSecrets } from '../../packages/dkg/src/ceremony/seeds.ts'
+import {
+  decodeSigned,
+  MAX_DEAL_BYTES,
+  type MessageName,
+  signMessage,
+  type SignedMessage,
+} from '../../packages/dkg/src/ceremony/signed-message.ts'
+import { bytesKey } from '../../packages/dkg/src/primitives/codec.ts'
+import type { Secret } from '../../packages/dkg/src/primitives/secret.ts'
+import type { SharingId } from '../../packages/dkg/src/primitives/types.ts'
+import { leader } from '../support/expectations.ts'
+import { Bench } from '../support/bench.ts'
+import { bytesOf, type Identity, simulatedCommittee } from '../support/simulated-committee.ts'
+import { nodeSeed, type NodeResult, simulate } from '../support/simulation.ts'
+
+const committee = simulatedCommittee({ n: 4, t: 2, seed: 2 })
+const leaderIndex = leader(committee)
+const [member, culprit] = committee.identities.filter(({ index }) => index !== leaderIndex)
+if (member === undefined || culprit === undefined) throw new Error('a committee has four members')
+const ceremony = ceremonyId(committee.spec)
+
+let results: Map<number, NodeResult>
+beforeAll(() => {
+  results = simulate({ committee, seed: 1 })
+})
+
+const messagesOf = (name: MessageName): SignedMessage[] => {
+  const all = [...results.values()].flatMap(({ sent }) => sent.map((signed) => decodeSigned(signed)))
+  const named = all.filter(({ header }) => header.name === name)
+  return [...new Map(named.map((message) => [message.header.from, message])).values()]
+}
+
+const seeds = (index: number): CeremonyInput => ({
+  type: 'seeds',
+  view: 0,
+  dealing: nodeSeed(0, 'dealing', index),
+  receiver: nodeSeed(0, 'receiver', index),
+})
+
+const signed = ({ index, sign }: Identity, name: MessageName, payload: Uint8Array): SignedMessage =>
+  signMessage(sign, { name, ceremony, view: 0, from: index }, payload)
+
+const sends = (effects: readonly CeremonyEffect[], name: MessageName): Uint8Array[] =>
+  effects.flatMap((effect) =>
+    effect.type === 'send' && decodeSigned(effect.signed).header.name === name ? [effect.signed] : [],
+  )
+
+const contains = (secret: Secret, needle: Secret): boolean =>
+  secret.use((hay) => needle.use((bytes) => bytesKey(hay).includes(bytesKey(bytes))))
+
+describe('what is remembered', () => {
+  it('a member that signed two JOINs stays out of QUAL after a restart, with the evidence at hand', () => {
+    const bench = new Bench(committee, member)
+    bench.step(seeds(member.index))
+    const [first] = messagesOf('join').filter(({ header }) => header.from === culprit.index)
+    if (first === undefined) throw new Error('the run has no JOIN')
+    const second = signed(
+      culprit,
+      'join',
+      encodeJoin({ role: 'both', receiverKey: committee.curve.generator, dealCommit: bytesOf('c') }),
+    )
+    bench.hear(first, second)
+    expect([...bench.state.faults.keys()]).toEqual([culprit.index])
+    bench.restart()
+    expect([...bench.state.faults.keys()]).toEqual([culprit.index])
+    const shown = bench.step({ type: 'peer-connected', peer: committee.identities[0]?.index ?? member.index })
+    expect(sends(shown, 'join')).toEqual(expect.arrayContaining([first.bytes, second.bytes]))
+  })
+
+  it('whatever a step decides is durable before anything of it is sent', () => {
+    const persistLate: string[] = []
+    simulate({
+      committee,
+      seed: 3,
+      watch: (index, { effects }) => {
+        const at = effects.findIndex(({ type }) => type === 'persist')
+        if (at > 0) persistLate.push(`node ${index} at ${at}`)
+      },
+    })
+    expect(persistLate).toEqual([])
+  })
+
+  it('every message is in the snapshot before it is first sent', () => {
+    const bench = new Bench(committee, member)
+    const [join] = sends(bench.step(seeds(member.index)), 'join')
+    bench.restart()
+    expect(bench.state.sent.get('join')?.bytes).toEqual(join)
+  })
+})
+
+describe('what is not kept', () => {
+  it('messages that no honest member sends take no room, whatever their signature says', () => {
+    const big = simulatedCommittee({ n: 64, t: 22, seed: 3 })
+    const [self, other] = big.identities
+    if (self === undefined || other === undefined) throw new Error('a committee has members')
+    const bench = new Bench(big, self)
+    bench.step(seeds(self.index))
+    const sign = (name: MessageName, bytes: number): SignedMessage =>
+      signMessage(
+        other.sign,
+        { name, ceremony: ceremonyId(big.spec), view: 0, from: other.index },
+        new Uint8Array(bytes),
+      )
+    bench.hear(...(['vouch', 'vote', 'commit', 'join', 'complain'] as const).map((name) => sign(name, 20_000)))
+    bench.hear(sign('deal', MAX_DEAL_BYTES + 1))
+    const { inbox } = bench.state
+    for (const kept of [inbox.vouches, inbox.votes, inbox.commits, inbox.complaints, inbox.deals])
+      expect(kept.size).toBe(0)
+    expect(inbox.joins.size).toBe(1)
+  })
+
+  it('at most two dealings of one member are kept, however many it signs', () => {
+    const bench = new Bench(committee, member)
+    bench.step(seeds(member.index))
+    for (let at = 0; at < 10; at++) bench.hear(signed(culprit, 'deal', bytesOf('deal', at)))
+    expect(bench.state.inbox.deals.get(culprit.index)?.size).toBe(2)
+  })
+
+  it('coefficients, ephemeral key and nonce are wiped with the DEAL, and no snapshot behind it has them', () => {
+    const held: DealingSecrets[] = []
+    const members = committee.spec.newConfig.members.map(({ index }) => index)
+    const dealt = (index: number): DealingSecrets =>
+      expandDealingSeed(nodeSeed(0, 'dealing', index), committee.spec.newConfig.t, members)
+    let before = 0
+    let leaked = 0
+    simulate({
+      committee,
+      seed: 5,
+      watch: (index, { state, effects }) => {
+        if (state.phase.name === 'joining') held.push(state.phase.dealing)
+        const { coefficients, ephemeral, nonce } = dealt(index)
+        for (const effect of effects) {
+          if (effect.type !== 'persist') continue
+          const found = [...coefficients, ephemeral].filter((secret) => contains(effect.snapshot, secret)).length
+          if (!state.sent.has('deal')) before += contains(effect.snapshot, nonce) ? found : 0
+          else leaked += found
+        }
+      },
+    })
+    expect(before).toBeGreaterThanOrEqual(committee.identities.length * 3)
+    expect(leaked).toBe(0)
+    expect(held.length).toBeGreaterThanOrEqual(committee.identities.length)
+    for (const { coefficients, ephemeral, nonce, auxA, auxR } of held)
+      for (const secret of [...coefficients, ephemeral, nonce, auxA, auxR]) expect(secret.destroyed).toBe(true)
+  })
+
+  it('receiver key, dealt shares and the share itself are wiped when the ceremony is archived', () => {
+    const secrets = new Set<Secret>()
+    simulate({
+      committee,
+      seed: 6,
+      watch: (_index, { state: { phase, verdicts } }) => {
+        if ('receiver' in phase && phase.receiver !== undefined) secrets.add(phase.receiver.key).add(phase.receiver.aux)
+        if ('prepared' in phase && phase.prepared !== undefined) secrets.add(phase.prepared.share)
+        if (phase.name === 'complete' && phase.share !== undefined) secrets.add(phase.share)
+        for (const verdict of verdicts.values())
+          if (verdict.kind === 'good' && verdict.share !== undefined) secrets.add(verdict.share)
+      },
+    })
+    expect(secrets.size).toBeGreaterThanOrEqual(committee.identities.length * (2 + 1 + 3))
+    expect([...secrets].filter((secret) => !secret.destroyed)).toEqual([])
+  })
+})
+
+describe('before, after and beside the ceremony', () => {
+  const certificate = (): Uint8Array => results.get(leaderIndex)?.certificate ?? new Uint8Array()
+
+  it('messages that come before their turn wait for it, and the node ends like the others', () => {
+    const bench = new Bench(committee, member)
+    const early = ['commit', 'vote', 'propose', 'vouch', 'deal', 'joinset', 'join'] as const
+    const foreign = early.flatMap((name) => messagesOf(name).filter(({ header }) => header.from !== member.index))
+    bench.hear(...foreign)
+    expect(bench.state.phase.name).toBe('seeding')
+    bench.step(seeds(member.index))
+    expect(bench.state.phase.name).toBe('complete')
+    expect(bench.effects.some((effect) => effect.type === 'complete' && effect.share !== undefined)).toBe(true)
+  })
+
+  it('a vote that arrives after the view was left brings no COMMIT; the certificate still brings the share', () => {
+    const bench = new Bench(committee, member)
+    bench.step(seeds(member.index))
+    const others = (name: MessageName) => messagesOf(name).filter(({ header }) => header.from !== member.index)
+    for (const name of ['join', 'joinset', 'deal', 'vouch', 'propose'] as const) bench.hear(...others(name))
+    expect(bench.state.phase.name).toBe('voting')
+    bench.step({ type: 'timer', name: 'view', view: 0 })
+    expect(bench.state.phase.name).toBe('left')
+    const effects = bench.hear(...others('vote'), ...others('commit'))
+    expect(effects.some(({ type }) => type === 'complete')).toBe(false)
+    bench.restart()
+    bench.hear(...others('vote'))
+    expect(bench.state.sent.has('commit')).toBe(false)
+    const certified = bench.step({ type: 'certificate', certificate: certificate() })
+    expect(certified.some((effect) => effect.type === 'complete' && effect.share !== undefined)).toBe(true)
+  })
+
+  it('a certificate of another ceremony of the same committee decides nothing here', () => {
+    const other = { ...committee, spec: { ...committee.spec, generation: 2 } }
+    const bench = new Bench(other, member)
+    bench.step(seeds(member.index))
+    bench.step({ type: 'certificate', certificate: certificate() })
+    expect(bench.state.phase.name).toBe('joining')
+  })
+
+  it('a decided ceremony answers a signed JOIN with its certificate, and nobody in the name of another', () => {
+    const bench = new Bench(committee, member)
+    bench.step({ type: 'certificate', certificate: certificate() })
+    expect(bench.state.phase.name).toBe('complete')
+    const [join] = messagesOf('join').filter(({ header }) => header.from === culprit.index)
+    if (join === undefined) throw new Error('the run has no JOIN')
+    const answered = (message: SignedMessage): boolean =>
+      bench.hear(message).some((effect) => effect.type === 'send-certificate' && effect.to === culprit.index)
+    const forged = signMessage(member.sign, { ...join.header, from: culprit.index }, join.payload)
+    const foreign = signMessage(
+      culprit.sign,
+      { ...join.header, ceremony: bytesOf('x') as typeof ceremony },
+      join.payload,
+    )
+    expect(answered(forged)).toBe(false)
+    expect(answered(foreign)).toBe(false)
+    expect(answered(join)).toBe(true)
+    expect(answered(join)).toBe(true)
+  })
+
+  it('votes without a share, and votes and commits for something else, count for nothing', () => {
+    const bench = new Bench(committee, member)
+    bench.step(seeds(member.index))
+    const others = (name: MessageName) => messagesOf(name).filter(({ header }) => header.from !== member.index)
+    for (const name of ['join', 'joinset', 'deal', 'vouch', 'propose'] as const) bench.hear(...others(name))
+    const peers = committee.identities.filter(({ index }) => index !== member.index)
+    const [a, b, c] = peers
+    const outcome = bench.state.phase.name === 'voting' ? bench.state.phase.prepared.outcome : bytesOf('none')
+    if (a === undefined || b === undefined || c === undefined) throw new Error('a committee has four members')
+    bench.hear(
+      signed(a, 'vote', encodeVote({ outcomeHash: outcome, holds: true })),
+      signed(b, 'vote', encodeVote({ outcomeHash: outcome, holds: false })),
+      signed(c, 'vote', encodeVote({ outcomeHash: bytesOf('other') as SharingId, holds: true })),
+    )
+    expect(bench.state.phase.name).toBe('voting')
+    bench.hear(
+      signed(a, 'commit', bytesOf('other')),
+      signed(b, 'commit', bytesOf('other')),
+      signed(c, 'commit', outcome),
+    )
+    expect(bench.state.phase.name).toBe('voting')
+  })
+})
