@@ -12,9 +12,12 @@ import {
   faultTolerance,
 } from '../../packages/dkg/src/ceremony/config.ts'
 import { verifyEvidence } from '../../packages/dkg/src/ceremony/evidence.ts'
+import { encodeVote } from '../../packages/dkg/src/ceremony/messages.ts'
+import { encodeOutcome, outcomeHash } from '../../packages/dkg/src/ceremony/outcome.ts'
 import {
   decodeSigned,
   MESSAGE_NAMES,
+  type MessageName,
   type SignedMessage,
   signMessage,
   verifySigned,
@@ -45,6 +48,33 @@ const verifies = (candidate: Uint8Array, pinned: CommitteeConfig = config): bool
   undefined
 
 const changed = (change: Partial<Certificate>): Uint8Array => encodeCertificate({ ...certificate, ...change })
+
+/** A certificate over other bytes, with votes and commits that its members did sign for them. */
+function signedAnew(change: Partial<Certificate>): Uint8Array {
+  const next = { ...certificate, ...change }
+  const { ceremony, view: firstView } = next.outcome
+  const o = outcomeHash(encodeOutcome(next.outcome))
+  const by = (name: MessageName, view: number, payload: Uint8Array) =>
+    committee.identities.map(({ index, sign }) => ({
+      index,
+      signature: signMessage(sign, { name, ceremony, view, from: index }, payload).signature,
+    }))
+  const votes = by('vote', firstView, encodeVote({ outcomeHash: o, holds: true }))
+  return encodeCertificate({ ...next, votes, commits: by('commit', next.view, o) })
+}
+
+/** Votes of all members for the outcome of `certificate` in a later view, one of them without a share. */
+const votesOfView = (view: number) =>
+  committee.identities.map(({ index, sign }, at) => {
+    const { ceremony } = certificate.outcome
+    const holds = at > 0
+    const payload = encodeVote({ outcomeHash: outcomeHash(encodeOutcome(certificate.outcome)), holds })
+    return {
+      index,
+      holds,
+      signature: signMessage(sign, { name: 'vote', ceremony, view, from: index }, payload).signature,
+    }
+  })
 
 describe('certificates, as a client checks them', () => {
   it('the real one verifies and encodes to itself', () => {
@@ -82,6 +112,26 @@ describe('certificates, as a client checks them', () => {
     expect(verifies(changed({ spec: { ...spec, purpose: 'ckd-dprf' } }))).toBe(false)
     const other = simulatedCommittee({ n: 4, t: 2, seed: 22 }).spec.newConfig
     expect(verifies(bytes, other)).toBe(false)
+  })
+
+  it('a quorum cannot certify what the protocol does not allow: its signatures are not all that is checked', () => {
+    const { outcome, spec } = certificate
+    expect(verifies(signedAnew({}))).toBe(true)
+    expect(verifies(signedAnew({ outcome: { ...outcome, keyId: bytesOf('other key') as KeyId } }))).toBe(false)
+    expect(verifies(signedAnew({ outcome: { ...outcome, sid: bytesOf('other session') } }))).toBe(false)
+    expect(verifies(signedAnew({ outcome: { ...outcome, dealings: outcome.dealings.slice(0, 2) } }))).toBe(false)
+    const [first, ...rest] = outcome.dealings
+    if (first === undefined) throw new Error('no dealings')
+    const stranger = { dealer: participantIndex(9), dealHash: first.dealHash }
+    expect(verifies(signedAnew({ outcome: { ...outcome, dealings: [...rest, stranger] } }))).toBe(false)
+    expect(verifies(signedAnew({ spec: { ...spec, notAfter: 1 } }))).toBe(false)
+  })
+
+  it('commits of another view than the votes need votes of that view too', () => {
+    const later = certificate.votes.map((vote) => ({ ...vote, holds: true }))
+    expect(verifies(signedAnew({ view: 1 }))).toBe(false)
+    expect(verifies(signedAnew({ view: 1, laterVotes: later }))).toBe(false)
+    expect(verifies(signedAnew({ view: 1, laterVotes: votesOfView(1) }))).toBe(true)
   })
 
   it('every truncation and every flipped byte is refused', () => {

@@ -10,6 +10,8 @@ import {
   signMessage,
   type SignedMessage,
 } from '../../packages/dkg/src/ceremony/signed-message.ts'
+import { copyState } from '../../packages/dkg/src/ceremony/state.ts'
+import { Turn } from '../../packages/dkg/src/ceremony/turn.ts'
 import { bytesKey } from '../../packages/dkg/src/primitives/codec.ts'
 import type { Secret } from '../../packages/dkg/src/primitives/secret.ts'
 import type { SharingId } from '../../packages/dkg/src/primitives/types.ts'
@@ -70,6 +72,14 @@ describe('what is remembered', () => {
     expect([...bench.state.faults.keys()]).toEqual([culprit.index])
     const shown = bench.step({ type: 'peer-connected', peer: committee.identities[0]?.index ?? member.index })
     expect(sends(shown, 'join')).toEqual(expect.arrayContaining([first.bytes, second.bytes]))
+  })
+
+  it('a slot once filled is never filled again', () => {
+    const { state } = new Bench(committee, member)
+    const turn = new Turn({ curve: committee.curve, sign: member.sign, verify: committee.verify }, copyState(state))
+    expect(turn.send('vote', bytesOf('one'))).toBeDefined()
+    expect(turn.send('vote', bytesOf('other'))).toBeUndefined()
+    expect(turn.effects).toHaveLength(1)
   })
 
   it('whatever a step decides is durable before anything of it is sent', () => {
@@ -224,6 +234,34 @@ describe('before, after and beside the ceremony', () => {
     expect(answered(foreign)).toBe(false)
     expect(answered(join)).toBe(true)
     expect(answered(join)).toBe(true)
+  })
+
+  it('a proposal is voted for only as the voter computes it, and not with a dealer proven faulty', () => {
+    const [propose] = messagesOf('propose')
+    const [join] = messagesOf('join').filter(({ header }) => header.from === culprit.index)
+    const first = committee.identities.find(({ index }) => index === leaderIndex)
+    if (propose === undefined || join === undefined || first === undefined) throw new Error('the run has no PROPOSE')
+    const vouching = (): Bench => {
+      const bench = new Bench(committee, member)
+      bench.step(seeds(member.index))
+      for (const name of ['join', 'joinset', 'deal', 'vouch'] as const)
+        bench.hear(...messagesOf(name).filter(({ header }) => header.from !== member.index))
+      return bench
+    }
+    const bytes = Uint8Array.from(propose.payload)
+    // u8 mode || u32 length || u8 1 || ceremony(32) || u32 v0 || sid(32) || keyId(32)
+    const keyIdAt = 1 + 4 + 1 + 32 + 4 + 32
+    bytes[keyIdAt] = (bytes[keyIdAt] ?? 0) ^ 1
+    const altered = vouching()
+    altered.hear(signMessage(first.sign, propose.header, bytes))
+    expect(altered.state.phase.name).toBe('vouching')
+    const warned = vouching()
+    warned.hear(signMessage(culprit.sign, join.header, Uint8Array.from([...join.payload.subarray(0, 65), 1])), propose)
+    expect([...warned.state.faults.keys()]).toEqual([culprit.index])
+    expect(warned.state.phase.name).toBe('vouching')
+    const content = vouching()
+    content.hear(propose)
+    expect(content.state.phase.name).toBe('voting')
   })
 
   it('votes without a share, and votes and commits for something else, count for nothing', () => {

@@ -166,14 +166,47 @@ export function hideJoinOf(committee: Committee, culprit: number, victim: number
   }
 }
 
-/** A leader whose JOINSET names one member twice. */
-export function contradictJoinset(committee: Committee, culprit: number): Tamper {
+/** A leader whose JOINSET holds what it must not hold. */
+export function contradictJoinset(
+  committee: Committee,
+  culprit: number,
+  change: (joins: readonly Uint8Array[]) => readonly Uint8Array[],
+): Tamper {
   const { sign } = identityOf(committee, culprit)
+  let original: Uint8Array | undefined
   return ({ header, payload, bytes }) => {
     if (header.name !== 'joinset') return [bytes]
+    original ??= payload
+    if (!equalBytes(original, payload)) return undefined
     const joins = attempt(() => decodeJoinset(committee.spec.newConfig, payload))
-    const [first] = joins ?? []
-    if (joins === undefined || first === undefined) return [bytes]
-    return [signMessage(sign, header, encodeJoinset([first, first, ...joins.slice(2)])).bytes]
+    return [joins === undefined ? bytes : signMessage(sign, header, encodeJoinset(change(joins))).bytes]
   }
+}
+
+/** Ways in which a JOINSET contradicts itself, by name. */
+export function badJoinsets(committee: Committee): ReadonlyMap<string, (joins: readonly Uint8Array[]) => Uint8Array[]> {
+  const firstChanged = (change: (join: SignedMessage) => Uint8Array) => (joins: readonly Uint8Array[]) =>
+    joins.map((join, at) => (at === 0 ? change(decodeSigned(join)) : join))
+  const signerOf = ({ header }: SignedMessage): Identity => identityOf(committee, header.from)
+  return new Map([
+    ['names a member twice', (joins) => joins.map((join, at) => (at === 1 ? (joins[0] ?? join) : join))],
+    ['names members out of order', (joins) => joins.toReversed()],
+    ['has fewer JOINs than a quorum', (joins) => joins.slice(0, 3)],
+    ['holds a JOIN that its sender did not sign', firstChanged(({ bytes }) => flipped(bytes))],
+    [
+      'holds a JOIN of another view',
+      firstChanged((join) => signMessage(signerOf(join).sign, { ...join.header, view: 1 }, join.payload).bytes),
+    ],
+    [
+      'holds something else than a JOIN',
+      firstChanged((join) => signMessage(signerOf(join).sign, { ...join.header, name: 'vouch' }, join.payload).bytes),
+    ],
+    [
+      'holds a JOIN without a dealing',
+      firstChanged((join) => {
+        const role = Uint8Array.from([1, ...join.payload.subarray(1, 34), 0])
+        return signMessage(signerOf(join).sign, join.header, role).bytes
+      }),
+    ],
+  ])
 }
