@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { ceremonyId } from '../../packages/dkg/src/ceremony/config.ts'
-import type { CeremonyEffect, CeremonyInput } from '../../packages/dkg/src/ceremony/engine-types.ts'
+import type { CeremonyEffect } from '../../packages/dkg/src/ceremony/engine-types.ts'
 import { encodeJoin, encodeVote } from '../../packages/dkg/src/ceremony/messages.ts'
 import { expandDealingSeed, type DealingSecrets } from '../../packages/dkg/src/ceremony/seeds.ts'
 import {
@@ -16,7 +16,7 @@ import { bytesKey } from '../../packages/dkg/src/primitives/codec.ts'
 import type { Secret } from '../../packages/dkg/src/primitives/secret.ts'
 import type { SharingId } from '../../packages/dkg/src/primitives/types.ts'
 import { leader } from '../support/expectations.ts'
-import { Bench } from '../support/bench.ts'
+import { Bench, seeds } from '../support/bench.ts'
 import { bytesOf, type Identity, simulatedCommittee } from '../support/simulated-committee.ts'
 import { nodeSeed, type NodeResult, simulate } from '../support/simulation.ts'
 
@@ -36,13 +36,6 @@ const messagesOf = (name: MessageName): SignedMessage[] => {
   const named = all.filter(({ header }) => header.name === name)
   return [...new Map(named.map((message) => [message.header.from, message])).values()]
 }
-
-const seeds = (index: number): CeremonyInput => ({
-  type: 'seeds',
-  view: 0,
-  dealing: nodeSeed(0, 'dealing', index),
-  receiver: nodeSeed(0, 'receiver', index),
-})
 
 const signed = ({ index, sign }: Identity, name: MessageName, payload: Uint8Array): SignedMessage =>
   signMessage(sign, { name, ceremony, view: 0, from: index }, payload)
@@ -206,6 +199,22 @@ describe('before, after and beside the ceremony', () => {
     expect(bench.state.sent.has('commit')).toBe(false)
     const certified = bench.step({ type: 'certificate', certificate: certificate() })
     expect(certified.some((effect) => effect.type === 'complete' && effect.share !== undefined)).toBe(true)
+  })
+
+  it('a member that contradicts itself after the end is named, and costs the node nothing', () => {
+    const bench = new Bench(committee, member)
+    const foreign = (['join', 'joinset', 'deal', 'vouch', 'propose', 'vote', 'commit'] as const).flatMap((name) =>
+      messagesOf(name).filter(({ header }) => header.from !== member.index),
+    )
+    bench.step(seeds(member.index))
+    bench.hear(...foreign)
+    // The driver has taken the share over and wiped the engine's copy; the key store has not answered yet.
+    for (const effect of bench.effects) if (effect.type === 'complete') effect.share?.destroy()
+    const vote = encodeVote({ outcomeHash: bytesOf('other') as SharingId, holds: true })
+    const named = bench.hear(signed(culprit, 'vote', vote))
+    expect(named.map(({ type }) => type)).toContain('fault')
+    expect(named.map(({ type }) => type)).not.toContain('persist')
+    expect(bench.step({ type: 'stored' }).map(({ type }) => type)).toContain('archive')
   })
 
   it('a certificate of another ceremony of the same committee decides nothing here', () => {

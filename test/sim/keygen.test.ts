@@ -1,7 +1,9 @@
 import * as fc from 'fast-check'
+import { numberToBytesBE } from '@noble/curves/utils.js'
 import { describe, expect, it } from 'vitest'
 import { bytesKey } from '../../packages/dkg/src/primitives/codec.ts'
 import { nobleCurve } from '../../packages/dkg/src/primitives/noble-curve.ts'
+import { ORDER } from '../../packages/dkg/src/primitives/scalar.ts'
 import {
   type Accusation,
   badJoinsets,
@@ -9,6 +11,7 @@ import {
   complainFalsely,
   contradictJoinset,
   dealBadShare,
+  dealBytes,
   equivocate,
   omitReceiver,
   openOtherNonce,
@@ -80,6 +83,17 @@ describe('one faulty node, n = 5, t = 3', () => {
     expectNamed(committee, results.values(), culprit, ['E3'])
     expect(qualified(committee, results.get(victim))).not.toContain(culprit)
   })
+
+  for (const [name, bytes] of [
+    ['zero', new Uint8Array(32)],
+    ['the group order', numberToBytesBE(ORDER, 32)],
+    ['above the group order', new Uint8Array(32).fill(0xff)],
+  ] as const)
+    it(`row 5: a share that opens to ${name} is opened by a complaint and names the dealer`, () => {
+      const results = run(dealBytes(committee, culprit, victim, bytes))
+      expectAgreement(committee, honest(results, culprit))
+      expectNamed(committee, results.values(), culprit, ['E3'])
+    })
 
   for (const count of [2, 4, 0, 1000])
     it(`row 1: ${count} commitments instead of 3 exclude the dealer`, () => {

@@ -7,7 +7,7 @@ import {
   encodeDeal,
   encodeJoinset,
 } from '../../packages/dkg/src/ceremony/messages.ts'
-import { expandReceiverSeed } from '../../packages/dkg/src/ceremony/seeds.ts'
+import { expandDealingSeed, expandReceiverSeed, openPolynomial } from '../../packages/dkg/src/ceremony/seeds.ts'
 import {
   decodeSigned,
   type MessageHeader,
@@ -17,6 +17,8 @@ import {
   type SignedMessage,
 } from '../../packages/dkg/src/ceremony/signed-message.ts'
 import { attempt, equalBytes } from '../../packages/dkg/src/primitives/codec.ts'
+import { encodeScalar } from '../../packages/dkg/src/primitives/scalar.ts'
+import { evaluatePolynomial } from '../../packages/dkg/src/sharing/polynomial.ts'
 import { bytesOf, type Committee, type Identity } from './simulated-committee.ts'
 import { nodeSeed, type Tamper } from './simulation.ts'
 
@@ -64,6 +66,25 @@ export const wrongCommitments = (committee: Committee, culprit: number, count: n
     ...deal,
     commitment: Array.from({ length: count }, (_, k) => deal.commitment[k] ?? committee.curve.generator),
   }))
+
+/**
+ * Encrypts 32 chosen bytes to `victim` where its share belongs. The dealer knows the share it dealt, so it can turn the
+ * ciphertext of one into the ciphertext of the other.
+ */
+export function dealBytes(committee: Committee, culprit: number, victim: number, wanted: Uint8Array): Tamper {
+  const { t, members } = committee.spec.newConfig
+  const receivers = members.map(({ index }) => index)
+  const polynomial = openPolynomial(expandDealingSeed(nodeSeed(0, 'dealing', culprit), t, receivers))
+  const dealt = encodeScalar(evaluatePolynomial(polynomial, identityOf(committee, victim).index))
+  return rewriteDeal(committee, culprit, (deal) => ({
+    ...deal,
+    shares: deal.shares.map((share) =>
+      share.receiver === victim
+        ? { ...share, ciphertext: share.ciphertext.map((byte, at) => byte ^ (dealt[at] ?? 0) ^ (wanted[at] ?? 0)) }
+        : share,
+    ),
+  }))
+}
 
 /** Opens its commitment with another nonce than the one it committed to: everything else of the DEAL holds. */
 export const openOtherNonce = (committee: Committee, culprit: number): Tamper =>

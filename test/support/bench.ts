@@ -9,7 +9,7 @@ import type { SignedMessage } from '../../packages/dkg/src/ceremony/signed-messa
 import type { CeremonyState } from '../../packages/dkg/src/ceremony/state.ts'
 import type { Secret } from '../../packages/dkg/src/primitives/secret.ts'
 import type { Committee, Identity } from './simulated-committee.ts'
-import { SIMULATED_TIMINGS } from './simulation.ts'
+import { nodeSeed, SIMULATED_TIMINGS } from './simulation.ts'
 
 /** One engine, stepped by hand. */
 export class Bench {
@@ -46,3 +46,11 @@ export class Bench {
     return state
   }
 }
+
+/** The seeds that the simulation would give this node. */
+export const seeds = (index: number): CeremonyInput => ({
+  type: 'seeds',
+  view: 0,
+  dealing: nodeSeed(0, 'dealing', index),
+  receiver: nodeSeed(0, 'receiver', index),
+})

@@ -91,8 +91,10 @@ export class Turn {
     const fault: Fault = { culprit, kind, certainty: 'proven', summary: FAULT_SUMMARIES[kind], evidence }
     this.state.faults.set(culprit, fault)
     if (kind === 'E2') this.state.equivocations.set(culprit, messages)
-    // A node proven faulty is never in QUAL again: a restart does not forget it (protocol R4).
-    this.mustPersist = true
+    // A node proven faulty is never in QUAL again: a restart does not forget it (protocol R4). Once the outcome is certified the share
+    // is the driver's, and nothing more is persisted.
+    const { name } = this.state.phase
+    if (name !== 'complete' && name !== 'archived') this.mustPersist = true
     this.emit({ type: 'fault', fault })
     // Whoever sees these messages proves the same: relaying signed messages is the gossip of evidence.
     for (const message of messages) this.emit({ type: 'send', to: 'all', signed: message.bytes })
