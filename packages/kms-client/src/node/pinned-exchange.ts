@@ -115,16 +115,24 @@ function send(request: HttpRequest, agent: HttpAgent): Promise<HttpReply> {
   const open = url.startsWith('https:') ? httpsRequest : httpRequest
   const headers = body === undefined ? {} : { 'content-type': 'application/json' }
   return new Promise((resolve, reject) => {
-    const fail = (error: unknown): void =>
-      reject(
-        signal.aborted ? (signal.reason as Error) : transportError('unreachable', 'the HTTP request failed', error),
-      )
+    const settle = (then: () => void): void => {
+      signal.removeEventListener('abort', cancel)
+      then()
+    }
+    // node:http tells a request that was cancelled before it has a socket only when it gets one.
+    const cancel = (): void => settle(() => reject(signal.reason as Error))
+    const fail = (error: unknown): void => {
+      if (signal.aborted) cancel()
+      else settle(() => reject(transportError('unreachable', 'the HTTP request failed', error)))
+    }
+    if (signal.aborted) return cancel()
+    signal.addEventListener('abort', cancel, { once: true })
     const call = open(url, { method, agent, signal, headers, maxHeaderSize: MAX_HEADER_BYTES }, (response) => {
       readBody(response, maxReplyBytes).then(
-        (bytes) => resolve({ status: response.statusCode ?? 0, body: bytes }),
+        (bytes) => settle(() => resolve({ status: response.statusCode ?? 0, body: bytes })),
         (error: unknown) => {
           call.destroy()
-          if (error instanceof RangeError) reject(transportError('bad-reply', error.message))
+          if (error instanceof RangeError) settle(() => reject(transportError('bad-reply', error.message)))
           else fail(error)
         },
       )
