@@ -1,17 +1,21 @@
 import { constants } from 'node:fs'
-import { access, chmod, mkdir, writeFile } from 'node:fs/promises'
+import { access, chmod, mkdir } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { KmsError } from '@tkms/dkg'
 import { formatNodeCard, type NodeCard } from './cluster/node-card.ts'
 import { loadNodeConfig, NODE_CONFIG_FILE } from './config/node-config.ts'
 import type { NodeConfig } from './config/types.ts'
-import { createNodeIdentity, forgetIdentity } from './identity/node-identity.ts'
+import { replaceFile } from './files.ts'
+import { createNodeIdentity, forgetIdentity, loadNodeIdentity, type NodeIdentity } from './identity/node-identity.ts'
 import { spkiSha256 } from './identity/tls-certificate.ts'
 import { POLICY_TEMPLATE } from './policy/policy-file.ts'
 import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
 import { readPassphrase } from './seal/passphrase.ts'
-import { createRecordStore } from './store/record-store.ts'
+import type { RecordStore } from './ports.ts'
+import { KEYRING_FILE } from './store/directory.ts'
+import { storeError } from './store/errors.ts'
+import { createRecordStore, openRecordStore } from './store/record-store.ts'
 import { storeDirectory, systemClock, systemRng } from './system.ts'
 
 /** The settings that `init` writes into node.yaml; the rest has defaults. */
@@ -30,9 +34,10 @@ export interface InitInput {
 }
 
 /**
- * Makes a node: node.yaml, policy.yaml, the sealed store with the identity, and what is public: node card and TLS certificate. Existing configuration files are kept,
- * an existing store is never touched.
- * @throws KmsError `bad-config-file`, `passphrase-missing`, `passphrase-weak`, `store-exists`
+ * Makes a node: node.yaml, policy.yaml, the sealed store with the identity, and what is public: TLS certificate and, last, the node
+ * card. Existing configuration files are kept. Without a card an earlier call was cut short: it is finished, with the identity that
+ * it may have stored. Where there is a card nothing is touched.
+ * @throws KmsError `bad-config-file`, `passphrase-missing`, `passphrase-weak`, `store-exists`, `unseal-failed`
  */
 export async function initialiseNode(
   input: InitInput,
@@ -42,13 +47,35 @@ export async function initialiseNode(
   await writeUnlessThere(join(input.directory, NODE_CONFIG_FILE), nodeYaml(input))
   const config = await loadNodeConfig({ directory: input.directory, env: input.env })
   await writeUnlessThere(config.policyFile, POLICY_TEMPLATE)
+  const cardFile = join(config.dataDir, 'card.json')
+  if (await exists(cardFile))
+    throw storeError('store-exists', 'this directory holds a node already', { data: { directory: config.dataDir } })
   const passphrase = await readPassphrase({ file: config.sealer.passphraseFile, env: input.env })
   const params = { logN: config.sealer.scryptLogN, r: 8, p: 1 }
   const sealer = createPassphraseSealer({ passphrase, rng: systemRng, params })
-  const store = await createRecordStore({ directory: storeDirectory(config.dataDir), sealer, rng: systemRng })
   try {
-    const tls = { name: config.name, hosts: [...hostsOf(config)], nowMs: systemClock.nowMs() }
-    const identity = await createNodeIdentity(store, systemRng, tls)
+    const options = { directory: storeDirectory(config.dataDir), sealer, rng: systemRng }
+    const made = await exists(join(options.directory, KEYRING_FILE))
+    const store = made ? await openRecordStore(options) : await createRecordStore(options)
+    try {
+      return { config, card: await writeCard(config, await ownIdentity(store, config), cardFile) }
+    } finally {
+      await store.close()
+    }
+  } finally {
+    sealer.destroy()
+  }
+}
+
+/** The one that is stored, whole, or a new one. */
+async function ownIdentity(store: RecordStore, config: NodeConfig): Promise<NodeIdentity> {
+  if ((await store.list('identity')).length > 0) return loadNodeIdentity(store)
+  const tls = { name: config.name, hosts: [...hostsOf(config)], nowMs: systemClock.nowMs() }
+  return createNodeIdentity(store, systemRng, tls)
+}
+
+async function writeCard(config: NodeConfig, identity: NodeIdentity, cardFile: string): Promise<NodeCard> {
+  try {
     const card = formatNodeCard({
       name: config.name,
       publicKey: identity.publicKey,
@@ -56,13 +83,11 @@ export async function initialiseNode(
       url: publicUrl(config),
       tlsSpkiSha256: config.http.tls ? spkiSha256(identity.tls.cert) : undefined,
     })
-    if (config.http.tls) await writeFile(join(config.dataDir, 'tls.crt'), identity.tls.cert)
-    forgetIdentity(identity)
-    await writeFile(join(config.dataDir, 'card.json'), `${JSON.stringify(card, undefined, 2)}\n`)
-    return { config, card }
+    if (config.http.tls) await replaceFile(join(config.dataDir, 'tls.crt'), identity.tls.cert, 0o644)
+    await replaceFile(cardFile, `${JSON.stringify(card, undefined, 2)}\n`, 0o644)
+    return card
   } finally {
-    await store.close()
-    sealer.destroy()
+    forgetIdentity(identity)
   }
 }
 
@@ -82,12 +107,14 @@ function hostsOf(config: NodeConfig): Set<string> {
   return new Set([new URL(publicUrl(config)).hostname.replace(/^\[|\]$/g, ''), 'localhost', '127.0.0.1'])
 }
 
-async function writeUnlessThere(path: string, text: string): Promise<void> {
-  const there = await access(path, constants.F_OK).then(
+const exists = (path: string): Promise<boolean> =>
+  access(path, constants.F_OK).then(
     () => true,
     () => false,
   )
-  if (!there) await writeFile(path, text, { mode: 0o600, flag: 'wx' })
+
+async function writeUnlessThere(path: string, text: string): Promise<void> {
+  if (!(await exists(path))) await replaceFile(path, text)
 }
 
 const yamlList = (items: readonly string[]): string => `[${items.map((item) => JSON.stringify(item)).join(', ')}]`

@@ -1,0 +1,56 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Secret } from '@tkms/dkg'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { initialiseNode, type InitInput } from './initialise.ts'
+import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
+import { createRecordStore } from './store/record-store.ts'
+import { storeDirectory, systemRng } from './system.ts'
+
+const PASSPHRASE = 'correct horse battery'
+
+let directory: string
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'tkms-init-'))
+})
+afterEach(() => rm(directory, { recursive: true }))
+
+const input = (): InitInput => ({
+  directory,
+  name: 'alice',
+  profile: 'development',
+  listen: ['/ip4/127.0.0.1/tcp/7001'],
+  announce: [],
+  httpHost: '127.0.0.1',
+  httpPort: 7443,
+  tls: true,
+  env: { TKMS_PASSPHRASE: PASSPHRASE, TKMS_SEALER_SCRYPT_LOG_N: '10' },
+})
+
+const cardText = (): Promise<string> => readFile(join(directory, 'card.json'), 'utf8')
+
+test('an init that was cut short after its store was made is finished by the next one', async () => {
+  const passphrase = Secret.copyOf(Buffer.from(PASSPHRASE))
+  const sealer = createPassphraseSealer({ passphrase, rng: systemRng, params: { logN: 10, r: 8, p: 1 } })
+  const store = await createRecordStore({ directory: storeDirectory(directory), sealer, rng: systemRng })
+  await store.put('node-seed', 'node', new Secret(systemRng.bytes(32)))
+  await store.close()
+  const { card } = await initialiseNode(input())
+  expect(JSON.parse(await cardText())).toEqual(card)
+  expect((await readdir(directory)).toSorted()).toEqual(['card.json', 'node.yaml', 'policy.yaml', 'store', 'tls.crt'])
+})
+
+test('an init that was cut short before its card was written keeps the identity', async () => {
+  const { card } = await initialiseNode(input())
+  await rm(join(directory, 'card.json'))
+  await rm(join(directory, 'tls.crt'))
+  expect((await initialiseNode(input())).card).toEqual(card)
+})
+
+test('a finished node is not touched', async () => {
+  await initialiseNode(input())
+  const before = await cardText()
+  await expect(initialiseNode(input())).rejects.toMatchObject({ code: 'store-exists' })
+  expect(await cardText()).toBe(before)
+})
