@@ -1,6 +1,8 @@
+import { selectCurve } from '@tkms/curve-native'
 import {
   bytesKey,
   type Cluster,
+  clusterKeys,
   type ClusterNode,
   createConfig,
   configHash,
@@ -10,6 +12,7 @@ import {
   KmsError,
   parseCluster,
   participantIndex,
+  verifyEd25519,
 } from '@tkms/dkg'
 import type { NodeConfig } from '../config/types.ts'
 import { forgetIdentity, loadNodeIdentity } from '../identity/node-identity.ts'
@@ -42,8 +45,9 @@ export function createCluster(
 }
 
 /**
- * Joins: the file must name this node as it is, then its committee is pinned for life and the file copied into the data directory.
- * @throws KmsError `not-in-cluster`, `cluster-entry-differs`, `cluster-pinned`
+ * Joins: the file must name this node as it is and every certificate in it must hold, then its committee is pinned for life and the
+ * file copied into the data directory.
+ * @throws KmsError `not-in-cluster`, `cluster-entry-differs`, `cluster-pinned`, `bad-certificate`
  */
 export async function joinCluster(store: RecordStore, config: NodeConfig, cluster: Cluster): Promise<ClusterNode> {
   const identity = await loadNodeIdentity(store)
@@ -55,6 +59,7 @@ export async function joinCluster(store: RecordStore, config: NodeConfig, cluste
       throw new KmsError('cluster-entry-differs', 'the cluster file names this node with another name or TLS key', {
         data: { index: entry.index, name: entry.name },
       })
+    clusterKeys(selectCurve().curve, verifyEd25519, cluster)
     await pinCluster(store, cluster)
     await writeClusterFile(clusterPath(config.dataDir), cluster)
     return entry
