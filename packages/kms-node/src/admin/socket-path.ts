@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { chmod, lstat, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { KmsError } from '@tkms/dkg'
@@ -20,7 +20,7 @@ export interface SocketPlace {
 /**
  * Where the admin socket goes: where the configuration says, or, when that is too long for the system, in a private directory
  * under the temporary one. `admin.path` in the data directory tells the CLI which.
- * @throws KmsError `socket-path-too-long` when the temporary directory is no shorter
+ * @throws KmsError `socket-path-too-long` when the temporary directory is no shorter, `socket-path-taken` by anything but a socket
  */
 export async function placeSocket(dataDir: string, configured: string): Promise<SocketPlace> {
   const directory = fits(configured) ? undefined : await mkdtemp(join(tmpdir(), 'tkms-'))
@@ -34,7 +34,7 @@ export async function placeSocket(dataDir: string, configured: string): Promise<
       },
     )
   if (directory !== undefined) await chmod(directory, 0o700)
-  await rm(path, { force: true })
+  await removeStaleSocket(path)
   await replaceFile(pointer(dataDir), `${path}\n`)
   return {
     path,
@@ -44,6 +44,20 @@ export async function placeSocket(dataDir: string, configured: string): Promise<
       await rm(pointer(dataDir), { force: true })
     },
   }
+}
+
+/** Only a socket is removed: a mistaken path must not cost a file. */
+async function removeStaleSocket(path: string): Promise<void> {
+  const there = await lstat(path).catch((cause: unknown) => {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined
+    throw cause
+  })
+  if (there === undefined) return
+  if (!there.isSocket())
+    throw new KmsError('socket-path-taken', 'there is something else where the admin socket goes: set adminSocket', {
+      data: { path },
+    })
+  await rm(path)
 }
 
 /** The socket of the node that runs on this data directory. @throws KmsError `node-not-running` */
