@@ -91,7 +91,10 @@ export function createAdminServer(params: AdminServerParams): AdminServer {
       server.maxConnections = MAX_CONNECTIONS
       const listening = server
       await new Promise<void>((resolve, reject) => {
-        listening.once('error', reject)
+        listening.on('error', (cause) => {
+          if (listening.listening) params.onInternalError(cause)
+          reject(cause)
+        })
         listening.listen(path, resolve)
       })
       await chmod(path, 0o600)

@@ -61,7 +61,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     },
     start: () =>
       new Promise<void>((resolve, reject) => {
-        server.once('error', (cause) => {
+        // Also later: accepting fails when file descriptors run out, and the node lives on.
+        server.on('error', (cause) => {
+          if (server.listening) options.onError(cause, '')
           reject(new KmsError('http-listen', `cannot listen on ${options.host}:${options.port}`, { cause }))
         })
         server.listen(options.port, options.host, () => {
