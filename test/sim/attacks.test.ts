@@ -2,10 +2,11 @@ import { describe, expect, it } from 'vitest'
 import { type CeremonySpec, ceremonyId, configHash } from '../../packages/dkg/src/ceremony/config.ts'
 import { encodeEvidence, verifyEvidence } from '../../packages/dkg/src/ceremony/evidence.ts'
 import { decodeJoinset, encodeJoinset } from '../../packages/dkg/src/ceremony/messages.ts'
+import { keygenKeyId, type Outcome } from '../../packages/dkg/src/ceremony/outcome.ts'
 import { decodeSigned, signMessage, type SignedMessage } from '../../packages/dkg/src/ceremony/signed-message.ts'
 import type { KeyId, SharingId } from '../../packages/dkg/src/primitives/types.ts'
-import { dealBadShare, hideJoinOf, repeatAs } from '../support/adversaries.ts'
-import { expectAgreement, leader, others, qualified } from '../support/expectations.ts'
+import { dealBadShare, hideJoinOf, proposeOther, repeatAs } from '../support/adversaries.ts'
+import { expectAgreement, expectNamed, leader, others, qualified } from '../support/expectations.ts'
 import { bytesOf, simulatedCommittee } from '../support/simulated-committee.ts'
 import { type NodeResult, simulate } from '../support/simulation.ts'
 
@@ -74,6 +75,36 @@ describe('who votes, and when', () => {
   })
 })
 
+describe('a leader that proposes what its dealings do not give', () => {
+  const { generator } = committee.curve
+  const rekeyed = (outcome: Outcome): Outcome => ({
+    ...outcome,
+    keyId: keygenKeyId(committee.spec, outcome.commitment[0] ?? generator, outcome.sid),
+  })
+  const lies: readonly (readonly [string, (outcome: Outcome) => Outcome])[] = [
+    ['another key id', (outcome) => ({ ...outcome, keyId: bytesOf('other') as KeyId })],
+    ['another ceremony', (outcome) => ({ ...outcome, ceremony: bytesOf('other') as Outcome['ceremony'] })],
+    ['a view that never was', (outcome) => ({ ...outcome, view: 7 })],
+    ['fewer dealings than a quorum', (outcome) => ({ ...outcome, dealings: outcome.dealings.slice(0, 2) })],
+    [
+      'another public key',
+      (outcome) => rekeyed({ ...outcome, commitment: [generator, ...outcome.commitment.slice(1)] }),
+    ],
+    [
+      'another top coefficient',
+      (outcome) => ({ ...outcome, commitment: [...outcome.commitment.slice(0, -1), generator] }),
+    ],
+  ]
+  for (const [name, change] of lies)
+    it(`proposes ${name}: nobody votes, everybody can prove it`, () => {
+      const tamper = new Map([[leaderIndex, proposeOther(committee, leaderIndex, change)]])
+      const results = simulate({ committee, seed: 4, tamper, maxTimeMs: 3_000 })
+      expectNamed(committee, results.values(), leaderIndex, ['E5'])
+      for (const result of results.values())
+        if (result.index !== leaderIndex) expect(sentBy(result, 'vote')).toEqual([])
+    })
+})
+
 describe('evidence cannot frame an honest node', () => {
   const results = simulate({ committee, seed: 4 })
   const [joinset] = sentBy(results.get(leaderIndex), 'joinset')
@@ -100,6 +131,15 @@ describe('evidence cannot frame an honest node', () => {
     expect(verdict('E2', [deal, deal])).toBeUndefined()
     expect(verdict('E2', [deal, vote])).toBeUndefined()
     expect(verdict('E5', [joinset])).toBeUndefined()
+  })
+
+  it('an honest PROPOSE proves nothing, with its dealings, without them or with others', () => {
+    const [propose] = sentBy(results.get(leaderIndex), 'propose')
+    const deals = [...results.values()].flatMap((result) => sentBy(result, 'deal').slice(0, 1))
+    if (propose === undefined) throw new Error('the run has no PROPOSE')
+    expect(deals).toHaveLength(5)
+    for (const given of [deals, [], deals.slice(1), deals.toReversed(), [...deals.slice(1), deal]])
+      expect(verdict('E5', [propose, ...given])).toBeUndefined()
   })
 
   it('evidence needs the signature of who it names', () => {

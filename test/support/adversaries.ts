@@ -2,11 +2,14 @@ import { createComplaint } from '../../packages/dkg/src/ceremony/complaint.ts'
 import {
   decodeDeal,
   decodeJoinset,
+  decodePropose,
   type DealPayload,
   encodeComplain,
   encodeDeal,
   encodeJoinset,
+  encodePropose,
 } from '../../packages/dkg/src/ceremony/messages.ts'
+import { decodeOutcome, encodeOutcome, type Outcome } from '../../packages/dkg/src/ceremony/outcome.ts'
 import { expandDealingSeed, expandReceiverSeed, openPolynomial } from '../../packages/dkg/src/ceremony/seeds.ts'
 import {
   decodeSigned,
@@ -184,6 +187,19 @@ export function hideJoinOf(committee: Committee, culprit: number, victim: number
     const joins = decodeJoinset(committee.spec.newConfig, payload)
     const others = joins.filter((join) => decodeSigned(join).header.from !== victim)
     return [signMessage(sign, header, encodeJoinset(others)).bytes]
+  }
+}
+
+/** A leader that changes the outcome it proposes. */
+export function proposeOther(committee: Committee, culprit: number, change: (outcome: Outcome) => Outcome): Tamper {
+  const { sign } = identityOf(committee, culprit)
+  const { curve, spec } = committee
+  return ({ header, payload, bytes }) => {
+    if (header.name === 'vote' && header.from === culprit) return undefined
+    if (header.name !== 'propose') return [bytes]
+    const proposal = decodePropose(spec.newConfig, payload)
+    const outcome = encodeOutcome(change(decodeOutcome(curve, spec.newConfig, proposal.outcome)))
+    return [signMessage(sign, header, encodePropose({ mode: 'fresh', outcome })).bytes]
   }
 }
 

@@ -2,8 +2,9 @@ import { attempt, equalBytes } from '../primitives/codec.ts'
 import type { ParticipantIndex, SharingId } from '../primitives/types.ts'
 import { findDeal, keepOwn, want } from './inbox.ts'
 import type { Session } from './join.ts'
-import { decodeCommit, decodePropose, decodeVote, encodePropose, encodeVote } from './messages.ts'
-import { decodeOutcome, encodeOutcome, type Outcome, outcomeHash } from './outcome.ts'
+import { decodeCommit, decodeVote, encodePropose, encodeVote } from './messages.ts'
+import { encodeOutcome, type Outcome, outcomeHash } from './outcome.ts'
+import { missums, readPropose } from './proposal.ts'
 import { combineDealtShares, computeOutcome } from './qualify.ts'
 import type { MemberSignature } from './certificate.ts'
 import type { SignedMessage } from './signed-message.ts'
@@ -13,6 +14,7 @@ import { goodDealings } from './vouching.ts'
 /** R4 and R5: the leader proposes, holders vote, everybody who sees Q votes commits. */
 export function advanceAgreement(turn: Turn): void {
   if (turn.isLeader) propose(turn)
+  judgeProposal(turn)
   vote(turn)
   commit(turn)
 }
@@ -29,7 +31,7 @@ function propose(turn: Turn): void {
   keepOwn(turn, turn.send('propose', encodePropose({ mode: 'fresh', outcome: encodeOutcome(outcome) })))
 }
 
-/** A fresh outcome of this session, as its leader put it: well-formed, not yet recomputed. */
+/** A fresh outcome of this session, as its leader put it: consistent in itself, its sums not yet recomputed. */
 export interface Proposal {
   readonly bytes: Uint8Array
   readonly outcome: Outcome
@@ -37,16 +39,32 @@ export interface Proposal {
 }
 
 export function readProposal(turn: Turn, session: Session): Proposal | undefined {
-  const { state, config, ports } = turn
+  const { state, ports } = turn
   const message = state.inbox.propose
   if (message === undefined) return undefined
-  const payload = attempt(() => decodePropose(config, message.payload))
-  if (payload?.mode !== 'fresh') return undefined
-  const outcome = attempt(() => decodeOutcome(ports.curve, config, payload.outcome))
-  if (outcome === undefined || outcome.view !== state.view) return undefined
-  if (!equalBytes(outcome.ceremony, state.ceremony) || !equalBytes(outcome.sid, session.sid)) return undefined
-  return { bytes: payload.outcome, outcome, hash: outcomeHash(payload.outcome) }
+  const reading = readPropose(ports.curve, state.params.spec, message)
+  if (reading.kind !== 'fresh' || !equalBytes(reading.outcome.sid, session.sid)) return undefined
+  return { bytes: reading.bytes, outcome: reading.outcome, hash: outcomeHash(reading.bytes) }
 }
+
+/** A PROPOSE that contradicts itself, or the dealings it names, proves its leader faulty (E5). */
+function judgeProposal(turn: Turn): void {
+  const { state, ports } = turn
+  const message = state.inbox.propose
+  if (message === undefined || state.faults.has(state.leader) || state.judged.has(PROPOSAL_SUMS)) return
+  const { spec } = state.params
+  const reading = readPropose(ports.curve, spec, message)
+  if (reading.kind === 'contradiction') turn.blame('E5', state.leader, [message])
+  if (reading.kind !== 'fresh') return
+  const deals = reading.outcome.dealings.flatMap((ref) => findDeal(state.inbox, ref.dealer, ref.dealHash) ?? [])
+  if (deals.length !== reading.outcome.dealings.length) return
+  state.judged.add(PROPOSAL_SUMS)
+  // Whoever has the PROPOSE pulls the dealings it names: they are not sent along.
+  if (missums(ports.curve, spec, reading.outcome, deals)) turn.blame('E5', state.leader, [message, ...deals], [message])
+}
+
+/** Key of `state.judged`: the sums of the PROPOSE in the inbox were checked. */
+const PROPOSAL_SUMS = 'propose'
 
 /** The voter recomputes OUT itself and votes only for byte-identical bytes whose share it holds (protocol R4). */
 function vote(turn: Turn): void {

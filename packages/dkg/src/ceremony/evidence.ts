@@ -17,6 +17,7 @@ import {
 import { checkDeal } from './dealing.ts'
 import { leaderOf, openSession, type Session } from './join.ts'
 import { decodeComplain, decodeDeal } from './messages.ts'
+import { missums, readPropose } from './proposal.ts'
 import {
   decodeSigned,
   MAX_SIGNED_MESSAGE_BYTES,
@@ -45,7 +46,7 @@ type CeremonyFaultKind = (typeof CEREMONY_KINDS)[number]
 
 /**
  * u8 1 || u8 kind || var X || list(var signed message), in the order of protocol 7:
- * E1 JOINSET, DEAL; E2 both messages; E3 and E4 JOINSET, DEAL, COMPLAIN; E5 JOINSET.
+ * E1 JOINSET, DEAL; E2 both messages; E3 and E4 JOINSET, DEAL, COMPLAIN; E5 JOINSET, or PROPOSE and, where they are needed, the DEALs it names.
  */
 export function encodeEvidence(
   kind: CeremonyFaultKind,
@@ -208,9 +209,15 @@ function contradictingLeader(
   verify: VerifyMessage,
   evidence: DecodedEvidence,
 ): ParticipantIndex | undefined {
-  const [joinset] = evidence.messages
-  if (evidence.messages.length !== 1 || joinset?.header.name !== 'joinset') return undefined
-  const { from, view } = joinset.header
-  if (from !== leaderOf(evidence.spec.newConfig, ceremonyId(evidence.spec), view)) return undefined
-  return sessionOf(curve, verify, evidence) === undefined ? from : undefined
+  const { spec, messages } = evidence
+  const [first, ...deals] = messages
+  if (first === undefined) return undefined
+  const { name, from, view } = first.header
+  if (from !== leaderOf(spec.newConfig, ceremonyId(spec), view)) return undefined
+  if (name === 'joinset')
+    return deals.length === 0 && sessionOf(curve, verify, evidence) === undefined ? from : undefined
+  if (name !== 'propose') return undefined
+  const reading = readPropose(curve, spec, first)
+  if (reading.kind === 'contradiction') return from
+  return reading.kind === 'fresh' && missums(curve, spec, reading.outcome, deals) ? from : undefined
 }

@@ -85,7 +85,12 @@ export class Turn {
   }
 
   /** Records a proven fault once per culprit and tells the driver, with evidence that stands alone. */
-  blame(kind: 'E1' | 'E2' | 'E3' | 'E4' | 'E5', culprit: ParticipantIndex, messages: readonly SignedMessage[]): void {
+  blame(
+    kind: 'E1' | 'E2' | 'E3' | 'E4' | 'E5',
+    culprit: ParticipantIndex,
+    messages: readonly SignedMessage[],
+    relayed: readonly SignedMessage[] = messages,
+  ): void {
     if (this.state.faults.has(culprit)) return
     const evidence = encodeEvidence(kind, this.state.params.spec, messages)
     const fault: Fault = { culprit, kind, certainty: 'proven', summary: FAULT_SUMMARIES[kind], evidence }
@@ -97,6 +102,6 @@ export class Turn {
     if (name !== 'complete' && name !== 'archived') this.mustPersist = true
     this.emit({ type: 'fault', fault })
     // Whoever sees these messages proves the same: relaying signed messages is the gossip of evidence.
-    for (const message of messages) this.emit({ type: 'send', to: 'all', signed: message.bytes })
+    for (const message of relayed) this.emit({ type: 'send', to: 'all', signed: message.bytes })
   }
 }
