@@ -152,7 +152,7 @@ const isRemote = (source: unknown): source is RemoteCluster =>
   typeof source === 'object' && source !== null && 'url' in source && 'configHash' in source
 
 /** A client of a cluster that is trusted already. `createKmsClient` is the way in. */
-export function wireKmsClient(
+function wireKmsClient(
   options: Omit<KmsClientOptions, 'cluster'> & { readonly curve: Curve },
   trusted: TrustedCluster,
 ): KmsClient {

@@ -85,7 +85,7 @@ export function trustCluster(curve: Curve, cluster: Cluster): TrustedCluster {
 }
 
 /** The same from keys that were verified already. */
-export function trustKeys(curve: Curve, cluster: Cluster, verified: readonly VerifiedKey[]): TrustedCluster {
+function trustKeys(curve: Curve, cluster: Cluster, verified: readonly VerifiedKey[]): TrustedCluster {
   const keys = verified.filter((key) => key.purpose === 'ecies-dec')
   const shares = new Map<string, PointBytes>()
   return {

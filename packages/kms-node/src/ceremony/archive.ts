@@ -25,9 +25,6 @@ const SUFFIX = '.archive'
 
 const recordId = (ceremony: CeremonyId): string => `${bytesKey(ceremony)}${SUFFIX}`
 
-/** Whether a record of kind `ceremony` is an archive and not a snapshot. */
-export const isArchiveId = (id: string): boolean => id.endsWith(SUFFIX)
-
 /** var CERT || list(u16 dealer || dealHash(32) || var signed DEAL). */
 export async function saveArchive(store: RecordStore, ceremony: CeremonyId, archive: CeremonyArchive): Promise<void> {
   const record = new Secret(

@@ -1,4 +1,4 @@
-import { bytesKey, type CeremonyPhase, ceremonyId, type Fault, type KeygenSpec, type ParticipantIndex } from '@tkms/dkg'
+import { bytesKey, type CeremonyPhase, ceremonyId, type Fault, type KeygenSpec } from '@tkms/dkg'
 
 export type CeremonyStage =
   /** Waits for this node's operator. */
@@ -57,10 +57,6 @@ export interface CeremonyStatus {
   readonly holdsShare?: boolean
 }
 
-export interface MemberNames {
-  name(index: ParticipantIndex | number): NamedMember
-}
-
 export function initialStatus(
   spec: KeygenSpec,
   stage: CeremonyStage,
@@ -79,6 +75,3 @@ export function initialStatus(
     faults: [],
   }
 }
-
-/** Whether nothing more will change by itself. */
-export const isFinal = (stage: CeremonyStage): boolean => stage !== 'running' && stage !== 'proposed'
