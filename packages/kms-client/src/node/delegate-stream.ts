@@ -37,13 +37,16 @@ export interface DelegateStream {
 /**
  * Speaks `/tkms/delegate/1.0.0` on a fresh stream: length-prefixed frames with correlation ids.
  * Back-pressure: at most WINDOW requests are unanswered, frames are written one after the other and wait for the stream to drain.
- * Anything that breaks the framing aborts the stream and fails all its calls.
+ * Anything that breaks the framing aborts the stream and fails all its calls; so does a node that says nothing for `silenceMs` to a
+ * request that is then given up, for the connection may be dead without anybody having been told.
  */
-export function openDelegateStream(stream: Stream): DelegateStream {
+export function openDelegateStream(stream: Stream, options: { readonly silenceMs: number }): DelegateStream {
+  const { silenceMs } = options
   const pending = new Map<number, PendingCall>()
   const abandoned = new Set<number>()
   const slots = createSlots({ size: WINDOW, maxWaiting: MAX_WAITING })
   let lastId = 0
+  let heardMs = performance.now()
   let writing: Promise<void> = Promise.resolve()
   let failure: Error | undefined
 
@@ -61,17 +64,18 @@ export function openDelegateStream(stream: Stream): DelegateStream {
     return lastId
   }
 
-  function write(frame: Uint8Array): void {
+  function write(frame: Uint8Array, isWanted: () => boolean): void {
     writing = writing
       .then(async () => {
-        if (failure !== undefined) return
-        if (stream.writableNeedsDrain) await stream.onDrain()
+        await drained(stream)
+        if (failure !== undefined || !isWanted()) return
         stream.send(lengthPrefixed.encode.single(frame))
       })
       .catch((error: unknown) => fail(transportError('unreachable', 'the stream broke off', error)))
   }
 
   function receive(frame: Uint8Array): void {
+    heardMs = performance.now()
     const reply = DelegateReply.decode(frame)
     const call = pending.get(reply.correlationId)
     if (call === undefined) {
@@ -87,6 +91,7 @@ export function openDelegateStream(stream: Stream): DelegateStream {
     }
   }
 
+  /** libp2p buffers without a limit what an iterator is not asked for; this loop waits for nothing but the next frame. */
   async function readAll(): Promise<void> {
     try {
       for await (const frame of lengthPrefixed.decode(stream, { maxDataLength: MAX_FRAME_BYTES }))
@@ -99,20 +104,26 @@ export function openDelegateStream(stream: Stream): DelegateStream {
 
   function exchange(
     authorization: Authorization,
-    options: { readonly signal: AbortSignal; readonly maxReplyBytes: number },
+    { signal, maxReplyBytes }: { readonly signal: AbortSignal; readonly maxReplyBytes: number },
   ): Promise<TransportReply> {
     const correlationId = nextId()
+    const askedMs = performance.now()
+    let written = false
+    const isWanted = (): boolean => (written = pending.has(correlationId))
     return new Promise((resolve, reject) => {
       const cancel = (): void => {
         pending.delete(correlationId)
+        reject(signal.reason as Error)
+        if (heardMs < askedMs && performance.now() - askedMs >= silenceMs)
+          return fail(transportError('unreachable', 'the node is silent'))
+        if (!written) return
         if (abandoned.size < MAX_WAITING) abandoned.add(correlationId)
         else fail(transportError('unreachable', 'the node leaves too many cancelled requests unanswered'))
-        write(DelegateCall.encode({ correlationId, cancel: {} }).finish())
-        reject(options.signal.reason as Error)
+        write(DelegateCall.encode({ correlationId, cancel: {} }).finish(), () => true)
       }
-      const finish = (): void => options.signal.removeEventListener('abort', cancel)
+      const finish = (): void => signal.removeEventListener('abort', cancel)
       pending.set(correlationId, {
-        maxReplyBytes: options.maxReplyBytes,
+        maxReplyBytes,
         resolve: (reply) => {
           finish()
           resolve(reply)
@@ -122,8 +133,8 @@ export function openDelegateStream(stream: Stream): DelegateStream {
           reject(error)
         },
       })
-      options.signal.addEventListener('abort', cancel, { once: true })
-      write(DelegateCall.encode({ correlationId, request: authorization }).finish())
+      signal.addEventListener('abort', cancel, { once: true })
+      write(DelegateCall.encode({ correlationId, request: authorization }).finish(), isWanted)
     })
   }
 
@@ -132,13 +143,28 @@ export function openDelegateStream(stream: Stream): DelegateStream {
     get open() {
       return failure === undefined
     },
-    ask: (authorization, options) =>
-      slots.run(options.signal, () => {
+    ask: (authorization, call) =>
+      slots.run(call.signal, () => {
         if (failure !== undefined) throw failure
-        return exchange(authorization, options)
+        return exchange(authorization, call)
       }),
     close: () => fail(transportError('unreachable', 'the client closed the stream')),
   }
+}
+
+/** Waits until the stream takes more, or is closed. (libp2p's own `onDrain` waits for the first time only.) */
+function drained(stream: Stream): Promise<void> {
+  if (!stream.writableNeedsDrain || stream.status !== 'open') return Promise.resolve()
+  return new Promise((resolve) => {
+    const check = (): void => {
+      if (stream.writableNeedsDrain && stream.status === 'open') return
+      stream.removeEventListener('drain', check)
+      stream.removeEventListener('close', check)
+      resolve()
+    }
+    stream.addEventListener('drain', check)
+    stream.addEventListener('close', check)
+  })
 }
 
 function readReply(reply: tkms.v1.DelegateReply, maxReplyBytes: number): TransportReply {

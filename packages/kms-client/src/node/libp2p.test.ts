@@ -34,11 +34,14 @@ async function start(index: number, onCall: OnCall): Promise<TestHost> {
   return host
 }
 
-async function startOne(onCall: OnCall): Promise<{ readonly node: ClusterNode; readonly transport: Transport }> {
+async function startOne(
+  onCall: OnCall,
+  options: Parameters<typeof libp2p>[0] = {},
+): Promise<{ readonly node: ClusterNode; readonly transport: Transport }> {
   const { multiaddrs } = await start(1, onCall)
   const [node] = parseCluster(cluster.file((index) => ({ url: `http://127.0.0.1:${index}`, multiaddrs }))).nodes
   if (node === undefined) throw new Error('no node')
-  const transport = libp2p()
+  const transport = libp2p(options)
   opened = transport
   return { node, transport }
 }
@@ -116,6 +119,29 @@ describe('libp2p', () => {
     })
     expect(await transport.ask(node, authorization, { signal, ...limits })).toEqual({ kind: 'refusal', code: 'busy' })
     expect(hosts[0]?.streams).toHaveLength(2)
+  })
+
+  it('leaves the stream of a node that says nothing, and opens another for the next request', async () => {
+    const silenceMs = 50
+    const { node, transport } = await startOne(
+      ({ correlationId }, stream) => {
+        if (hosts[0]?.streams.length === 2) refuse(stream, correlationId, 'busy')
+      },
+      { silenceMs },
+    )
+    const lost = transport.ask(node, authorization, { signal: AbortSignal.timeout(1_000), ...limits })
+    await expect(lost).rejects.toMatchObject({ name: 'TimeoutError' })
+    const { signal } = new AbortController()
+    expect(await transport.ask(node, authorization, { signal, ...limits })).toEqual({ kind: 'refusal', code: 'busy' })
+  })
+
+  it('sends more than the stream takes at once, waiting for it each time', async () => {
+    const { node, transport } = await startOne(({ correlationId }, stream) => refuse(stream, correlationId, 'busy'))
+    const long = { ...authorization, payload: new Uint8Array(256 * 1024) }
+    const { signal } = new AbortController()
+    const asks = Array.from({ length: 48 }, () => transport.ask(node, long, { signal, ...limits }))
+    for (const reply of await Promise.all(asks)) expect(reply).toEqual({ kind: 'refusal', code: 'busy' })
+    expect(hosts[0]?.streams).toHaveLength(1)
   })
 
   it('gives each call its own bad reply, and keeps the stream', async () => {

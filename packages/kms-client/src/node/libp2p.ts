@@ -14,6 +14,7 @@ import { type DelegateStream, openDelegateStream } from './delegate-stream.ts'
 export const DELEGATE_PROTOCOL = '/tkms/delegate/1.0.0'
 
 const DEFAULT_DIAL_TIMEOUT_MS = 5_000
+const DEFAULT_SILENCE_MS = 5_000
 
 interface Link {
   readonly dialling: Promise<DelegateStream>
@@ -46,11 +47,13 @@ export function dialAddresses(node: ClusterNode): Multiaddr[] {
  * The libp2p transport of Node: TCP, Noise, Yamux, and one pipelined stream per node that is opened on first use and
  * reopened by the next request after it broke off. The client's own identity is fresh in every process and means nothing.
  * @param options.dialTimeoutMs for connection, handshake and protocol together
+ * @param options.silenceMs a request given up after this time without a sign of the node costs the stream; the next one dials again
  * @example
  * const kms = await createNodeKmsClient({ cluster, signer, transport: libp2p() })
  */
-export function libp2p(options: { readonly dialTimeoutMs?: number } = {}): Transport {
+export function libp2p(options: { readonly dialTimeoutMs?: number; readonly silenceMs?: number } = {}): Transport {
   const dialTimeoutMs = options.dialTimeoutMs ?? DEFAULT_DIAL_TIMEOUT_MS
+  const silenceMs = options.silenceMs ?? DEFAULT_SILENCE_MS
   const links = new Map<ParticipantIndex, Link>()
   const closing = new AbortController()
   let host: Promise<Libp2p> | undefined
@@ -60,7 +63,7 @@ export function libp2p(options: { readonly dialTimeoutMs?: number } = {}): Trans
     try {
       host ??= startHost()
       const stream = await (await host).dialProtocol(dialAddresses(node), DELEGATE_PROTOCOL, { signal })
-      return openDelegateStream(stream)
+      return openDelegateStream(stream, { silenceMs })
     } catch (error) {
       throw transportError('unreachable', `${node.name} cannot be dialled`, error)
     }
