@@ -67,6 +67,15 @@ test('one member has room for 16 proposals, the oldest goes first, and an expire
   expect(proposals.list()).toEqual([])
 })
 
+test('a member that floods takes away nothing that another one proposed too', () => {
+  const proposals = createProposals(cluster, () => NOW_S)
+  proposals.receive(two, encodeSpec(spec))
+  expect(proposals.receive(participantIndex(3), encodeSpec(spec))).toBeUndefined()
+  for (let generation = 2; generation <= 20; generation++) proposals.receive(two, encodeSpec({ ...spec, generation }))
+  const kept = proposals.list().filter((pending) => pending.spec.generation === 1)
+  expect(kept).toMatchObject([{ proposedBy: 2 }])
+})
+
 function memoryStore(): RecordStore {
   const records = new Map<string, Uint8Array>()
   const key = (kind: RecordKind, name: string): string => `${kind}/${name}`

@@ -33,9 +33,18 @@ export interface Proposals {
 
 /** Keeps proposals in memory, bounded per member; whoever proposed sends them again on every connection. */
 export function createProposals(cluster: Cluster, nowS: () => number): Proposals {
-  const pending = new Map<string, PendingProposal>()
+  const pending = new Map<string, PendingProposal & { readonly holders: Set<ParticipantIndex> }>()
   const dropExpired = (): void => {
     for (const [id, { spec }] of pending) if (spec.notAfter < nowS()) pending.delete(id)
+  }
+  /** Makes room for one more of this member; what another one proposed too stays for that one. */
+  const makeRoom = (from: ParticipantIndex): void => {
+    const own = [...pending].filter(([, { holders }]) => holders.has(from))
+    const [oldest] = own
+    if (own.length < MAX_PENDING_PER_PEER || oldest === undefined) return
+    const [id, { holders }] = oldest
+    holders.delete(from)
+    if (holders.size === 0) pending.delete(id)
   }
   return {
     receive: (from, bytes) => {
@@ -44,11 +53,14 @@ export function createProposals(cluster: Cluster, nowS: () => number): Proposals
       if (spec === undefined) throw ceremonyError('bad-proposal', 'this is not a ceremony specification')
       const checked = checkSpec(cluster, spec, nowS())
       const id = bytesKey(ceremonyId(checked))
-      if (pending.has(id)) return undefined
-      const own = [...pending].filter(([, { proposedBy }]) => proposedBy === from)
-      const oldest = own[0]
-      if (own.length >= MAX_PENDING_PER_PEER && oldest !== undefined) pending.delete(oldest[0])
-      const proposal = { spec: checked, proposedBy: from }
+      const known = pending.get(id)
+      if (known?.holders.has(from) === true) return undefined
+      makeRoom(from)
+      if (known !== undefined) {
+        known.holders.add(from)
+        return undefined
+      }
+      const proposal = { spec: checked, proposedBy: from, holders: new Set([from]) }
       pending.set(id, proposal)
       return proposal
     },
