@@ -4,6 +4,7 @@ import { encodeEvidence, verifyEvidence } from '../../packages/dkg/src/ceremony/
 import { decodeJoinset, encodeJoinset } from '../../packages/dkg/src/ceremony/messages.ts'
 import { keygenKeyId, type Outcome } from '../../packages/dkg/src/ceremony/outcome.ts'
 import { decodeSigned, signMessage, type SignedMessage } from '../../packages/dkg/src/ceremony/signed-message.ts'
+import type { Secret } from '../../packages/dkg/src/primitives/secret.ts'
 import type { KeyId, SharingId } from '../../packages/dkg/src/primitives/types.ts'
 import { dealBadShare, hideJoinOf, proposeOther, repeatAs } from '../support/adversaries.ts'
 import { expectAgreement, expectNamed, leader, others, qualified } from '../support/expectations.ts'
@@ -50,6 +51,33 @@ describe('what a faulty member may send without harm', () => {
     const results = simulate({ committee, seed: 4, tamper })
     expectAgreement(committee, [...results.values()])
     expect(qualified(committee, results.get(victim))).not.toContain(victim)
+  })
+})
+
+describe('a member whose JOIN comes too late', () => {
+  it('sees the certificate, gets no share, and keeps no secret', () => {
+    const secrets = new Set<Secret>()
+    const lose = ({ header }: SignedMessage, _to: number, timeMs: number): boolean =>
+      header.name === 'join' && header.from === victim && timeMs < 3_000
+    const results = simulate({
+      committee,
+      seed: 4,
+      lose,
+      watch: (index, { state: { phase } }) => {
+        if (index === victim && 'receiver' in phase && phase.receiver) secrets.add(phase.receiver.key)
+      },
+    })
+    expectAgreement(
+      committee,
+      [...results.values()].filter(({ index }) => index !== victim),
+    )
+    const late = results.get(victim)
+    expect(late?.phase).toBe('archived')
+    expect(late?.certificate).toBeDefined()
+    expect(late?.share).toBeUndefined()
+    expect(sentBy(late, 'vote')).toEqual([])
+    expect([...secrets].map((secret) => secret.destroyed)).toEqual([true])
+    expect([...results.values()].flatMap(({ faults }) => faults)).toEqual([])
   })
 })
 

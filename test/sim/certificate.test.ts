@@ -6,6 +6,7 @@ import {
   verifyCertificate,
 } from '../../packages/dkg/src/ceremony/certificate.ts'
 import {
+  ceremonyId,
   type CommitteeConfig,
   configHash,
   createConfig,
@@ -52,7 +53,8 @@ const changed = (change: Partial<Certificate>): Uint8Array => encodeCertificate(
 /** A certificate over other bytes, with votes and commits that its members did sign for them. */
 function signedAnew(change: Partial<Certificate>): Uint8Array {
   const next = { ...certificate, ...change }
-  const { ceremony, view: firstView } = next.outcome
+  const ceremony = ceremonyId(next.spec)
+  const firstView = next.outcome.view
   const o = outcomeHash(encodeOutcome(next.outcome))
   const by = (name: MessageName, view: number, payload: Uint8Array) =>
     committee.identities.map(({ index, sign }) => ({
