@@ -1,5 +1,9 @@
 #!/usr/bin/env node
+import { EXIT_CODES } from './exit-codes.ts'
 import { runCli } from './program.ts'
+
+// A reader that went away, as `| head` does, ends the command without a stack trace.
+process.stdout.on('error', () => process.exit(EXIT_CODES.failure))
 
 const interrupted = new AbortController()
 process.once('SIGINT', () => interrupted.abort())
