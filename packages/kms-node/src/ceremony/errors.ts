@@ -17,6 +17,8 @@ export type CeremonyErrorCode =
   | 'key-exists'
   /** Too many ceremonies under way. */
   | 'too-many-ceremonies'
+  /** Nothing begins while the node stops. */
+  | 'stopping'
 
 /** What ceremonies throw at their operator. */
 export function ceremonyError(

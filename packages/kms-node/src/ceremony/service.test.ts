@@ -105,6 +105,13 @@ test('of two rival ceremonies for one slot that are approved at once only the fi
   expect(started).toEqual([`0x${ids[0]}`])
 })
 
+test('what is approved while the node stops does not begin', async () => {
+  const [first, second] = [propose(specOf(1)), propose(specOf(2))]
+  const results = await Promise.allSettled([service.approve(first), service.stop(), service.approve(second)])
+  expect(results).toMatchObject([{ status: 'fulfilled' }, {}, { status: 'rejected', reason: { code: 'stopping' } }])
+  expect(started).toEqual([`0x${first}`])
+})
+
 test('a member that proposes the last generation does not use up the numbers', async () => {
   propose(specOf(0xffffffff))
   propose(specOf(1))

@@ -94,6 +94,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
   const proposals = createProposals(cluster, nowS)
   const waitingRoom = createWaitingRoom(4 * maxCeremonyFrameBytes(cluster.config))
   const inTurn = createTurns()
+  let stopped = false
   const runs = new Map<string, CeremonyRun>()
   const listeners = new Set<(status: CeremonyStatus) => void>()
   const nameOf = (index: number): NamedMember => ({
@@ -156,6 +157,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     inTurn(async () => {
       const known = runs.get(bytesKey(ceremonyId(spec)))
       if (known !== undefined) return known.status
+      if (stopped) throw ceremonyError('stopping', 'the node is stopping', { retryable: true })
       requireRoom()
       await approvals.approve(spec)
       return openRun(spec, proposedBy).status
@@ -214,9 +216,11 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     start: async () => {
       for (const spec of await approvals.list()) if (spec.kind === 'keygen') await resume(spec)
     },
-    stop: async () => {
-      await Promise.all([...runs.values()].map((run) => run.halt()))
-    },
+    stop: () =>
+      inTurn(async () => {
+        stopped = true
+        await Promise.all([...runs.values()].map((run) => run.halt()))
+      }),
     propose: async ({ keyName, purpose, generation, lifetimeS }) => {
       const chosen = generation ?? nextGeneration(parseKeyName(keyName), purpose)
       const taken = params
