@@ -114,6 +114,11 @@ describe('a leader that proposes what its dealings do not give', () => {
     ['another ceremony', (outcome) => ({ ...outcome, ceremony: bytesOf('other') as Outcome['ceremony'] })],
     ['a view that never was', (outcome) => ({ ...outcome, view: 7 })],
     ['fewer dealings than a quorum', (outcome) => ({ ...outcome, dealings: outcome.dealings.slice(0, 2) })],
+    // Not in QUAL itself: being named faulty takes nothing away from it, only the voters' own sums do.
+    [
+      'sums of more dealings than it names',
+      (outcome) => ({ ...outcome, dealings: outcome.dealings.filter(({ dealer }) => dealer !== leaderIndex) }),
+    ],
     [
       'another public key',
       (outcome) => rekeyed({ ...outcome, commitment: [generator, ...outcome.commitment.slice(1)] }),
