@@ -1,7 +1,7 @@
 import { encodeSpec, type KeygenSpec, participantIndex, Secret } from '@tkms/dkg'
 import { expect, test } from 'vitest'
 import { testCluster } from '../net/test-hosts.fixture.ts'
-import type { RecordKind, RecordStore } from '../ports.ts'
+import { memoryStore } from '../store/memory-store.fixture.ts'
 import { createApprovals } from './approvals.ts'
 import { drawViewSeeds } from './hedged-seeds.ts'
 import { createProposals } from './proposals.ts'
@@ -75,25 +75,6 @@ test('a member that floods takes away nothing that another one proposed too', ()
   const kept = proposals.list().filter((pending) => pending.spec.generation === 1)
   expect(kept).toMatchObject([{ proposedBy: 2 }])
 })
-
-function memoryStore(): RecordStore {
-  const records = new Map<string, Uint8Array>()
-  const key = (kind: RecordKind, name: string): string => `${kind}/${name}`
-  return {
-    put: async (kind, name, plaintext) =>
-      void records.set(
-        key(kind, name),
-        plaintext.use((bytes) => Uint8Array.from(bytes)),
-      ),
-    get: async (kind, name) => {
-      const bytes = records.get(key(kind, name))
-      return bytes === undefined ? undefined : Secret.copyOf(bytes)
-    },
-    erase: async (kind, name) => void records.delete(key(kind, name)),
-    list: async (kind) =>
-      [...records.keys()].filter((name) => name.startsWith(`${kind}/`)).map((name) => name.slice(kind.length + 1)),
-  }
-}
 
 test('one X is approved for a slot, the same again is fine, another never', async () => {
   const approvals = createApprovals(memoryStore())

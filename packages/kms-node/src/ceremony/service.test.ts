@@ -5,6 +5,7 @@ import { ceremonyId, encodeSpec, type KeygenSpec, participantIndex, PROTOCOL_TIM
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { testCluster } from '../net/test-hosts.fixture.ts'
 import type { RecordStore } from '../ports.ts'
+import { memoryStore } from '../store/memory-store.fixture.ts'
 import { systemClock, systemRng } from '../system.ts'
 import { createApprovals } from './approvals.ts'
 import { saveArchive } from './archive.ts'
@@ -24,25 +25,6 @@ const specOf = (generation: number, lifetimeS = 3600): KeygenSpec => ({
   newConfig: cluster.config,
   notAfter: Math.floor(systemClock.nowMs() / 1000) + lifetimeS,
 })
-
-/** Records in memory; a `put` takes a turn of the event loop, as a disk does. */
-function memoryStore(): RecordStore {
-  const records = new Map<string, Uint8Array>()
-  return {
-    put: async (kind, id, plaintext) => {
-      const bytes = plaintext.use((inner) => Uint8Array.from(inner))
-      await new Promise((resolve) => setImmediate(resolve))
-      records.set(`${kind}/${id}`, bytes)
-    },
-    get: async (kind, id) => {
-      const bytes = records.get(`${kind}/${id}`)
-      return bytes === undefined ? undefined : Secret.copyOf(bytes)
-    },
-    erase: async (kind, id) => void records.delete(`${kind}/${id}`),
-    list: async (kind) =>
-      [...records.keys()].filter((name) => name.startsWith(`${kind}/`)).map((name) => name.slice(kind.length + 1)),
-  }
-}
 
 let directory: string
 let started: unknown[]
