@@ -144,8 +144,11 @@ describe('evidence cannot frame an honest node', () => {
   const [deal] = sentBy(results.get(victim), 'deal')
   if (joinset === undefined || deal === undefined) throw new Error('the run has no JOINSET or DEAL')
   const { sign } = identity(leaderIndex)
-  const verdict = (kind: 'E1' | 'E2' | 'E5', messages: readonly SignedMessage[], spec: CeremonySpec = committee.spec) =>
-    verifyEvidence(committee.curve, committee.verify, encodeEvidence(kind, spec, messages), pin)
+  const verdict = (
+    kind: 'E1' | 'E2' | 'E3' | 'E4' | 'E5',
+    messages: readonly SignedMessage[],
+    spec: CeremonySpec = committee.spec,
+  ) => verifyEvidence(committee.curve, committee.verify, encodeEvidence(kind, spec, messages), pin)
 
   it('a leader that signs a second JOINSET does not make an honest DEAL malformed', () => {
     const fewer = decodeJoinset(committee.spec.newConfig, joinset.payload).filter(
@@ -173,6 +176,17 @@ describe('evidence cannot frame an honest node', () => {
     expect(deals).toHaveLength(5)
     for (const given of [deals, [], deals.slice(1), deals.toReversed(), [...deals.slice(1), deal]])
       expect(verdict('E5', [propose, ...given])).toBeUndefined()
+  })
+
+  it('a dealer that cheated cannot turn the complaint on its victim with a second, good DEAL', () => {
+    const tamper = new Map([[culprit, dealBadShare(committee, culprit, victim)]])
+    const cheated = simulate({ committee, seed: 4, tamper })
+    const [opening] = sentBy(cheated.get(leaderIndex), 'joinset')
+    const [good] = sentBy(cheated.get(culprit), 'deal').filter(({ header }) => header.from === culprit)
+    const [complaint] = sentBy(cheated.get(victim), 'complain')
+    if (opening === undefined || good === undefined || complaint === undefined) throw new Error('no complaint')
+    expect(cheated.get(victim)?.faults.map(({ kind }) => kind)).toEqual(['E3'])
+    for (const kind of ['E3', 'E4'] as const) expect(verdict(kind, [opening, good, complaint])).toBeUndefined()
   })
 
   it('evidence needs the signature of who it names', () => {
