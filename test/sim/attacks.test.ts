@@ -1,15 +1,22 @@
 import { describe, expect, it } from 'vitest'
 import { type CeremonySpec, ceremonyId, configHash } from '../../packages/dkg/src/ceremony/config.ts'
 import { encodeEvidence, verifyEvidence } from '../../packages/dkg/src/ceremony/evidence.ts'
-import { decodeJoinset, encodeJoinset } from '../../packages/dkg/src/ceremony/messages.ts'
+import { createComplaint } from '../../packages/dkg/src/ceremony/complaint.ts'
+import { expandReceiverSeed } from '../../packages/dkg/src/ceremony/seeds.ts'
+import { decodeDeal, decodeJoinset, encodeComplain, encodeJoinset } from '../../packages/dkg/src/ceremony/messages.ts'
 import { keygenKeyId, type Outcome } from '../../packages/dkg/src/ceremony/outcome.ts'
-import { decodeSigned, signMessage, type SignedMessage } from '../../packages/dkg/src/ceremony/signed-message.ts'
+import {
+  decodeSigned,
+  messageHash,
+  signMessage,
+  type SignedMessage,
+} from '../../packages/dkg/src/ceremony/signed-message.ts'
 import type { Secret } from '../../packages/dkg/src/primitives/secret.ts'
 import type { KeyId, SharingId } from '../../packages/dkg/src/primitives/types.ts'
 import { dealBadShare, hideJoinOf, proposeOther, repeatAs } from '../support/adversaries.ts'
 import { expectAgreement, expectNamed, leader, others, qualified } from '../support/expectations.ts'
 import { bytesOf, simulatedCommittee } from '../support/simulated-committee.ts'
-import { type NodeResult, simulate } from '../support/simulation.ts'
+import { nodeSeed, type NodeResult, simulate } from '../support/simulation.ts'
 
 const committee = simulatedCommittee({ n: 5, t: 3, seed: 1 })
 const leaderIndex = leader(committee)
@@ -187,6 +194,21 @@ describe('evidence cannot frame an honest node', () => {
     if (opening === undefined || good === undefined || complaint === undefined) throw new Error('no complaint')
     expect(cheated.get(victim)?.faults.map(({ kind }) => kind)).toEqual(['E3'])
     for (const kind of ['E3', 'E4'] as const) expect(verdict(kind, [opening, good, complaint])).toBeUndefined()
+  })
+
+  it('a complaint under another session id does not open an honest share to nonsense', () => {
+    const accuser = identity(culprit)
+    const accusation = {
+      sid: bytesOf('another session'),
+      dealer: identity(victim).index,
+      receiver: accuser.index,
+      dealHash: messageHash(deal),
+    }
+    const { ephemeral } = decodeDeal(committee.curve, committee.spec.newConfig, deal.payload)
+    const receiver = expandReceiverSeed(nodeSeed(0, 'receiver', culprit))
+    const payload = encodeComplain(createComplaint(committee.curve, accusation, ephemeral, receiver))
+    const complaint = signMessage(accuser.sign, { ...deal.header, name: 'complain', from: accuser.index }, payload)
+    for (const kind of ['E3', 'E4'] as const) expect(verdict(kind, [joinset, deal, complaint])).toBeUndefined()
   })
 
   it('evidence needs the signature of who it names', () => {
