@@ -5,6 +5,7 @@ const shared = { retry: 0, passWithNoTests: false, allowOnly: false, unstubEnvs:
 
 export default defineConfig({
   test: {
+    maxWorkers: 2,
     reporters: ['default', new ClosingLineReporter()],
     projects: [
       {

@@ -156,7 +156,7 @@ test('killed while serving, a node serves again after its restart', { timeout: T
   }
 })
 
-test('one absent node does not keep the others from a key', { timeout: TEST_TIMEOUT_MS }, async () => {
+test('one absent node does not keep the others from a key, and learns of it when it is back', { timeout: TEST_TIMEOUT_MS }, async () => {
   const [proposer] = cluster.nodes
   if (proposer === undefined) throw new Error('no node')
   const ceremony = await propose(proposer, 'ecies/absent')
@@ -169,6 +169,12 @@ test('one absent node does not keep the others from a key', { timeout: TEST_TIME
   )
   expect(await accusations()).toEqual([])
   await absent.start()
+  const late = await follow(absent, ceremony)
+  expect({ stage: late.stage, holdsShare: late.holdsShare, keyId: late.keyId }).toEqual({
+    stage: 'complete',
+    holdsShare: false,
+    keyId: endings[0]?.keyId,
+  })
 })
 
 test('an absent first leader stops the ceremony by name, and the next generation of the key completes', {

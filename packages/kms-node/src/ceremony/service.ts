@@ -264,9 +264,11 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     onFrame,
     onPeerConnected: (peer) => {
       for (const run of runs.values()) {
-        if (run.status.stage !== 'running' && run.status.stage !== 'stopped') continue
-        network.send(peer, { type: 'proposal', spec: encodeSpec(run.spec) })
-        run.greet(peer)
+        const { stage } = run.status
+        // A member that was away for a whole ceremony may still approve it: its JOIN is answered with the certificate.
+        if (stage !== 'running' && stage !== 'stopped' && stage !== 'complete') continue
+        if (run.spec.notAfter > nowS()) network.send(peer, { type: 'proposal', spec: encodeSpec(run.spec) })
+        if (stage !== 'complete') run.greet(peer)
       }
     },
   }
