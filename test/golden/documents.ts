@@ -39,7 +39,8 @@ import {
   verifyEd25519,
   type DelegationRequest,
 } from '@tkms/dkg'
-import { type GoldenCeremony, goldenMembers, goldenSpec, runGoldenCeremony } from './ceremony.ts'
+import type { KeygenRun } from '@tkms/dkg/testing'
+import { goldenMembers, runGoldenCeremony } from './ceremony.ts'
 import { fixed, fixedSecret, hex, REQUESTER_SPKI, revealed } from './fixed.ts'
 
 const curve = nobleCurve
@@ -52,17 +53,17 @@ const memberOf = (index: ParticipantIndex): (typeof goldenMembers)[number] => {
   return member
 }
 
-function shareOf(ceremony: GoldenCeremony, index: ParticipantIndex): Secret {
+function shareOf(ceremony: KeygenRun, index: ParticipantIndex): Secret {
   const share = ceremony.shares.get(index)
   if (share === undefined) throw new Error('no golden share')
   return share
 }
 
-function ceremonyDocument(ceremony: GoldenCeremony, key: VerifiedKey): object {
+function ceremonyDocument(ceremony: KeygenRun, key: VerifiedKey): object {
   const { outcome } = decodeCertificate(curve, ceremony.certificate)
   return {
-    spec: hex(encodeSpec(goldenSpec)),
-    configHash: hex(configHash(goldenSpec.newConfig)),
+    spec: hex(encodeSpec(ceremony.spec)),
+    configHash: hex(configHash(ceremony.spec.newConfig)),
     members: goldenMembers.map(({ index, seed, publicKey }) => ({
       index,
       ed25519Seed: hex(seed),
@@ -147,7 +148,7 @@ function envelopesDocument(key: VerifiedKey): object {
 
 function requestOf(key: VerifiedKey, name: string, items: DelegationRequest['items']): Uint8Array {
   return encodeRequest({
-    clusterId: goldenSpec.clusterId,
+    clusterId: key.config.clusterId,
     keyId: key.keyId,
     sharingId: key.sharingId,
     requestId: fixed('request', name),
@@ -170,7 +171,7 @@ const contextOf = (key: VerifiedKey, index: ParticipantIndex, name: string, requ
   requestHash: requestHash(request),
 })
 
-function decryptionDocument(ceremony: GoldenCeremony, key: VerifiedKey): object {
+function decryptionDocument(ceremony: KeygenRun, key: VerifiedKey): object {
   const { v1, v2 } = goldenEnvelopes(key)
   const request = requestOf(key, 'single', [requestItemV2(v2)])
   const answers = goldenMembers.map(({ index, sign }) => {
@@ -218,7 +219,7 @@ function partialOf<D>(
   return answer.D
 }
 
-function batchOf(ceremony: GoldenCeremony, key: VerifiedKey, envelopes: ReturnType<typeof goldenEnvelopes>): object {
+function batchOf(ceremony: KeygenRun, key: VerifiedKey, envelopes: ReturnType<typeof goldenEnvelopes>): object {
   const { v1, v2 } = envelopes
   const index = participantIndex(1)
   const grant = fixed('grant')
@@ -248,7 +249,7 @@ function batchOf(ceremony: GoldenCeremony, key: VerifiedKey, envelopes: ReturnTy
 export function goldenDocuments(): ReadonlyMap<string, object> {
   const ceremony = runGoldenCeremony()
   const key = verifyCertificate(curve, verifyEd25519, ceremony.certificate, {
-    configHash: configHash(goldenSpec.newConfig),
+    configHash: configHash(ceremony.spec.newConfig),
   })
   return new Map([
     ['ceremony.json', ceremonyDocument(ceremony, key)],
