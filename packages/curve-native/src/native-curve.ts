@@ -10,7 +10,7 @@ import {
   type Term,
 } from '@tkms/dkg'
 import type bindings from 'secp256k1/bindings.js'
-import { createPossessionVerifier } from './possession.ts'
+import { createPossessionSigner, createPossessionVerifier } from './possession.ts'
 
 /** The native library, as loaded from `secp256k1/bindings.js`. */
 export type Libsecp256k1 = typeof bindings
@@ -28,8 +28,8 @@ function compress(x: Uint8Array, y: Uint8Array): Uint8Array {
 
 /**
  * The `Curve` port over libsecp256k1: constant time for secrets (`ecdh`, `publicKeyCreate`, `privateKeyTweak*`), variable time for
- * public data (`publicKeyTweakMul`, `publicKeyCombine`). Signing of possession proofs and hash-to-curve, which the library lacks,
- * are noble's. Secrets are lent to the library where they lie; the one copy (`mulAddSecret`) becomes the public result or is wiped.
+ * public data (`publicKeyTweakMul`, `publicKeyCombine`). Hash-to-curve, which the library lacks, is noble's; possession proofs are
+ * composed from these operations. Secrets are lent to the library where they lie; the one copy (`mulAddSecret`) becomes the public result or is wiped.
  */
 export function createNativeCurve(library: Libsecp256k1): Curve {
   const { generator } = nobleCurve
@@ -96,6 +96,13 @@ export function createNativeCurve(library: Libsecp256k1): Curve {
     return result
   }
 
+  const mulBaseSecret: Curve['mulBaseSecret'] = (k) =>
+    useScalar(k, (bytes) => library.publicKeyCreate(bytes)) as PointBytes
+  const verifyPossession = createPossessionVerifier({ generator, linearCombination })
+  const signPossession = createPossessionSigner({ mulBaseSecret, mulAddSecret, verifyPossession }, (key) => {
+    library.privateKeyNegate(key)
+  })
+
   return {
     backend: 'libsecp256k1',
     generator,
@@ -104,13 +111,13 @@ export function createNativeCurve(library: Libsecp256k1): Curve {
       useScalar(k, (bytes) =>
         library.ecdh(point, bytes, { hashfn: compress }, new Uint8Array(POINT_BYTES)),
       ) as PointBytes,
-    mulBaseSecret: (k) => useScalar(k, (bytes) => library.publicKeyCreate(bytes)) as PointBytes,
+    mulBaseSecret,
     mulAddSecret,
     sum,
     linearCombination,
     evaluate,
-    signPossession: (key, message, aux) => nobleCurve.signPossession(key, message, aux),
-    verifyPossession: createPossessionVerifier({ generator, linearCombination }),
+    signPossession,
+    verifyPossession,
     hashToCurve: (message, dst) => nobleCurve.hashToCurve(message, dst),
   }
 }

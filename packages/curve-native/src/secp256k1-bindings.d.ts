@@ -16,6 +16,8 @@ declare module 'secp256k1/bindings.js' {
     privateKeyTweakAdd(seckey: Uint8Array, tweak: Uint8Array): Uint8Array
     /** seckey * tweak mod N, in place; both in 1..N-1. */
     privateKeyTweakMul(seckey: Uint8Array, tweak: Uint8Array): Uint8Array
+    /** N - seckey, in place. */
+    privateKeyNegate(seckey: Uint8Array): Uint8Array
     publicKeyVerify(pubkey: Uint8Array): boolean
     /** seckey * G, constant time. */
     publicKeyCreate(seckey: Uint8Array, compressed?: boolean, output?: Uint8Array): Uint8Array
