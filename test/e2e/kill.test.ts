@@ -156,7 +156,9 @@ test('killed while serving, a node serves again after its restart', { timeout: T
   }
 })
 
-test('one absent node does not keep the others from a key, and learns of it when it is back', { timeout: TEST_TIMEOUT_MS }, async () => {
+test('one absent node does not keep the others from a key, and learns of it when it is back', {
+  timeout: TEST_TIMEOUT_MS,
+}, async () => {
   const [proposer] = cluster.nodes
   if (proposer === undefined) throw new Error('no node')
   const ceremony = await propose(proposer, 'ecies/absent')
