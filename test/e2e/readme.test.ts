@@ -2,7 +2,7 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -53,7 +53,7 @@ interface Place {
   readonly httpPort: number
 }
 
-/** The same command for another operator of this machine: names, addresses and paths replaced, nothing else. */
+/** The same command for another operator of this machine: names, addresses and paths replaced, nothing else. Paths stay relative. */
 function adapt(line: string, { operator, p2pPort, httpPort }: Place): readonly string[] {
   return line
     .slice(COMMAND.length)
@@ -61,7 +61,7 @@ function adapt(line: string, { operator, p2pPort, httpPort }: Place): readonly s
     .replaceAll('--http-host 10.0.0.1', `--http-host 127.0.0.1 --http-port ${httpPort}`)
     .split(' ')
     .map((word) => word.replace(/^(?:alice|bob)(?=$|\.pass$)/, operator))
-    .map((word, at, words) => (isPath(word, words[at - 1]) ? join(directory, word) : word))
+    .map((word, at, words) => (isPath(word, words[at - 1]) ? relative(root, join(directory, word)) : word))
 }
 
 const isPath = (word: string, before = ''): boolean =>

@@ -54,3 +54,13 @@ test('a finished node is not touched', async () => {
   await expect(initialiseNode(input())).rejects.toMatchObject({ code: 'store-exists' })
   expect(await cardText()).toBe(before)
 })
+
+test.each([
+  { given: { httpHost: '0.0.0.0' }, code: 'address-unknown' },
+  { given: { name: 'a b' }, code: 'bad-config-file' },
+  { given: { passphraseFile: '/nowhere' }, code: 'passphrase-unreadable' },
+  { given: { env: {} }, code: 'passphrase-missing' },
+])('an init refused with $code writes nothing, so the mended one is not bound by it', async ({ given, code }) => {
+  await expect(initialiseNode({ ...input(), ...given })).rejects.toMatchObject({ code })
+  expect(await readdir(directory)).toEqual([])
+})

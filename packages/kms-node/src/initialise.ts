@@ -4,8 +4,9 @@ import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { KmsError } from '@tkms/dkg'
 import { formatNodeCard, type NodeCard } from './cluster/node-card.ts'
-import { loadNodeConfig, NODE_CONFIG_FILE } from './config/node-config.ts'
+import { loadNodeConfig, NODE_CONFIG_FILE, parseNodeConfig } from './config/node-config.ts'
 import type { NodeConfig } from './config/types.ts'
+import { parseYaml } from './config/yaml-file.ts'
 import { replaceFile } from './files.ts'
 import { createNodeIdentity, forgetIdentity, loadNodeIdentity, type NodeIdentity } from './identity/node-identity.ts'
 import { spkiSha256 } from './identity/tls-certificate.ts'
@@ -29,31 +30,39 @@ export interface InitInput {
   readonly httpPort: number
   readonly tls: boolean
   readonly publicUrl?: string | undefined
+  /** From the data directory, where it is relative. */
   readonly passphraseFile?: string | undefined
   readonly env: Record<string, string | undefined>
 }
 
 /**
  * Makes a node: node.yaml, policy.yaml, the sealed store with the identity, and what is public: TLS certificate and, last, the node
- * card. Existing configuration files are kept. Without a card an earlier call was cut short: it is finished, with the identity that
+ * card. Nothing is written before everything given was found good. Existing configuration files are kept. Without a card an earlier call was cut short: it is finished, with the identity that
  * it may have stored. Where there is a card nothing is touched.
- * @throws KmsError `bad-config-file`, `passphrase-missing`, `passphrase-weak`, `store-exists`, `unseal-failed`
+ * @throws KmsError `bad-config-file`, `address-unknown`, `passphrase-missing`, `passphrase-unreadable`, `passphrase-weak`, `store-exists`,
+ * `unseal-failed`
  */
 export async function initialiseNode(
   input: InitInput,
 ): Promise<{ readonly config: NodeConfig; readonly card: NodeCard }> {
-  await mkdir(input.directory, { recursive: true, mode: 0o700 })
-  await chmod(input.directory, 0o700)
-  await writeUnlessThere(join(input.directory, NODE_CONFIG_FILE), nodeYaml(input))
-  const config = await loadNodeConfig({ directory: input.directory, env: input.env })
-  await writeUnlessThere(config.policyFile, POLICY_TEMPLATE)
+  const file = join(input.directory, NODE_CONFIG_FILE)
+  const yaml = nodeYaml(input)
+  const kept = await exists(file)
+  const config = kept ? await loadNodeConfig(input) : parseNodeConfig(parseYaml(yaml, file), input)
   const cardFile = join(config.dataDir, 'card.json')
   if (await exists(cardFile))
-    throw storeError('store-exists', 'this directory holds a node already', { data: { directory: config.dataDir } })
+    throw storeError('store-exists', `${config.dataDir} holds a node already: choose another data directory`, {
+      data: { directory: config.dataDir },
+    })
+  publicUrl(config)
   const passphrase = await readPassphrase({ file: config.sealer.passphraseFile, env: input.env })
   const params = { logN: config.sealer.scryptLogN, r: 8, p: 1 }
   const sealer = createPassphraseSealer({ passphrase, rng: systemRng, params })
   try {
+    await mkdir(input.directory, { recursive: true, mode: 0o700 })
+    await chmod(input.directory, 0o700)
+    if (!kept) await replaceFile(file, yaml)
+    await writeUnlessThere(config.policyFile, POLICY_TEMPLATE)
     const options = { directory: storeDirectory(config.dataDir), sealer, rng: systemRng }
     const made = await exists(join(options.directory, KEYRING_FILE))
     const store = made ? await openRecordStore(options) : await createRecordStore(options)

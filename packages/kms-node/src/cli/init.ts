@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { dataDirOf, outputOf } from './options.ts'
 import { COMMAND, EXIT_HELP } from './output.ts'
@@ -55,7 +55,7 @@ export function initCommand(): Command {
         httpPort: options.httpPort,
         tls: options.tls,
         publicUrl: options.publicUrl,
-        passphraseFile: options.passphraseFile,
+        passphraseFile: options.passphraseFile === undefined ? undefined : resolve(options.passphraseFile),
         env: process.env,
       })
       output.result(card, [JSON.stringify(card, undefined, 2)])

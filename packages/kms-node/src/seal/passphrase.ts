@@ -33,7 +33,10 @@ export async function readPassphrase(source: PassphraseSource): Promise<Secret> 
 
 async function readFirstBytes(file: string): Promise<Uint8Array> {
   const unreadable = (cause?: unknown): KmsError =>
-    new KmsError('passphrase-unreadable', 'the passphrase file cannot be read', { cause, data: { file } })
+    new KmsError('passphrase-unreadable', `${file} cannot be read: the passphrase should be in it`, {
+      cause,
+      data: { file },
+    })
   const buffer = new Uint8Array(MAX_PASSPHRASE_BYTES + 3)
   const handle = await open(file).catch((cause: unknown) => {
     throw unreadable(cause)
@@ -55,5 +58,8 @@ function requireStrong(bytes: Uint8Array): Secret {
   bytes.fill(0)
   if (secret.length >= MIN_PASSPHRASE_BYTES && secret.length <= MAX_PASSPHRASE_BYTES) return secret
   secret.destroy()
-  throw new KmsError('passphrase-weak', `a passphrase has ${MIN_PASSPHRASE_BYTES} to ${MAX_PASSPHRASE_BYTES} bytes`)
+  throw new KmsError(
+    'passphrase-weak',
+    `a passphrase has ${MIN_PASSPHRASE_BYTES} to ${MAX_PASSPHRASE_BYTES} bytes, this one has not`,
+  )
 }
