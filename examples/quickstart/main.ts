@@ -79,7 +79,7 @@ async function makeKey(report: Report, cluster: LocalCluster): Promise<MadeKey> 
   const key = await cluster.makeKey(KEY_NAME, ({ stage, phase, have, want, missing = [] }) => {
     if (stage !== 'running' || phase === undefined) return
     const waiting = missing.length === 0 ? '' : `, waiting for ${missing.map(({ name }) => name).join(', ')}`
-    report.progress(`${phase} ${have ?? 0}/${want ?? 0}${waiting}`)
+    report.progress(`${phase}${want === undefined || want === 0 ? '' : ` ${have ?? 0}/${want}`}${waiting}`)
   })
   report.line(`group public key ${report.paint('green', key.publicKey ?? '')}`)
   report.line(`certified by a quorum of the nodes in ${seconds(key.tookMs)}`)

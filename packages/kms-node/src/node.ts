@@ -3,7 +3,7 @@ import { selectCurve } from '@tkms/curve-native'
 import { type Cluster, KmsError, type Secret, verifyEd25519 } from '@tkms/dkg'
 import { createAdminServer } from './admin/admin-server.ts'
 import { createCeremonyService } from './ceremony/service.ts'
-import { checkPin, clusterPath, ownEntry, readClusterFile } from './cluster/cluster-file.ts'
+import { clusterPath, ownEntry, readJoinedCluster } from './cluster/cluster-file.ts'
 import type { NodeConfig } from './config/types.ts'
 import { callerOf, createRateLimit } from './http/rate-limit.ts'
 import { createHttpServer } from './http/server.ts'
@@ -12,7 +12,7 @@ import { forgetIdentity, loadNodeIdentity } from './identity/node-identity.ts'
 import { createKeyInstaller } from './key-installer.ts'
 import { createCeremonyNetwork } from './net/ceremony-protocol.ts'
 import { createDelegateServer } from './net/delegate-protocol.ts'
-import { createHost } from './net/host.ts'
+import { createHost, startHost } from './net/host.ts'
 import { DEFAULT_NET_LIMITS, type NetLimits } from './net/limits.ts'
 import { createRoster } from './net/roster.ts'
 import { type Log, logDelegation } from './ops/log.ts'
@@ -87,8 +87,7 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
   stops.push(() => store.close())
   const identity = await loadNodeIdentity(store)
   stops.push(() => forgetIdentity(identity))
-  const joined = await readClusterFile(clusterPath(config.dataDir))
-  await checkPin(store, joined)
+  const joined = await readJoinedCluster(store, config.dataDir)
   const self = ownEntry(joined, identity.publicKey)
 
   const keyTable = createKeyTable({
@@ -153,7 +152,7 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
   const limits = params.netLimits ?? DEFAULT_NET_LIMITS
   const { listen, announce } = config
   const host = await createHost({ identity: identity.seed, roster, listen, announce, limits })
-  await host.start()
+  await startHost(host, listen)
   stops.push(() => host.stop())
   const rateLimit = createRateLimit({
     requestsPerSecond: config.limits.requestsPerSecond,

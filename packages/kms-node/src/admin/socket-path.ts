@@ -64,6 +64,8 @@ async function removeStaleSocket(path: string): Promise<void> {
 export async function findSocket(dataDir: string): Promise<string> {
   const text = await readBounded(pointer(dataDir), 4096)
   if (text === undefined)
-    throw new KmsError('node-not-running', 'no node runs on this data directory', { data: { dataDir } })
+    throw new KmsError('node-not-running', `no node runs on ${dataDir}: give --data-dir, or run start`, {
+      data: { dataDir },
+    })
   return new TextDecoder().decode(text).trim()
 }

@@ -173,7 +173,11 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     const matches = statuses().filter(({ ceremony }) => wanted.length >= 8 && ceremony.startsWith(`0x${wanted}`))
     const [match] = matches
     if (match === undefined || matches.length > 1)
-      throw ceremonyError('unknown-ceremony', 'no ceremony, or more than one, has this id', { data: { id: wanted } })
+      throw ceremonyError(
+        'unknown-ceremony',
+        'no ceremony here, or more than one, has this id: ceremony status lists them',
+        { data: { id: wanted } },
+      )
     return match
   }
 

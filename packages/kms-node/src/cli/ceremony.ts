@@ -54,6 +54,7 @@ export function ceremonyCommand(): Command {
   ceremony
     .command('status')
     .description('list the ceremonies this node knows')
+    .addHelpText('after', `${EXIT_HELP}\n\nExample:\n  ${COMMAND} ceremony status --data-dir alice`)
     .action(async (_options: unknown, command: Command) => {
       const { client, output } = await connect(command)
       const statuses = (await client.get('/ceremonies')) as CeremonyStatus[]
@@ -63,7 +64,10 @@ export function ceremonyCommand(): Command {
     .command('watch')
     .description('follow a ceremony to its end, or the next one that ends')
     .argument('[id]', 'id of the ceremony, or its first 8 digits or more')
-    .addHelpText('after', `${EXIT_HELP}\nWith --json every change is one JSON object on one line.`)
+    .addHelpText(
+      'after',
+      `${EXIT_HELP}\nWith --json every change is one JSON object on one line.\n\nExample:\n  ${COMMAND} ceremony watch --data-dir alice`,
+    )
     .action(async (id: string | undefined, _options: unknown, command: Command) => {
       const { client, output } = await connect(command)
       const status =

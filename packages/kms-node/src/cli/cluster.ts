@@ -1,7 +1,7 @@
 import { bytesKey, type Cluster, clusterKeys, equalBytes, KmsError, verifyEd25519 } from '@tkms/dkg'
 import { selectCurve } from '@tkms/curve-native'
 import { Command } from 'commander'
-import { clusterPath, readClusterFile, writeClusterFile } from '../cluster/cluster-file.ts'
+import { clusterPath, readClusterFile, writeNewClusterFile } from '../cluster/cluster-file.ts'
 import { createCluster, joinCluster } from '../cluster/join-cluster.ts'
 import { parseNodeCard } from '../cluster/node-card.ts'
 import { loadNodeConfig } from '../config/node-config.ts'
@@ -40,6 +40,7 @@ export function clusterCommand(): Command {
     .command('show')
     .description('show a cluster file, by default the one this node joined')
     .argument('[file]', 'the cluster file')
+    .addHelpText('after', `${EXIT_HELP}\n\nExample:\n  ${COMMAND} cluster show cluster.json`)
     .action(async (file: string | undefined, _options: unknown, command: Command) => {
       const known = await readClusterFile(file ?? clusterPath(dataDirOf(command)))
       outputOf(command).result(describe(known), lines(known))
@@ -69,7 +70,7 @@ async function newCluster(
 ): Promise<void> {
   const cards = await Promise.all(files.map(async (file) => parseNodeCard(await readJson(file), file)))
   const created = createCluster(cards, { threshold: options.threshold, rng: systemRng })
-  await writeClusterFile(options.out, created)
+  await writeNewClusterFile(options.out, created)
   const output = outputOf(command)
   output.result({ file: options.out, ...describe(created) }, [`wrote ${options.out}`, ...lines(created)])
   output.hint(
@@ -87,11 +88,13 @@ async function join(file: string, options: { readonly configHash?: string }, com
     `joined as node ${entry.index} (${entry.name})`,
     ...lines(known),
   ])
-  output.hint(`Compare the config hash with the other operators, then:\n  ${COMMAND} start --data-dir DIR`)
+  output.hint(`Every operator must see this config hash. When that is so:\n  ${COMMAND} start --data-dir DIR`)
 }
 
 async function readJson(file: string): Promise<unknown> {
-  const bytes = await readBounded(file, MAX_CARD_BYTES)
+  const bytes = await readBounded(file, MAX_CARD_BYTES).catch((cause: unknown) => {
+    throw new KmsError('bad-node-card', `${file} cannot be read`, { cause })
+  })
   if (bytes === undefined) throw new KmsError('bad-node-card', `${file} does not exist`)
   try {
     return JSON.parse(new TextDecoder().decode(bytes))
@@ -103,7 +106,7 @@ async function readJson(file: string): Promise<unknown> {
 function requireHash(known: Cluster, text: string): Cluster {
   const wanted = Uint8Array.from(Buffer.from(text.replace(/^0x/, ''), 'hex'))
   if (!equalBytes(wanted, known.configHash))
-    throw new KmsError('cluster-changed', 'this is another committee than the pinned one', {
+    throw new KmsError('cluster-changed', `the config hash of this file is ${hex(known.configHash)}, not ${text}`, {
       data: { configHash: hex(known.configHash) },
     })
   return known

@@ -20,6 +20,7 @@ export function keysCommand(): Command {
 export function statusCommand(): Command {
   return new Command('status')
     .description('show the running node: version, peers, keys, curve backend')
+    .addHelpText('after', `${EXIT_HELP}\n\nExample:\n  ${COMMAND} status --data-dir alice`)
     .action(async (_options: unknown, command: Command) => {
       const client = await connectAdmin(dataDirOf(command))
       const status = await client.get('/status')

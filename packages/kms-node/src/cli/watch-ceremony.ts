@@ -69,6 +69,7 @@ export function describeStatus(status: CeremonyStatus): string {
   if (stage === 'complete') return `${id} ${head}: ${paint('green', 'complete')} keyId ${status.keyId ?? ''}${faults}`
   if (stage !== 'running' || phase === undefined)
     return `${id} ${head}: ${paint('yellow', stage)}${status.reason === undefined ? '' : `, ${status.reason}`}${faults}`
+  const count = want === undefined || want === 0 ? '' : ` ${have ?? 0}/${want}`
   const waiting = (missing ?? []).map(({ name }) => name).join(', ')
-  return `${id} ${head}: ${phase} ${have ?? 0}/${want ?? 0}${waiting === '' ? '' : `, waiting for ${waiting}`}${faults}`
+  return `${id} ${head}: ${phase}${count}${waiting === '' ? '' : `, waiting for ${waiting}`}${faults}`
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import {
+  bytesKey,
   type Cluster,
   type ClusterNode,
   equalBytes,
@@ -17,6 +18,8 @@ import type { RecordStore } from '../ports.ts'
 
 const MAX_CLUSTER_FILE_BYTES = 64 * 1024 * 1024
 const PIN = 'cluster'
+
+const hex = (bytes: Uint8Array): string => `0x${bytesKey(bytes)}`
 
 export const clusterPath = (dataDir: string): string => join(dataDir, 'cluster.json')
 
@@ -38,6 +41,17 @@ function parseJson(bytes: Uint8Array, path: string): unknown {
 export const writeClusterFile = (path: string, cluster: Cluster): Promise<void> =>
   replaceFile(path, `${JSON.stringify(formatCluster(cluster), undefined, 2)}\n`, 0o644)
 
+/** Never over another one: its cluster id would be lost. @throws KmsError `output-exists`, `cannot-write` */
+export async function writeNewClusterFile(path: string, cluster: Cluster): Promise<void> {
+  if ((await readBounded(path, MAX_CLUSTER_FILE_BYTES).catch(() => true)) !== undefined)
+    throw new KmsError('output-exists', `${path} exists: choose another name`, { data: { path } })
+  try {
+    await writeClusterFile(path, cluster)
+  } catch (cause) {
+    throw new KmsError('cannot-write', `${path} cannot be written`, { cause, data: { path } })
+  }
+}
+
 /** The sharingId that a certificate is about, 32 bytes: the hash of its outcome (protocol R4, 6). Nothing is verified. */
 export function certifiedSharing(certificate: Uint8Array): Uint8Array {
   const reader = new Reader(certificate)
@@ -56,7 +70,10 @@ export function withCertificate(cluster: Cluster, certificate: Uint8Array): Clus
 export function ownEntry(cluster: Cluster, publicKey: NodePublicKey): ClusterNode {
   const entry = cluster.nodes.find((node) => equalBytes(node.publicKey, publicKey))
   if (entry === undefined)
-    throw new KmsError('not-in-cluster', 'the cluster file does not name the identity of this node')
+    throw new KmsError(
+      'not-in-cluster',
+      'the cluster file does not name the identity of this node: was it made with the card.json of this data directory?',
+    )
   return entry
 }
 
@@ -65,21 +82,29 @@ export async function pinCluster(store: RecordStore, cluster: Cluster): Promise<
   const pinned = await readPin(store)
   if (pinned !== undefined && equalBytes(pinned, cluster.configHash)) return
   if (pinned !== undefined)
-    throw new KmsError('cluster-pinned', 'this node joined another cluster already', {
-      data: { pinned: `0x${Buffer.from(pinned).toString('hex')}` },
-    })
+    throw new KmsError(
+      'cluster-pinned',
+      `this node joined the cluster of config hash ${hex(pinned)} for life: for another one, init another data directory`,
+      { data: { pinned: hex(pinned) } },
+    )
   const record = Secret.copyOf(cluster.configHash)
   await store.put('pin', PIN, record)
   record.destroy()
 }
 
-/** @throws KmsError `cluster-not-joined`, `cluster-changed` */
-export async function checkPin(store: RecordStore, cluster: Cluster): Promise<void> {
+/** The cluster this node joined. @throws KmsError `cluster-not-joined`, `cluster-changed`, `bad-cluster-file` */
+export async function readJoinedCluster(store: RecordStore, dataDir: string): Promise<Cluster> {
   const pinned = await readPin(store)
   if (pinned === undefined)
     throw new KmsError('cluster-not-joined', 'this node has not joined a cluster: run cluster join FILE first')
-  if (!equalBytes(pinned, cluster.configHash))
-    throw new KmsError('cluster-changed', 'cluster.json is not the cluster that this node joined')
+  const path = clusterPath(dataDir)
+  const cluster = await readClusterFile(path)
+  if (equalBytes(pinned, cluster.configHash)) return cluster
+  throw new KmsError(
+    'cluster-changed',
+    `${path} is not the cluster that this node joined: run cluster join with the file of config hash ${hex(pinned)}`,
+    { data: { pinned: hex(pinned) } },
+  )
 }
 
 /** The pinned config hash, 32 bytes. */

@@ -2,12 +2,18 @@ import { generateKeyPairSync } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { decodeNodePublicKey } from '@tkms/dkg'
+import { type Cluster, decodeNodePublicKey } from '@tkms/dkg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { initialiseNode } from '../initialise.ts'
 import { withNodeStore } from '../open-node-store.ts'
 import { systemRng } from '../system.ts'
-import { clusterPath, readClusterFile } from './cluster-file.ts'
+import {
+  clusterPath,
+  readClusterFile,
+  readJoinedCluster,
+  writeClusterFile,
+  writeNewClusterFile,
+} from './cluster-file.ts'
 import { createCluster, joinCluster } from './join-cluster.ts'
 import { formatNodeCard, parseNodeCard } from './node-card.ts'
 
@@ -52,4 +58,44 @@ test('a cluster file with a certificate that does not hold is not joined, the sa
     expect(await joinCluster(store, config, cluster)).toMatchObject({ index: 1, name: 'alice' })
   })
   expect((await readClusterFile(clusterPath(directory))).configHash).toEqual(cluster.configHash)
+})
+
+test('a new cluster file replaces nothing', async () => {
+  const create = (): Cluster =>
+    createCluster([strangerCard('bob'), strangerCard('carol'), strangerCard('dave')], { threshold: 2, rng: systemRng })
+  const path = join(directory, 'cluster.json')
+  const first = create()
+  await writeNewClusterFile(path, first)
+  await expect(writeNewClusterFile(path, create())).rejects.toMatchObject({ code: 'output-exists' })
+  expect((await readClusterFile(path)).configHash).toEqual(first.configHash)
+  const nowhere = join(directory, 'missing', 'cluster.json')
+  await expect(writeNewClusterFile(nowhere, first)).rejects.toMatchObject({ code: 'cannot-write' })
+})
+
+test('a node that joined nothing says so, one whose cluster file was swapped names the config hash it joined', async () => {
+  const { config, card } = await initialiseNode({
+    directory,
+    name: 'alice',
+    profile: 'development',
+    listen: ['/ip4/127.0.0.1/tcp/7001'],
+    announce: [],
+    httpHost: '127.0.0.1',
+    httpPort: 7443,
+    tls: false,
+    env: env(),
+  })
+  const cards = [parseNodeCard(card, 'alice'), strangerCard('bob'), strangerCard('carol')]
+  const [joined, other] = [1, 2].map(() => createCluster(cards, { threshold: 2, rng: systemRng }))
+  if (joined === undefined || other === undefined) throw new Error('two clusters')
+  await withNodeStore(config, env(), async (store) => {
+    await expect(readJoinedCluster(store, directory)).rejects.toMatchObject({ code: 'cluster-not-joined' })
+    await joinCluster(store, config, joined)
+    expect((await readJoinedCluster(store, directory)).configHash).toEqual(joined.configHash)
+    await writeClusterFile(clusterPath(directory), other)
+    const pinned = `0x${Buffer.from(joined.configHash).toString('hex')}`
+    await expect(readJoinedCluster(store, directory)).rejects.toMatchObject({
+      code: 'cluster-changed',
+      data: { pinned },
+    })
+  })
 })

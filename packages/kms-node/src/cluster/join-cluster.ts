@@ -56,9 +56,13 @@ export async function joinCluster(store: RecordStore, config: NodeConfig, cluste
     const pinned = entry.tlsSpkiSha256 === undefined ? undefined : bytesKey(entry.tlsSpkiSha256)
     const own = config.http.tls ? bytesKey(spkiSha256(identity.tls.cert)) : undefined
     if (pinned !== own || entry.name !== config.name)
-      throw new KmsError('cluster-entry-differs', 'the cluster file names this node with another name or TLS key', {
-        data: { index: entry.index, name: entry.name },
-      })
+      throw new KmsError(
+        'cluster-entry-differs',
+        `the cluster file calls this node ${entry.name}, and it is ${config.name}, or has another TLS key for it: it was not made with the card.json of this data directory`,
+        {
+          data: { index: entry.index, name: entry.name },
+        },
+      )
     clusterKeys(selectCurve().curve, verifyEd25519, cluster)
     await pinCluster(store, cluster)
     await writeClusterFile(clusterPath(config.dataDir), cluster)

@@ -46,7 +46,12 @@ export function parseYaml(text: string, file: string): unknown {
 async function readText(file: string): Promise<string> {
   const handle = await open(file).catch((cause: unknown) => {
     const missing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT'
-    throw configError(missing ? 'config-missing' : 'config-unreadable', `${file} cannot be read`, { file, cause })
+    throw missing
+      ? configError('config-missing', `${file} does not exist: is the data directory right, and init done?`, {
+          file,
+          cause,
+        })
+      : configError('config-unreadable', `${file} cannot be read`, { file, cause })
   })
   try {
     const { size } = await handle.stat()

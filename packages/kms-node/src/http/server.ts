@@ -64,7 +64,13 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
         // Also later: accepting fails when file descriptors run out, and the node lives on.
         server.on('error', (cause) => {
           if (server.listening) options.onError(cause, '')
-          reject(new KmsError('http-listen', `cannot listen on ${options.host}:${options.port}`, { cause }))
+          reject(
+            new KmsError(
+              'http-listen',
+              `cannot listen on ${options.host}:${options.port}, see http in node.yaml: ${cause.message}`,
+              { cause },
+            ),
+          )
         })
         server.listen(options.port, options.host, () => {
           port = (server.address() as AddressInfo).port

@@ -10,6 +10,7 @@ export type NetErrorCode =
   | 'bad-frame'
   | 'not-in-roster'
   | 'bad-multiaddr'
+  | 'libp2p-listen'
   | 'stopping'
 
 /** An error of the network layer; its text is for our own log and never crosses the wire. */

@@ -80,6 +80,18 @@ export async function createHost(params: HostParams): Promise<Libp2p> {
   return host
 }
 
+/** @throws KmsError `libp2p-listen` when one of the addresses cannot be had */
+export async function startHost(host: Libp2p, listen: readonly string[]): Promise<void> {
+  try {
+    await host.start()
+  } catch (cause) {
+    const [reason = ''] = /\blisten E[A-Z]+: [^\n]*/.exec(String(cause)) ?? []
+    throw netError('libp2p-listen', `cannot listen on ${listen.join(', ')}, see listen in node.yaml: ${reason}`, {
+      cause,
+    })
+  }
+}
+
 /** The peer store would keep every identity that ever connected. */
 function forgetClients(host: Libp2p, roster: Roster): void {
   host.addEventListener('peer:disconnect', ({ detail: peerId }: { readonly detail: PeerId }) => {

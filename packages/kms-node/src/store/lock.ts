@@ -18,7 +18,7 @@ export function acquireLock(path: string): StoreLock {
     database.exec('PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE')
   } catch (cause) {
     database.close()
-    throw storeError('store-locked', 'another process uses this data directory', {
+    throw storeError('store-locked', 'another process uses this data directory: is its node running?', {
       cause,
       data: { path },
       retryable: true,
