@@ -108,7 +108,11 @@ function selectKey(keys: readonly VerifiedKey[], selector: KeySelector | undefin
   const byName = typeof selector === 'string' && !KEY_ID_HEX.test(selector)
   const candidates = byName ? keys.filter((key) => key.keyName === selector) : keysById(keys, selector)
   const newest = candidates.toSorted((left, right) => right.generation - left.generation || right.epoch - left.epoch)[0]
-  if (newest === undefined) throw clientError('unknown-key', 'the cluster file has no certificate of this key')
+  if (newest === undefined)
+    throw clientError(
+      'unknown-key',
+      'the cluster file has no certificate of this key: take the cluster.json of a node that has made it',
+    )
   if (selector === undefined && candidates.some((key) => key.keyName !== newest.keyName))
     throw clientError('ambiguous-key', 'the cluster has several keys: name one', {
       data: { keys: [...new Set(keys.map((key) => key.keyName))] },

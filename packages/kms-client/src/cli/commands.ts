@@ -69,6 +69,10 @@ export async function runEncrypt(terminal: Terminal, input: string, options: Enc
     const { envelope } = sealed
     const handle = envelope.version === 1 ? envelope.handle : envelope.header.label.handle
     await writeOutput(terminal, data, { ...options, mode: PUBLIC_MODE, report: { handle: `0x${bytesKey(handle)}` } })
+    if (options.envelopeVersion === '2' && options.owner.length === 0 && !options.json)
+      terminal.writeErr(
+        'warning: no --owner was named, so this opens with a grant of an issuer that the nodes list, or never\n',
+      )
   })
 }
 

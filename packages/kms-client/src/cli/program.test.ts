@@ -86,7 +86,7 @@ describe('tkms', () => {
       '--out',
       path('secret.tkms'),
     ])
-    expect(encrypted).toMatchObject({ code: EXIT_CODES.ok })
+    expect(encrypted).toMatchObject({ code: EXIT_CODES.ok, err: expect.not.stringContaining('warning') as unknown })
     const decrypted = await tkms(['decrypt', ...ask(), path('secret.tkms'), '--out', path('plain.txt')])
     expect(decrypted.code).toBe(EXIT_CODES.ok)
     expect(await readFile(path('plain.txt'), 'utf8')).toBe('the plan')
@@ -101,6 +101,7 @@ describe('tkms', () => {
   it.each(['binary', 'json'])('pipes %s envelopes through standard input and output', async (format) => {
     await keygen()
     const sealed = await tkms(['encrypt', '--cluster', path('cluster.json'), '--format', format], 'piped')
+    expect(sealed.err).toContain('warning: no --owner was named')
     await writeFile(path('sealed'), sealed.out)
     expect((await tkms(['decrypt', ...ask(), path('sealed')])).out.toString()).toBe('piped')
   })

@@ -68,7 +68,7 @@ function createProgram(terminal: Terminal): Command {
     .option('--key <name|0x..>', 'the key to encrypt to; needed only if the cluster has several')
     .option(
       '--owner <id>',
-      'who may open it, "ed25519:.." or "eip712:0x.."; repeat for any one of several',
+      'who may open it, "ed25519:.." or "eip712:0x.."; repeat for any one of several; without it only a grant opens it',
       collect,
       [],
     )
