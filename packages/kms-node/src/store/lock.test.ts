@@ -10,17 +10,22 @@ it('holds the directory against another process, and is gone with a process that
   const directory = await mkdtemp(join(tmpdir(), 'tkms-lock-'))
   const path = join(directory, 'lock')
   const module = new URL('./lock.ts', import.meta.url).href
-  const program = `const { acquireLock } = await import(${JSON.stringify(module)}); acquireLock(${JSON.stringify(path)}); console.log('held'); setInterval(() => {}, 1000)`
-  const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+  // What nobody keeps may be collected: the lock must hold all the same.
+  const program = `const { acquireLock } = await import(${JSON.stringify(module)}); acquireLock(${JSON.stringify(path)}); gc(); setTimeout(() => { gc(); console.log('held') }, 1); setInterval(() => {}, 1000)`
+  const child = spawn(process.execPath, ['--expose-gc', '--input-type=module', '-e', program], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  await once(child.stdout, 'data')
-  expect(() => acquireLock(path)).toThrow(expect.objectContaining({ code: 'store-locked', retryable: true }))
-  expect((await stat(path)).mode & 0o777).toBe(0o600)
-  child.kill('SIGKILL')
-  await once(child, 'exit')
+  try {
+    await once(child.stdout, 'data')
+    expect(() => acquireLock(path)).toThrow(expect.objectContaining({ code: 'store-locked', retryable: true }))
+    expect((await stat(path)).mode & 0o777).toBe(0o600)
+  } finally {
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+  }
   const lock = acquireLock(path)
   expect(() => acquireLock(path)).toThrow(expect.objectContaining({ code: 'store-locked' }))
+  lock.release()
   lock.release()
   acquireLock(path).release()
   await rm(directory, { recursive: true })
