@@ -19,11 +19,15 @@ export const REFUSAL_CODES = [
   'cancelled',
   'internal',
   'replayed',
+  'not-ready',
+  'superseded',
+  'no-share',
+  'destroyed',
 ] as const
 
 export type RefusalCode = (typeof REFUSAL_CODES)[number]
 
-/** The Status number of a code, 1..16. */
+/** The Status number of a code, 1..20. */
 export const refusalStatus = (code: RefusalCode): number => REFUSAL_CODES.indexOf(code) + 1
 
 /** The code of a Status number; undefined for a number that stands for none. */

@@ -8,7 +8,6 @@ export type HttpErrorCode =
   | 'unsupported-media-type'
   | 'rate-limited'
   | 'timeout'
-  | 'not-ready'
 
 interface HttpErrorKind {
   readonly status: number
@@ -26,7 +25,10 @@ export const HTTP_ERRORS: Readonly<Record<HttpErrorCode, HttpErrorKind>> = {
   'wrong-cluster': kind(404, 'The request is for another cluster.'),
   'unknown-key': kind(404, 'This node does not serve the key.'),
   'wrong-purpose': kind(403, 'The key is for another purpose.'),
-  'wrong-sharing': kind(409, 'This node does not hold the sharing the request names.'),
+  'wrong-sharing': kind(409, 'This node does not know the sharing the request names.'),
+  superseded: kind(409, 'The sharing the request names was left behind: fetch the latest certificate of the key.'),
+  'no-share': kind(503, 'This node waits for its share of the key to be repaired.', true),
+  destroyed: kind(410, 'The key was destroyed.'),
   'bad-point': kind(400, 'A point of the request is not a compressed curve point of 33 bytes.'),
   'clock-skew': kind(400, "The node's clock is outside the time window of the request."),
   'bad-signature': kind(401, 'The signature of the request does not verify.'),
