@@ -32,6 +32,27 @@ export {
 export { createCeremonyEngine } from './ceremony/engine.ts'
 export { type Fault, type FaultKind, verifyEvidence } from './ceremony/evidence.ts'
 export { MAX_SIGNED_MESSAGE_BYTES, maxSignedMessageBytes } from './ceremony/signed-message.ts'
+export {
+  abandonHere,
+  type Approval,
+  approve as approveInSlot,
+  type AuthorizationStrength,
+  authorize as authorizeInSlot,
+  begin as beginInSlot,
+  certify as certifyInSlot,
+  decideAgainst,
+  decodeSlot,
+  emptySlot,
+  encodeSlot,
+  mayEraseOn,
+  type SlotEntry,
+  slotEntry,
+  type SlotRefusal,
+  type SlotState,
+  type SlotStep,
+  superseded,
+  winner as slotWinner,
+} from './ceremony/slot.ts'
 export { leaderOf } from './ceremony/join.ts'
 export type { CeremonyState } from './ceremony/state.ts'
 export * from './cluster.ts'

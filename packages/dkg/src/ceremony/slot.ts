@@ -1,0 +1,238 @@
+import { concatBytes } from '@noble/hashes/utils.js'
+import { dkgError } from '../errors.ts'
+import { decodeAll, equalBytes, list, type Reader, u32, u8 } from '../primitives/codec.ts'
+import { SIGNATURE_BYTES } from '../primitives/ed25519.ts'
+import { id32 } from '../primitives/point.ts'
+import type { CeremonyId, SharingId } from '../primitives/types.ts'
+import { type CeremonySpec, ceremonyId } from './config.ts'
+
+/**
+ * The rules of a slot (protocol 3): what one node has agreed to, signed and given up among all X of one key generation and epoch.
+ * Pure: every function returns a new state. The caller makes that state durable before anything that rests on it leaves the node.
+ */
+
+/** `degraded`: the operator agreed to act on an AUTH below Q_old (protocol 6). */
+export type Approval = 'none' | 'plain' | 'degraded'
+/** Of an AUTH list: `full` >= Q_old, `degraded` >= t_old; `none` for a key generation, which has no AUTH. */
+export type AuthorizationStrength = 'none' | 'full' | 'degraded'
+
+/** One X of the slot, as far as this node had to do with it. */
+export interface SlotEntry {
+  readonly attempt: number
+  readonly ceremony: CeremonyId
+  readonly approval: Approval
+  /** Sent slot `AUTH`: this node's signature over X, 64 bytes. */
+  readonly authorization?: Uint8Array
+  /** This node signed or is about to sign ABANDON: the X is never approved here any more. */
+  readonly abandoned: boolean
+  /** Q ABANDONs of its newConfig were seen: no CERT2 of it exists or ever will. */
+  readonly decidedAgainst: boolean
+  /** Its CERT2 was seen. */
+  readonly certified?: SharingId
+}
+
+export interface SlotState {
+  /** This node never acts in an attempt below this one again, nor erases on its CERT2. */
+  readonly floor: number
+  readonly entries: readonly SlotEntry[]
+}
+
+export type SlotRefusal =
+  /** Another X is approved here for this attempt. */
+  | 'other-approved'
+  /** The X approved here in a lower attempt is not decided against. Key generation, import: wait for Q ABANDONs or take the next generation. */
+  | 'attempt-open'
+  /** This node gave this attempt up for a higher one. */
+  | 'superseded'
+  /** This node promised to take no part in this X, or Q nodes did. */
+  | 'abandoned'
+  /** An attempt that this one would compete with has its CERT2. */
+  | 'certified'
+  /** The operator has not approved this X. */
+  | 'not-approved'
+  /** There are too few AUTH signatures, or the operator has not agreed to a degraded one. */
+  | 'not-authorized'
+  /** Only a holder of the old share can promise not to erase it. */
+  | 'no-old-share'
+
+export type SlotStep =
+  | { readonly state: SlotState; readonly entry: SlotEntry }
+  /** `ceremony`: the X that stands in the way, where it is another one. */
+  | { readonly refusal: SlotRefusal; readonly ceremony?: CeremonyId }
+
+export const emptySlot: SlotState = { floor: 0, entries: [] }
+
+export const slotEntry = (state: SlotState, ceremony: Uint8Array): SlotEntry | undefined =>
+  state.entries.find((entry) => equalBytes(entry.ceremony, ceremony))
+
+const untouched = (spec: CeremonySpec): SlotEntry => ({
+  attempt: spec.attempt,
+  ceremony: ceremonyId(spec),
+  approval: 'none',
+  abandoned: false,
+  decidedAgainst: false,
+})
+
+const entryOf = (state: SlotState, spec: CeremonySpec): SlotEntry =>
+  slotEntry(state, ceremonyId(spec)) ?? untouched(spec)
+
+function withEntry(state: SlotState, entry: SlotEntry, floor: number = state.floor): SlotStep {
+  const others = state.entries.filter((other) => !equalBytes(other.ceremony, entry.ceremony))
+  const entries = [...others, entry].toSorted((left, right) => left.attempt - right.attempt)
+  return { state: { floor: Math.max(state.floor, floor), entries }, entry }
+}
+
+const refuse = (refusal: SlotRefusal, by?: SlotEntry): SlotStep =>
+  by === undefined ? { refusal } : { refusal, ceremony: by.ceremony }
+
+/** What this node agreed to in a lower attempt and is still undecided: it must be decided against, or be given up for AUTH. */
+const openBelow = (state: SlotState, attempt: number): SlotEntry | undefined =>
+  state.entries.find((entry) => entry.attempt < attempt && entry.approval !== 'none' && !entry.decidedAgainst)
+
+/**
+ * The operator agrees to X: one X per (slot, attempt). Agreeing to the same X again changes nothing, or adds `degraded`.
+ * A lower attempt in which this node took no part needs no decision here: a quorum of the higher one contains an honest node that did.
+ */
+export function approve(state: SlotState, spec: CeremonySpec, approval: Exclude<Approval, 'none'>): SlotStep {
+  const entry = entryOf(state, spec)
+  const { attempt } = spec
+  if (entry.abandoned || entry.decidedAgainst) return refuse('abandoned')
+  if (attempt < state.floor) return refuse('superseded')
+  const rival = state.entries.find(
+    (other) => other.attempt === attempt && other.approval !== 'none' && !equalBytes(other.ceremony, entry.ceremony),
+  )
+  if (rival !== undefined) return refuse('other-approved', rival)
+  const competes = (other: SlotEntry): boolean => spec.kind !== 'reshare' || other.attempt >= attempt
+  const certified = state.entries.find((other) => other.certified !== undefined && competes(other))
+  if (certified !== undefined) return refuse('certified', certified)
+  const open = openBelow(state, attempt)
+  if (open !== undefined && spec.kind !== 'reshare') return refuse('attempt-open', open)
+  return withEntry(state, { ...entry, approval: entry.approval === 'degraded' ? 'degraded' : approval })
+}
+
+/**
+ * AUTH of this node over X, made once and kept with exact bytes. Over an attempt that is not decided against it is a promise (protocol 3,
+ * way 2): its signer holds its old share, has seen no CERT2 of a lower attempt, and never acts below `attempt` again.
+ * @param own.sign makes the signature, 64 bytes; called only where it may be made
+ */
+export function authorize(
+  state: SlotState,
+  spec: CeremonySpec,
+  own: { readonly holdsOldShare: boolean; readonly sign: () => Uint8Array },
+): SlotStep {
+  const entry = entryOf(state, spec)
+  if (entry.authorization !== undefined) return { state, entry }
+  if (entry.abandoned || entry.decidedAgainst) return refuse('abandoned')
+  if (entry.approval === 'none') return refuse('not-approved')
+  if (spec.attempt < state.floor) return refuse('superseded')
+  const certified = state.entries.find((other) => other.certified !== undefined)
+  if (certified !== undefined) return refuse('certified', certified)
+  if (openBelow(state, spec.attempt) !== undefined && !own.holdsOldShare) return refuse('no-old-share')
+  return withEntry(state, { ...entry, authorization: own.sign() }, spec.attempt)
+}
+
+/**
+ * This node starts to act in X (JOIN, DEAL, VOTE): X is approved, its AUTH is there, and every lower attempt is decided against or,
+ * RESHARE only, given up for this AUTH. It raises the floor, so that the node acts in one attempt only.
+ */
+export function begin(state: SlotState, spec: CeremonySpec, strength: AuthorizationStrength | undefined): SlotStep {
+  const entry = entryOf(state, spec)
+  if (entry.abandoned || entry.decidedAgainst) return refuse('abandoned')
+  if (entry.approval === 'none') return refuse('not-approved')
+  if (spec.attempt < state.floor) return refuse('superseded')
+  if (!authorized(spec, entry, strength)) return refuse('not-authorized')
+  const open = openBelow(state, spec.attempt)
+  if (open !== undefined && spec.kind !== 'reshare') return refuse('attempt-open', open)
+  return withEntry(state, entry, spec.attempt)
+}
+
+function authorized(spec: CeremonySpec, entry: SlotEntry, strength: AuthorizationStrength | undefined): boolean {
+  if (spec.kind === 'keygen') return true
+  return strength === 'full' || (strength === 'degraded' && entry.approval === 'degraded')
+}
+
+/** This node is about to sign ABANDON of X, approved here or not: it is never approved here any more. */
+export function abandonHere(state: SlotState, spec: CeremonySpec): SlotStep {
+  const entry = entryOf(state, spec)
+  if (entry.certified !== undefined) return refuse('certified')
+  return withEntry(state, { ...entry, abandoned: true })
+}
+
+/** Q ABANDONs of X were seen (protocol 3, way 1). */
+export function decideAgainst(state: SlotState, spec: CeremonySpec): SlotStep {
+  const entry = entryOf(state, spec)
+  return withEntry(state, { ...entry, decidedAgainst: true })
+}
+
+/** A verified CERT2 of X. */
+export function certify(state: SlotState, spec: CeremonySpec, sharingId: SharingId): SlotStep {
+  const entry = entryOf(state, spec)
+  return withEntry(state, { ...entry, certified: sharingId })
+}
+
+/** True when this node gave X up for a higher attempt: its engine signs nothing any more (input `supersede`). */
+export const superseded = (state: SlotState, spec: CeremonySpec): boolean => spec.attempt < state.floor
+
+/**
+ * Whether the CERT2 of X orders this node to erase the share before it (protocol 8, rule 3): full AUTH, or X approved here as a
+ * degraded one, and not of an attempt that was given up.
+ */
+export function mayEraseOn(state: SlotState, spec: CeremonySpec, strength: AuthorizationStrength): boolean {
+  if (superseded(state, spec)) return false
+  const entry = slotEntry(state, ceremonyId(spec))
+  return strength === 'full' || (strength === 'degraded' && entry?.approval === 'degraded')
+}
+
+/** The certified attempt that counts: of several the highest. The shares of the others are erased on its CERT2. */
+export const winner = (state: SlotState): SlotEntry | undefined =>
+  state.entries.findLast((entry) => entry.certified !== undefined)
+
+const APPROVALS: readonly Approval[] = ['none', 'plain', 'degraded']
+const MAX_ENTRIES = 4096
+
+/** u8 1 || u32 floor || list(u32 attempt || ceremony || u8 approval || u8 flags || [AUTH(64)] || [sharingId]). */
+export function encodeSlot(state: SlotState): Uint8Array {
+  return concatBytes(u8(1), u32(state.floor), list(state.entries, encodeEntry))
+}
+
+function encodeEntry(entry: SlotEntry): Uint8Array {
+  const { authorization, certified } = entry
+  const flags =
+    (entry.abandoned ? 1 : 0) +
+    (entry.decidedAgainst ? 2 : 0) +
+    (authorization === undefined ? 0 : 4) +
+    (certified === undefined ? 0 : 8)
+  const nothing = new Uint8Array(0)
+  const head = concatBytes(u32(entry.attempt), entry.ceremony, u8(APPROVALS.indexOf(entry.approval)), u8(flags))
+  return concatBytes(head, authorization ?? nothing, certified ?? nothing)
+}
+
+/** @throws KmsError `bad-encoding` */
+export function decodeSlot(bytes: Uint8Array): SlotState {
+  return decodeAll(bytes, 'slot', (reader) => {
+    if (reader.u8('slot.version') !== 1) throw dkgError('bad-encoding', 'a slot record of another version')
+    return {
+      floor: reader.u32('slot.floor'),
+      entries: reader.list({ min: 0, max: MAX_ENTRIES }, 'slot.entries', readEntry),
+    }
+  })
+}
+
+function readEntry(reader: Reader): SlotEntry {
+  const attempt = reader.u32('slot.attempt')
+  const ceremony = id32<CeremonyId>(reader.take(32, 'slot.ceremony'), 'slot.ceremony')
+  const approval = APPROVALS[reader.u8('slot.approval')]
+  if (approval === undefined) throw dkgError('bad-encoding', 'a slot record with an unknown approval')
+  const flags = reader.u8('slot.flags')
+  return {
+    attempt,
+    ceremony,
+    approval,
+    abandoned: (flags & 1) !== 0,
+    decidedAgainst: (flags & 2) !== 0,
+    ...((flags & 4) !== 0 && { authorization: reader.take(SIGNATURE_BYTES, 'slot.authorization') }),
+    ...((flags & 8) !== 0 && {
+      certified: id32<SharingId>(reader.take(32, 'slot.certified'), 'slot.certified'),
+    }),
+  }
+}
