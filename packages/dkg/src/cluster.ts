@@ -108,18 +108,33 @@ export function parseCluster(value: unknown): Cluster {
 export const clusterKeys = (curve: Curve, verify: VerifyMessage, cluster: Cluster): VerifiedKey[] =>
   cluster.certificates.map((bytes) => verifyCertificate(curve, verify, bytes, { configHash: cluster.configHash }))
 
+/** One entry of a cluster file by the same rules. @throws KmsError `bad-cluster-file`, `data.problems` lists them */
+export function parseClusterNode(value: unknown): ClusterNode {
+  const node = parseJson('bad-cluster-file', 'the entry of a node', value, readNode)
+  if (node === undefined) throw dkgError('bad-cluster-file', 'the entry of a node is refused')
+  return node
+}
+
 /** The cluster file of a cluster, ready for JSON; `parseCluster` reads it back. */
 export function formatCluster(cluster: Cluster): ClusterJson {
   return {
     version: 1,
     clusterId: formatHex(cluster.config.clusterId),
     threshold: cluster.config.t,
-    nodes: cluster.nodes.map(formatNode),
+    nodes: cluster.nodes.map(formatClusterNode),
     certificates: cluster.certificates.map(formatHex),
   }
 }
 
-function formatNode({ index, name, publicKey, multiaddrs, url, tlsSpkiSha256 }: ClusterNode): ClusterNodeJson {
+/** One entry of a cluster file; `parseClusterNode` reads it back. */
+export function formatClusterNode({
+  index,
+  name,
+  publicKey,
+  multiaddrs,
+  url,
+  tlsSpkiSha256,
+}: ClusterNode): ClusterNodeJson {
   return {
     index,
     name,

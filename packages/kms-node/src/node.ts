@@ -172,7 +172,6 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
   const network = createCeremonyNetwork({
     host,
     roster,
-    size: joined.config,
     limits,
     events: {
       onPeer: (event, peer) => log.info({ peer }, `peer-${event}`),

@@ -13,8 +13,8 @@ import {
   varBytes,
 } from '@tkms/dkg'
 import { concatBytes } from '@noble/hashes/utils.js'
-import type { CeremonyFrame } from '../net/ceremony-frame.ts'
-import { maxCeremonyFrameBytes } from '../net/limits.ts'
+import type { CeremonyFrame, EngineFrame } from '../net/ceremony-frame.ts'
+import { maxCeremonyFrameBytes } from '../net/frame-caps.ts'
 import type { RecordStore } from '../ports.ts'
 
 /** What remains of a decided ceremony: public, and enough to answer late members without an engine (protocol R5). */
@@ -64,7 +64,7 @@ export async function loadArchive(store: RecordStore, ceremony: CeremonyId): Pro
 export function answerLate(
   ceremony: CeremonyId,
   archive: CeremonyArchive,
-  frame: Exclude<CeremonyFrame, { type: 'proposal' }>,
+  frame: EngineFrame,
 ): CeremonyFrame | undefined {
   if (frame.type === 'certificate') return undefined
   if (frame.type === 'message') return { type: 'certificate', ceremony, certificate: archive.certificate }

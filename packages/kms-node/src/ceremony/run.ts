@@ -11,9 +11,9 @@ import {
   type VerifiedKey,
 } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
-import type { CeremonyFrame } from '../net/ceremony-frame.ts'
+import type { EngineFrame } from '../net/ceremony-frame.ts'
 import type { CeremonyNetwork } from '../net/ceremony-protocol.ts'
-import { maxCeremonyFrameBytes } from '../net/limits.ts'
+import { maxCeremonyFrameBytes } from '../net/frame-caps.ts'
 import type { RecordStore, Rng } from '../ports.ts'
 import { type CeremonyArchive, saveArchive } from './archive.ts'
 import { type CeremonyDriver, type CeremonyProgress, createCeremonyDriver, type DriverTimes } from './driver.ts'
@@ -56,7 +56,7 @@ export interface CeremonyRun {
   restore(archive: CeremonyArchive, known: KnownKey): void
   /** It is not started in this life of the node. */
   end(stage: 'expired' | 'failed', reason: string): void
-  deliver(from: ParticipantIndex, frame: Exclude<CeremonyFrame, { type: 'proposal' }>): void
+  deliver(from: ParticipantIndex, frame: EngineFrame): void
   /** A connection to this peer came up. */
   greet(peer: ParticipantIndex): void
   halt(): Promise<void>
@@ -177,7 +177,7 @@ const keyFields = (key: VerifiedKey): Pick<CeremonyStatus, 'keyId' | 'sharingId'
   publicKey: hex(key.groupKey),
 })
 
-function toInput(from: ParticipantIndex, frame: Exclude<CeremonyFrame, { type: 'proposal' }>): CeremonyInput {
+function toInput(from: ParticipantIndex, frame: EngineFrame): CeremonyInput {
   switch (frame.type) {
     case 'message':
       return { type: 'message', signed: frame.signed }

@@ -66,7 +66,7 @@ afterEach(async () => {
 })
 
 const propose = (spec: KeygenSpec): string => {
-  service.onFrame(two, { type: 'proposal', spec: encodeSpec(spec) })
+  service.onFrame(two, { type: 'proposal', spec: encodeSpec(spec), nodes: [] })
   return Buffer.from(ceremonyId(spec)).toString('hex')
 }
 

@@ -13,9 +13,9 @@ import {
   type VerifiedKey,
 } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
-import type { CeremonyFrame } from '../net/ceremony-frame.ts'
+import { type CeremonyFrame, isEngineFrame } from '../net/ceremony-frame.ts'
 import type { CeremonyListener, CeremonyNetwork } from '../net/ceremony-protocol.ts'
-import { maxCeremonyFrameBytes } from '../net/limits.ts'
+import { maxCeremonyFrameBytes } from '../net/frame-caps.ts'
 import type { Clock, RecordStore, Rng } from '../ports.ts'
 import { createTurns } from '../turns.ts'
 import { createApprovals } from './approvals.ts'
@@ -209,6 +209,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
 
   const onFrame = (from: ParticipantIndex, frame: CeremonyFrame): void => {
     if (frame.type === 'proposal') return onProposal(from, frame.spec)
+    if (!isEngineFrame(frame)) return
     const run = runs.get(bytesKey(frame.ceremony))
     if (run === undefined) return waitingRoom.add(from, frame)
     if (run.archive === undefined) return run.deliver(from, frame)
@@ -245,7 +246,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
         notAfter: nowS() + (lifetimeS ?? DEFAULT_LIFETIME_S),
       }
       const status = await begin(spec, self)
-      network.broadcast({ type: 'proposal', spec: encodeSpec(spec) })
+      network.broadcast({ type: 'proposal', spec: encodeSpec(spec), nodes: [] })
       return status
     },
     approve: async (id) => {
@@ -271,7 +272,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
         const { stage } = run.status
         // A member that was away for a whole ceremony may still approve it: its JOIN is answered with the certificate.
         if (stage !== 'running' && stage !== 'stopped' && stage !== 'complete') continue
-        if (run.spec.notAfter > nowS()) network.send(peer, { type: 'proposal', spec: encodeSpec(run.spec) })
+        if (run.spec.notAfter > nowS()) network.send(peer, { type: 'proposal', spec: encodeSpec(run.spec), nodes: [] })
         if (stage !== 'complete') run.greet(peer)
       }
     },

@@ -1,20 +1,18 @@
 import { bytesKey, type ParticipantIndex } from '@tkms/dkg'
-import type { CeremonyFrame } from '../net/ceremony-frame.ts'
+import type { EngineFrame } from '../net/ceremony-frame.ts'
 
 /** What one peer may leave with us for ceremonies that are not approved here yet; the oldest goes first. */
 const MAX_FRAMES_PER_PEER = 64
 
-type RoutedFrame = Exclude<CeremonyFrame, { type: 'proposal' }>
-
 /** A frame of a ceremony with the member it came from. */
 export interface WaitingFrame {
   readonly from: ParticipantIndex
-  readonly frame: RoutedFrame
+  readonly frame: EngineFrame
 }
 
 /** Keeps what arrives for a ceremony before its operator approves it, bounded per peer. */
 export interface WaitingRoom {
-  add(from: ParticipantIndex, frame: RoutedFrame): void
+  add(from: ParticipantIndex, frame: EngineFrame): void
   /** Everything that waits for this ceremony, oldest first of each peer; it is forgotten here. */
   claim(ceremony: Uint8Array): readonly WaitingFrame[]
 }
@@ -45,7 +43,7 @@ export function createWaitingRoom(maxBytesPerPeer: number): WaitingRoom {
 const totalBytes = (frames: readonly WaitingFrame[]): number =>
   frames.reduce((sum, { frame }) => sum + sizeOf(frame), 0)
 
-function sizeOf(frame: RoutedFrame): number {
+function sizeOf(frame: EngineFrame): number {
   if (frame.type === 'message') return frame.signed.length
   return frame.type === 'certificate' ? frame.certificate.length : 128
 }

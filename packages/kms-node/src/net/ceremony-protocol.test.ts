@@ -5,7 +5,7 @@ import { encode } from 'it-length-prefixed'
 import { afterEach, expect, test } from 'vitest'
 import { type CeremonyFrame, encodeCeremonyFrame } from './ceremony-frame.ts'
 import { CEREMONY_PROTOCOL, type CeremonyNetwork, createCeremonyNetwork } from './ceremony-protocol.ts'
-import { maxCeremonyFrameBytes } from './limits.ts'
+import { maxFrameBytes } from './frame-caps.ts'
 import { startStranger, startTestHost, TEST_LIMITS, type TestHost } from './test-hosts.fixture.ts'
 
 const started: { stop(): Promise<void> | void }[] = []
@@ -36,7 +36,6 @@ async function startMember(index: number, addresses: readonly (readonly string[]
   const network = createCeremonyNetwork({
     host: member.host,
     roster: member.roster,
-    size: member.cluster.config,
     limits: TEST_LIMITS,
     events: {
       onPeer: changed,
@@ -83,9 +82,9 @@ test('two members exchange frames in both directions, each known by its index', 
   await first.until(() => first.received.length === 1)
   expect(first.received).toEqual([{ from: 2, frame }])
   await first.until(() => first.network.connected.includes(second.self))
-  expect(first.network.send(second.self, { type: 'proposal', spec: Uint8Array.of(7) })).toBe(true)
+  expect(first.network.send(second.self, { type: 'proposal', spec: Uint8Array.of(7), nodes: [] })).toBe(true)
   await second.until(() => second.received.length === 1)
-  expect(second.received).toEqual([{ from: 1, frame: { type: 'proposal', spec: Uint8Array.of(7) } }])
+  expect(second.received).toEqual([{ from: 1, frame: { type: 'proposal', spec: Uint8Array.of(7), nodes: [] } }])
 })
 
 test('frames for a member that is away are dropped, and it is found again when it comes back', async () => {
@@ -124,7 +123,7 @@ const lengthPrefix = (length: number): Uint8Array => {
 }
 
 test.for([
-  ['one byte above the cap', lengthPrefix(maxCeremonyFrameBytes({ n: 3, t: 2 }) + 1)],
+  ['one byte above the cap', lengthPrefix(maxFrameBytes(3) + 1)],
   ['2^31', lengthPrefix(2 ** 31)],
   ['2^48', lengthPrefix(2 ** 48)],
   ['an endless varint', new Uint8Array(16).fill(0xff)],

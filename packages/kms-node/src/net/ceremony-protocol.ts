@@ -4,7 +4,8 @@ import { isKmsError } from '../errors.ts'
 import { type CeremonyFrame, decodeCeremonyFrame, encodeCeremonyFrame } from './ceremony-frame.ts'
 import { netError } from './errors.ts'
 import { readFrames } from './frames.ts'
-import { type CommitteeSize, maxCeremonyFrameBytes, type NetLimits } from './limits.ts'
+import { maxFrameBytes } from './frame-caps.ts'
+import type { NetLimits } from './limits.ts'
 import { createPeerLink, type PeerLink } from './peer-link.ts'
 import type { Roster } from './roster.ts'
 
@@ -36,14 +37,12 @@ export interface NetworkEvents {
 export interface CeremonyNetworkParams {
   readonly host: Libp2p
   readonly roster: Roster
-  readonly size: CommitteeSize
   readonly limits: NetLimits
   readonly events: NetworkEvents
 }
 
 export function createCeremonyNetwork(params: CeremonyNetworkParams): CeremonyNetwork {
   const { host, roster, limits, events } = params
-  const maxFrameBytes = maxCeremonyFrameBytes(params.size)
   const stopping = new AbortController()
   const links = new Map<number, PeerLink>()
   const inbound = new Map<number, Stream>()
@@ -59,7 +58,7 @@ export function createCeremonyNetwork(params: CeremonyNetworkParams): CeremonyNe
     inbound.set(peer.index, stream)
     const frames = readFrames(stream, {
       signal: stopping.signal,
-      maxFrameBytes,
+      maxFrameBytes: maxFrameBytes(roster.peers.length + 1),
       frameTimeoutMs: limits.frameTimeoutMs,
       idleRemainingMs: () => Number.POSITIVE_INFINITY,
     })

@@ -1,37 +1,3 @@
-/** Byte caps of the ceremony stream, from the committee's size (protocol 4; sizes of the canonical encodings of protocol 3). */
-export interface CommitteeSize {
-  readonly n: number
-  readonly t: number
-}
-
-const HEADER_BYTES = 1 + 1 + 32 + 4 + 2
-const SIGNATURE_BYTES = 64
-const POINT_BYTES = 33
-/** var body || signature. */
-const ENVELOPE_BYTES = 4 + SIGNATURE_BYTES
-/** Protobuf tags, lengths and the ceremony id around the canonical bytes. */
-const FRAME_OVERHEAD_BYTES = 256
-
-const configBytes = ({ n }: CommitteeSize): number => 42 + 34 * n
-/** X with two committees and the longest key name. */
-const specBytes = (size: CommitteeSize): number => 192 + 2 * configBytes(size)
-/** OUT: its fixed fields, A' and the qualified dealings. */
-const outcomeBytes = ({ n, t }: CommitteeSize): number => 134 + POINT_BYTES * t + 34 * n
-/** One list of votes with their flag, u16 || u8 || signature each. */
-const votesBytes = ({ n }: CommitteeSize): number => 6 + 67 * n
-const cert1Bytes = (size: CommitteeSize): number => 4 + outcomeBytes(size) + 2 * votesBytes(size)
-const joinBytes = (size: CommitteeSize): number => HEADER_BYTES + 1 + POINT_BYTES + 32 + 1 + 4 + cert1Bytes(size)
-
-/**
- * The longest CeremonyFrame of a committee: a JOINSET whose every JOIN carries a CERT1, or a CERT with its AUTH list.
- * 13 kB for n = 5, t = 3; 1.1 MB for n = 64, t = 33.
- */
-export function maxCeremonyFrameBytes(size: CommitteeSize): number {
-  const joinSet = HEADER_BYTES + 2 + size.n * (ENVELOPE_BYTES + joinBytes(size)) + ENVELOPE_BYTES
-  const certificate = 4 + specBytes(size) + 2 + 66 * size.n + cert1Bytes(size) + votesBytes(size)
-  return Math.max(joinSet, certificate) + FRAME_OVERHEAD_BYTES
-}
-
 /** Limits of a node's network side. Every number is per node unless its name says otherwise. */
 export interface NetLimits {
   /** Open connections of peers outside the roster. */
