@@ -1,10 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import {
-  type Certificate,
-  decodeCertificate,
-  encodeCertificate,
-  verifyCertificate,
-} from '../../packages/dkg/src/ceremony/certificate.ts'
+import { type Certificate, decodeCertificate, encodeCertificate } from '../../packages/dkg/src/ceremony/certificate.ts'
+import { verifyCertificate } from '../../packages/dkg/src/ceremony/verify-certificate.ts'
 import {
   ceremonyId,
   type CommitteeConfig,

@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
-import { decodeCertificate, type VerifiedKey, verifyCertificate } from '../../packages/dkg/src/ceremony/certificate.ts'
+import { decodeCertificate } from '../../packages/dkg/src/ceremony/certificate.ts'
+import { type VerifiedKey, verifyCertificate } from '../../packages/dkg/src/ceremony/verify-certificate.ts'
 import { ceremonyId, configHash } from '../../packages/dkg/src/ceremony/config.ts'
 import { type Fault, verifyEvidence } from '../../packages/dkg/src/ceremony/evidence.ts'
 import { leaderOf } from '../../packages/dkg/src/ceremony/join.ts'

@@ -1,4 +1,5 @@
-import { MAX_CERTIFICATE_BYTES, type VerifiedKey, verifyCertificate } from './ceremony/certificate.ts'
+import { MAX_CERTIFICATE_BYTES } from './ceremony/certificate.ts'
+import { type VerifiedKey, verifyCertificate } from './ceremony/verify-certificate.ts'
 import { configHash, createConfig, MAX_MEMBERS, type CommitteeConfig } from './ceremony/config.ts'
 import { formatHex, JsonFields, parseJson } from './decrypt/json.ts'
 import { dkgError, KmsError } from './errors.ts'

@@ -8,6 +8,7 @@ export type DkgErrorCode =
   | 'bad-cluster-file'
   | 'bad-config'
   | 'bad-certificate'
+  | 'degraded-certificate'
   | 'bad-proof'
   | 'bad-envelope'
   | 'bad-request'

@@ -5,11 +5,17 @@ export {
   ceremonyId,
   configHash,
   createConfig,
+  dealerConfig,
   decodeConfig,
   decodeSpec,
   encodeConfig,
   encodeSpec,
   faultTolerance,
+  importerConfig,
+  importKeyId,
+  importOutcome,
+  type ImportSpec,
+  importSpec,
   type KeygenSpec,
   type Member,
   memberAt,
@@ -26,9 +32,25 @@ export {
   decodeCertificate,
   encodeCertificate,
   MAX_CERTIFICATE_BYTES,
+  type MemberSignature,
+} from './ceremony/certificate.ts'
+export {
+  type AuthorizationStrength,
+  authorizationStrength,
+  signAuthorization as signMemberAuthorization,
+  verifyAuthorization as verifyMemberAuthorization,
+} from './ceremony/authorization.ts'
+export { checkCertificate, type CheckedKey } from './ceremony/check-certificate.ts'
+export { advanceKey, type Advance, followCertificates, type Pins } from './ceremony/certificate-chain.ts'
+export {
+  type CertificatePin,
+  type SuccessorOptions,
   type VerifiedKey,
   verifyCertificate,
-} from './ceremony/certificate.ts'
+  verifyHigherAttempt,
+  verifyLaterEpoch,
+  verifySuccessor,
+} from './ceremony/verify-certificate.ts'
 export { createCeremonyEngine } from './ceremony/engine.ts'
 export { type Fault, type FaultKind, verifyEvidence } from './ceremony/evidence.ts'
 export { MAX_SIGNED_MESSAGE_BYTES, maxSignedMessageBytes } from './ceremony/signed-message.ts'
@@ -36,7 +58,6 @@ export {
   abandonHere,
   type Approval,
   approve as approveInSlot,
-  type AuthorizationStrength,
   authorize as authorizeInSlot,
   begin as beginInSlot,
   certify as certifyInSlot,

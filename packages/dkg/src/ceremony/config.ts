@@ -1,25 +1,24 @@
 import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import { dkgError } from '../errors.ts'
-import {
-  decodeAll,
-  equalBytes,
-  list,
-  type Reader,
-  requireAscending,
-  u16,
-  u32,
-  u64,
-  u8,
-  varBytes,
-} from '../primitives/codec.ts'
-import { decodeNodePublicKey } from '../primitives/ed25519.ts'
+import { decodeAll, equalBytes, type Reader, u16, u32, u64, u8, varBytes } from '../primitives/codec.ts'
 import { taggedHash } from '../primitives/hash.ts'
-import { id32, participantIndex } from '../primitives/point.ts'
-import type { CeremonyId, ClusterId, KeyId, NodePublicKey, ParticipantIndex, SharingId } from '../primitives/types.ts'
+import { id32 } from '../primitives/point.ts'
+import type { CeremonyId, ClusterId, KeyId, PointBytes, SharingId } from '../primitives/types.ts'
+import {
+  type CommitteeConfig,
+  decodeConfig,
+  decodeImporterConfig,
+  encodeConfig,
+  importerConfig,
+  MAX_MEMBERS,
+  type Member,
+  memberAt,
+  requireSuite,
+  SUITE_SECP256K1,
+} from './committee.ts'
 
-/** Suite 1: secp256k1 with SHA-256 (protocol 3). */
-export const SUITE_SECP256K1 = 1
-export const MAX_MEMBERS = 64
+export * from './committee.ts'
+
 export const MAX_KEY_NAME_BYTES = 64
 export const ZERO_32: Uint8Array = new Uint8Array(32)
 
@@ -27,111 +26,6 @@ export const ZERO_32: Uint8Array = new Uint8Array(32)
 export type Purpose = 'ecies-dec' | 'ckd-dprf'
 const PURPOSES: readonly Purpose[] = ['ecies-dec', 'ckd-dprf']
 export const purposeCode = (purpose: Purpose): number => PURPOSES.indexOf(purpose) + 1
-
-export interface Member {
-  readonly index: ParticipantIndex
-  /** The node's static Ed25519 identity, also its libp2p identity. */
-  readonly publicKey: NodePublicKey
-}
-
-/** The parties of one sharing with its threshold (protocol 1, 3). Members ascend by index. */
-export interface CommitteeConfig {
-  readonly suite: typeof SUITE_SECP256K1
-  readonly clusterId: ClusterId
-  /** Committee size, 3..64. */
-  readonly n: number
-  /** Shares needed, 2..n-1. */
-  readonly t: number
-  /** Faulty nodes a ceremony tolerates: follows from n and t. */
-  readonly f: number
-  readonly members: readonly Member[]
-}
-
-/** f = min(floor((n-1)/3), floor((n-t)/2), t-1), never chosen (protocol 1). */
-export const faultTolerance = (n: number, t: number): number =>
-  Math.min(Math.floor((n - 1) / 3), Math.floor((n - t) / 2), t - 1)
-
-/** Q = n - f (protocol 1). */
-export const quorum = (config: CommitteeConfig): number => config.n - config.f
-
-export function memberAt(config: CommitteeConfig, index: number): Member | undefined {
-  return config.members.find((member) => member.index === index)
-}
-
-/**
- * A committee of these members with threshold t.
- * @throws KmsError `bad-config` when n, t or the roster break the rules of protocol 1
- */
-export function createConfig(input: {
-  readonly clusterId: ClusterId
-  readonly t: number
-  readonly members: readonly Member[]
-}): CommitteeConfig {
-  const members = input.members.toSorted((left, right) => left.index - right.index)
-  const n = members.length
-  return requireConfig({
-    suite: SUITE_SECP256K1,
-    clusterId: input.clusterId,
-    n,
-    t: input.t,
-    f: faultTolerance(n, input.t),
-    members,
-  })
-}
-
-function requireConfig(config: CommitteeConfig): CommitteeConfig {
-  const { n, t, f, members } = config
-  const refuse = (problem: string): never => {
-    throw dkgError('bad-config', problem, { data: { n, t, f } })
-  }
-  if (!Number.isInteger(n) || n < 3 || n > MAX_MEMBERS) refuse(`a committee has 3 to ${MAX_MEMBERS} members`)
-  if (!Number.isInteger(t) || t < 2 || t > n - 1) refuse('the threshold lies in 2..n-1')
-  if (f !== faultTolerance(n, t)) refuse('f follows from n and t and cannot be chosen')
-  if (members.length !== n) refuse('n is not the number of members')
-  if (new Set(members.map((member) => member.index)).size !== n) refuse('two members have the same index')
-  if (
-    members.some((left, at) =>
-      members.some((right, other) => other > at && equalBytes(left.publicKey, right.publicKey)),
-    )
-  )
-    refuse('two members have the same public key')
-  return config
-}
-
-/** u16 suite || clusterId || u16 n || u16 t || u16 f || list(u16 index || ed25519 public key) (protocol 3). 42 + 34n bytes. */
-export function encodeConfig(config: CommitteeConfig): Uint8Array {
-  return concatBytes(
-    u16(config.suite),
-    config.clusterId,
-    u16(config.n),
-    u16(config.t),
-    u16(config.f),
-    list(config.members, (member) => concatBytes(u16(member.index), member.publicKey)),
-  )
-}
-
-/** @throws KmsError `bad-encoding`, `bad-config`, `unsupported` */
-export function decodeConfig(bytes: Uint8Array): CommitteeConfig {
-  return decodeAll(bytes, 'config', (reader) => {
-    const suite = requireSuite(reader.u16('config.suite'))
-    const clusterId = id32<ClusterId>(reader.take(32, 'config.clusterId'), 'config.clusterId')
-    const n = reader.u16('config.n')
-    const t = reader.u16('config.t')
-    const f = reader.u16('config.f')
-    const members = reader.list({ min: 3, max: MAX_MEMBERS }, 'config.members', (item) => ({
-      index: participantIndex(item.u16('config.members.index')),
-      publicKey: decodeNodePublicKey(item.take(32, 'config.members.publicKey'), 'config.members.publicKey'),
-    }))
-    requireAscending(
-      members.map((member) => member.index),
-      'config.members',
-    )
-    return requireConfig({ suite, clusterId, n, t, f, members })
-  })
-}
-
-/** What clients pin: TH("config", config), 32 bytes. */
-export const configHash = (config: CommitteeConfig): Uint8Array => taggedHash('config', encodeConfig(config))
 
 interface SpecCommon {
   readonly suite: typeof SUITE_SECP256K1
@@ -162,14 +56,62 @@ export interface ReshareSpec extends SpecCommon {
   readonly oldConfig: CommitteeConfig
 }
 
-/** X: what an operator approves, what the ceremony id hashes (protocol 3). */
-export type CeremonySpec = KeygenSpec | ReshareSpec
+/** A key that exists already comes to a committee: one dealer, who holds all of it, deals it out (protocol 13 f). */
+export interface ImportSpec extends SpecCommon {
+  readonly kind: 'import'
+  readonly epoch: 0
+  /** `importKeyId` */
+  readonly keyId: KeyId
+  /** `importOutcome` */
+  readonly prevOutcome: SharingId
+  /** n = 1, t = 1: `importerConfig`. */
+  readonly oldConfig: CommitteeConfig
+}
 
-/** Canonical X (protocol 3). */
+/** X: what an operator approves, what the ceremony id hashes (protocol 3). */
+export type CeremonySpec = KeygenSpec | ReshareSpec | ImportSpec
+
+/** Who deals: the old holders, in a KEYGEN the members themselves (protocol 4). */
+export const dealerConfig = (spec: CeremonySpec): CommitteeConfig =>
+  spec.kind === 'keygen' ? spec.newConfig : spec.oldConfig
+
+/** What an import has for the outcome of an epoch before it: TH("import", P Y), 32 bytes (protocol 13 f). */
+export const importOutcome = (groupKey: PointBytes): SharingId => taggedHash('import', groupKey) as SharingId
+
+/** TH("key-id-import", u16 suite || clusterId || u8 purpose || var keyName || u32 generation || P Y), 32 bytes (protocol 13 f). */
+export function importKeyId(
+  spec: Pick<CeremonySpec, 'suite' | 'clusterId' | 'purpose' | 'keyName' | 'generation'>,
+  groupKey: PointBytes,
+): KeyId {
+  return taggedHash(
+    'key-id-import',
+    u16(spec.suite),
+    spec.clusterId,
+    u8(purposeCode(spec.purpose)),
+    varBytes(utf8ToBytes(spec.keyName)),
+    u32(spec.generation),
+    groupKey,
+  ) as KeyId
+}
+
+/** The X that brings the key Y, held by `importer`, to a committee (protocol 13 f). */
+export function importSpec(common: Omit<SpecCommon, 'suite'>, importer: Member, groupKey: PointBytes): ImportSpec {
+  const named = { ...common, suite: SUITE_SECP256K1 } as const
+  return {
+    ...named,
+    kind: 'import',
+    epoch: 0,
+    keyId: importKeyId(named, groupKey),
+    prevOutcome: importOutcome(groupKey),
+    oldConfig: importerConfig(common.clusterId, importer),
+  }
+}
+
+/** Canonical X (protocol 3). An import has the kind of a resharing, 2, and epoch 0. */
 export function encodeSpec(spec: CeremonySpec): Uint8Array {
-  const reshare = spec.kind === 'reshare'
+  const before = spec.kind === 'keygen' ? undefined : spec
   return concatBytes(
-    u8(reshare ? 2 : 1),
+    u8(before === undefined ? 1 : 2),
     u16(spec.suite),
     spec.clusterId,
     u8(purposeCode(spec.purpose)),
@@ -177,9 +119,9 @@ export function encodeSpec(spec: CeremonySpec): Uint8Array {
     u32(spec.generation),
     u32(spec.epoch),
     u32(spec.attempt),
-    reshare ? spec.keyId : ZERO_32,
-    reshare ? spec.prevOutcome : ZERO_32,
-    varBytes(reshare ? encodeConfig(spec.oldConfig) : new Uint8Array(0)),
+    before?.keyId ?? ZERO_32,
+    before?.prevOutcome ?? ZERO_32,
+    varBytes(before === undefined ? new Uint8Array(0) : encodeConfig(before.oldConfig)),
     varBytes(encodeConfig(spec.newConfig)),
     u64(spec.notAfter),
   )
@@ -210,9 +152,6 @@ function readSpec(reader: Reader): CeremonySpec {
   const newConfig = decodeConfig(reader.var(MAX_CONFIG_BYTES, 'X.newConfig'))
   const notAfter = reader.u64('X.notAfter')
   const common = { suite, clusterId, purpose, keyName, generation, attempt, newConfig, notAfter }
-  const refuse = (problem: string): never => {
-    throw dkgError('bad-config', problem)
-  }
   if (generation < 1) refuse('generations count from 1')
   if (!equalBytes(newConfig.clusterId, clusterId)) refuse('X and its config name different clusters')
   if (kind === 1) {
@@ -221,20 +160,26 @@ function readSpec(reader: Reader): CeremonySpec {
     return { ...common, kind: 'keygen', epoch: 0 }
   }
   if (kind !== 2) refuse('kind is neither key generation nor resharing')
-  if (epoch < 1) refuse('a resharing makes an epoch above 0')
-  const old = decodeConfig(oldConfig)
-  if (!equalBytes(old.clusterId, clusterId)) refuse('X and its old config name different clusters')
-  for (const member of newConfig.members) {
+  const old = epoch === 0 ? decodeImporterConfig(oldConfig) : decodeConfig(oldConfig)
+  requireSameIdentities(old, newConfig)
+  const handOver = { ...common, keyId, prevOutcome, oldConfig: old }
+  return epoch === 0 ? { ...handOver, kind: 'import', epoch } : { ...handOver, kind: 'reshare', epoch }
+}
+
+const refuse = (problem: string): never => {
+  throw dkgError('bad-config', problem)
+}
+
+/** One index is one identity, and one identity is one index: messages are told apart by both (protocol 3). */
+function requireSameIdentities(old: CommitteeConfig, next: CommitteeConfig): void {
+  if (!equalBytes(old.clusterId, next.clusterId)) refuse('X and its old config name different clusters')
+  for (const member of next.members) {
     const before = memberAt(old, member.index)
     if (before !== undefined && !equalBytes(before.publicKey, member.publicKey))
       refuse('one index stands for two identities: indices are never reused')
+    if (old.members.some(({ index, publicKey }) => index !== member.index && equalBytes(publicKey, member.publicKey)))
+      refuse('one identity has two indices')
   }
-  return { ...common, kind: 'reshare', epoch, keyId, prevOutcome, oldConfig: old }
-}
-
-function requireSuite(suite: number): typeof SUITE_SECP256K1 {
-  if (suite !== SUITE_SECP256K1) throw dkgError('unsupported', 'only suite 1 is supported', { data: { suite } })
-  return suite
 }
 
 function requirePurpose(code: number): Purpose {

@@ -1,6 +1,7 @@
 import { dkgError } from '../errors.ts'
 import type { Secret } from '../primitives/secret.ts'
-import { decodeCertificate, type VerifiedKey, verifyCertificate } from './certificate.ts'
+import { decodeCertificate } from './certificate.ts'
+import { type VerifiedKey, verifyCertificate } from './verify-certificate.ts'
 import { ceremonyId, configHash } from './config.ts'
 import type { CeremonyParams, EnginePorts } from './engine-types.ts'
 import { absorb, want } from './inbox.ts'

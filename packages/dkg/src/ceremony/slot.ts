@@ -4,6 +4,7 @@ import { decodeAll, equalBytes, list, type Reader, u32, u8 } from '../primitives
 import { SIGNATURE_BYTES } from '../primitives/ed25519.ts'
 import { id32 } from '../primitives/point.ts'
 import type { CeremonyId, SharingId } from '../primitives/types.ts'
+import type { AuthorizationStrength } from './authorization.ts'
 import { type CeremonySpec, ceremonyId } from './config.ts'
 
 /**
@@ -13,8 +14,6 @@ import { type CeremonySpec, ceremonyId } from './config.ts'
 
 /** `degraded`: the operator agreed to act on an AUTH below Q_old (protocol 6). */
 export type Approval = 'none' | 'plain' | 'degraded'
-/** Of an AUTH list: `full` >= Q_old, `degraded` >= t_old; `none` for a key generation, which has no AUTH. */
-export type AuthorizationStrength = 'none' | 'full' | 'degraded'
 
 /** One X of the slot, as far as this node had to do with it. */
 export interface SlotEntry {

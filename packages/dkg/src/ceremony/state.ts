@@ -1,6 +1,6 @@
 import type { Secret } from '../primitives/secret.ts'
 import type { CeremonyId, ParticipantIndex, SharingId } from '../primitives/types.ts'
-import type { VerifiedKey } from './certificate.ts'
+import type { VerifiedKey } from './verify-certificate.ts'
 import { ceremonyId } from './config.ts'
 import type { CeremonyParams, TimerName } from './engine-types.ts'
 import type { Fault } from './evidence.ts'

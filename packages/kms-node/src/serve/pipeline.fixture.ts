@@ -90,7 +90,8 @@ export function verifiedKey(purpose: Purpose = 'ecies-dec'): VerifiedKey {
   const ceremony = bytes32(4) as VerifiedKey['ceremony']
   const certificate = Uint8Array.of(1)
   const key = { certificate, keyId, sharingId, ceremony, purpose, groupKey, commitment, config } as const
-  return { ...key, suite: 1, keyName: 'ecies/1', generation: 1, epoch: 0, t: 2 }
+  const origin = { kind: 'keygen', attempt: 0, authorization: 'none', dealers: [index], trustedBy: 'pin' } as const
+  return { ...key, ...origin, suite: 1, keyName: 'ecies/1', generation: 1, epoch: 0, t: 2 }
 }
 
 export const ownVerificationShare = verificationShare(curve, commitment, index)
