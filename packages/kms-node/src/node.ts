@@ -148,7 +148,7 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
   await http.start()
   stops.push(() => http.stop())
 
-  const roster = createRoster(joined, self.index)
+  const roster = createRoster(joined.nodes, self.index)
   const limits = params.netLimits ?? DEFAULT_NET_LIMITS
   const { listen, announce } = config
   const host = await createHost({ identity: identity.seed, roster, listen, announce, limits })

@@ -49,6 +49,8 @@ beforeEach(async () => {
       send: () => false,
       broadcast: () => {},
       connected: [],
+      setPeers: () => {},
+      addPeers: () => {},
       start: async () => {},
       stop: async () => {},
     },

@@ -21,11 +21,15 @@ const frames: readonly CeremonyFrame[] = [
   { type: 'statusRequest', ceremony },
   { type: 'status', ceremony, messages: [] },
   { type: 'status', ceremony, messages: [bytes(10), bytes(20)], cert1: bytes(30) },
-  { type: 'repair', message: bytes(8192) },
+  { type: 'repair', message: bytes(65_536) },
   { type: 'destroy', message: bytes(1) },
   { type: 'erased', message: bytes(100) },
-  { type: 'keyHeads', heads: [] },
-  { type: 'keyHeads', heads: [{ keyId: bytes(32), sharingId: bytes(32, 4), epoch: 2 ** 32 - 1, attempt: 0 }] },
+  { type: 'keyHeads', heads: [], reply: true },
+  {
+    type: 'keyHeads',
+    heads: [{ keyId: bytes(32), sharingId: bytes(32, 4), epoch: 2 ** 32 - 1, attempt: 0 }],
+    reply: false,
+  },
   { type: 'fetchCertificate', sharingId: bytes(32, 5) },
 ]
 
@@ -73,10 +77,10 @@ test.for<readonly [string, tkms.v1.CeremonyFrame.$Properties]>([
   ['index 65536 in an AUTH', { authorization: { ceremony, index: 65_536, signature: bytes(64) } }],
   ['73 messages in a STATUS', { status: { ceremony, messages: Array.from({ length: 73 }, () => bytes(1)) } }],
   ['an empty repair message', { repair: { message: bytes(0) } }],
-  ['a repair message above 8 KiB', { repair: { message: bytes(8193) } }],
-  ['a destroy message above 8 KiB', { destroy: { message: bytes(8193) } }],
-  ['an ERASED above 8 KiB', { erased: { message: bytes(8193) } }],
-  ['257 key heads', { keyHeads: { heads: Array.from({ length: 257 }, () => head) } }],
+  ['a repair message above 64 KiB', { repair: { message: bytes(65_537) } }],
+  ['a destroy message above 64 KiB', { destroy: { message: bytes(65_537) } }],
+  ['an ERASED above 64 KiB', { erased: { message: bytes(65_537) } }],
+  ['513 key heads', { keyHeads: { heads: Array.from({ length: 513 }, () => head) } }],
   ['a key head with a short key id', { keyHeads: { heads: [{ ...head, keyId: bytes(31) }] } }],
   ['an X that no two committees need', { proposal: { spec: bytes(4633) } }],
   ['65 nodes', { proposal: { spec: bytes(10), nodes: Array.from({ length: 65 }, () => ({ index: 1 })) } }],
@@ -132,6 +136,6 @@ test('the largest proposal and the largest list of heads fit under the smallest 
   }
   const nodes = Array.from({ length: 64 }, () => node)
   expect(encodeCeremonyFrame({ type: 'proposal', spec: bytes(4632), nodes }).length).toBeLessThan(maxFrameBytes(3))
-  const heads = Array.from({ length: 256 }, () => ({ ...head, epoch: 2 ** 32 - 1, attempt: 2 ** 32 - 1 }))
-  expect(encodeCeremonyFrame({ type: 'keyHeads', heads }).length).toBeLessThan(maxFrameBytes(3))
+  const heads = Array.from({ length: 512 }, () => ({ ...head, epoch: 2 ** 32 - 1, attempt: 2 ** 32 - 1 }))
+  expect(encodeCeremonyFrame({ type: 'keyHeads', heads, reply: true }).length).toBeLessThan(maxFrameBytes(3))
 })

@@ -62,16 +62,24 @@ export type SpecFrame =
       readonly signature: Uint8Array
     }
 
-/** About a key: `message` is one canonical message of protocol 8 or 9, 1 byte to 8 KiB. */
+/** About a key: `message` is one canonical message of protocol 8 or 9, 1 byte to 64 KiB. */
 export type KeyFrame =
   | { readonly type: 'repair' | 'destroy' | 'erased'; readonly message: Uint8Array }
-  /** At most 256. */
-  | { readonly type: 'keyHeads'; readonly heads: readonly KeyHead[] }
+  /** At most 512. `reply`: "answer with yours". */
+  | { readonly type: 'keyHeads'; readonly heads: readonly KeyHead[]; readonly reply: boolean }
   /** 32 bytes. Answered with a `certificate`, by who has it. */
   | { readonly type: 'fetchCertificate'; readonly sharingId: Uint8Array }
 
 export const isEngineFrame = (frame: CeremonyFrame): frame is EngineFrame =>
   frame.type === 'message' || frame.type === 'fetch' || frame.type === 'certificate'
+
+/** What a former member may say and is told: which sharings there are, their certificates, and what was erased. */
+export const isOpenToFormer = (frame: CeremonyFrame): boolean =>
+  frame.type === 'keyHeads' ||
+  frame.type === 'fetchCertificate' ||
+  frame.type === 'certificate' ||
+  frame.type === 'erased' ||
+  frame.type === 'destroy'
 
 export function encodeCeremonyFrame(frame: CeremonyFrame): Uint8Array {
   return tkms.v1.CeremonyFrame.encode(frameBody(frame)).finish()
@@ -117,7 +125,11 @@ const READ: { readonly [Name in Body]: (body: Properties<Name>) => CeremonyFrame
   repair: ({ message }) => ({ type: 'repair', message: upTo(MAX_KEY_MESSAGE_BYTES, message) }),
   destroy: ({ message }) => ({ type: 'destroy', message: upTo(MAX_KEY_MESSAGE_BYTES, message) }),
   erased: ({ message }) => ({ type: 'erased', message: upTo(MAX_KEY_MESSAGE_BYTES, message) }),
-  keyHeads: ({ heads }) => ({ type: 'keyHeads', heads: atMost(MAX_KEY_HEADS, heads).map(readHead) }),
+  keyHeads: ({ heads, reply }) => ({
+    type: 'keyHeads',
+    heads: atMost(MAX_KEY_HEADS, heads).map(readHead),
+    reply: reply === true,
+  }),
   fetchCertificate: ({ sharingId }) => ({ type: 'fetchCertificate', sharingId: id32(sharingId) }),
 }
 

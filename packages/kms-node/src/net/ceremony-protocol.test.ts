@@ -4,9 +4,10 @@ import { type ParticipantIndex, participantIndex } from '@tkms/dkg'
 import { encode } from 'it-length-prefixed'
 import { afterEach, expect, test } from 'vitest'
 import { type CeremonyFrame, encodeCeremonyFrame } from './ceremony-frame.ts'
-import { CEREMONY_PROTOCOL, type CeremonyNetwork, createCeremonyNetwork } from './ceremony-protocol.ts'
+import { CEREMONY_PROTOCOL } from './ceremony-protocol.ts'
 import { maxFrameBytes } from './frame-caps.ts'
-import { startStranger, startTestHost, TEST_LIMITS, type TestHost } from './test-hosts.fixture.ts'
+import { startStranger, startTestHost } from './test-hosts.fixture.ts'
+import { type Member, startMember as startTestMember } from './test-members.fixture.ts'
 
 const started: { stop(): Promise<void> | void }[] = []
 afterEach(async () => {
@@ -15,55 +16,10 @@ afterEach(async () => {
 
 const memberIndex = (index: number): ParticipantIndex => participantIndex(index)
 
-interface Member extends TestHost {
-  readonly self: ParticipantIndex
-  readonly network: CeremonyNetwork
-  readonly received: { readonly from: number; readonly frame: CeremonyFrame }[]
-  readonly refused: string[]
-  /** Resolves once a condition over what was received or refused holds. */
-  until(condition: () => boolean): Promise<void>
-}
-
 async function startMember(index: number, addresses: readonly (readonly string[])[] = []): Promise<Member> {
-  const member = await startTestHost(index, addresses)
-  started.push(member.host)
-  const received: Member['received'] = []
-  const refused: string[] = []
-  const waiting = new Set<() => void>()
-  const changed = (): void => {
-    for (const check of waiting) check()
-  }
-  const network = createCeremonyNetwork({
-    host: member.host,
-    roster: member.roster,
-    limits: TEST_LIMITS,
-    events: {
-      onPeer: changed,
-      onRefused: (reason) => {
-        refused.push(reason)
-        changed()
-      },
-    },
-  })
-  await network.start({
-    onFrame: (from, frame) => {
-      received.push({ from, frame })
-      changed()
-    },
-    onPeerConnected: changed,
-  })
-  started.push(network)
-  const until = (condition: () => boolean): Promise<void> =>
-    new Promise((resolve) => {
-      const check = (): void => {
-        if (!condition()) return
-        waiting.delete(check)
-        resolve()
-      }
-      waiting.add(check)
-      check()
-    })
-  return { ...member, self: memberIndex(index), network, received, refused, until }
+  const member = await startTestMember(index, addresses)
+  started.push(member)
+  return member
 }
 
 const addressesOf = (host: Libp2p): string[] => host.getMultiaddrs().map(String)

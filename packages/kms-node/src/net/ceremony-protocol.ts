@@ -1,13 +1,13 @@
 import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface'
-import { type ParticipantIndex } from '@tkms/dkg'
+import { type ClusterNode, type ParticipantIndex } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
-import { type CeremonyFrame, decodeCeremonyFrame, encodeCeremonyFrame } from './ceremony-frame.ts'
+import { type CeremonyFrame, decodeCeremonyFrame, encodeCeremonyFrame, isOpenToFormer } from './ceremony-frame.ts'
 import { netError } from './errors.ts'
-import { readFrames } from './frames.ts'
 import { maxFrameBytes } from './frame-caps.ts'
+import { readFrames } from './frames.ts'
 import type { NetLimits } from './limits.ts'
 import { createPeerLink, type PeerLink } from './peer-link.ts'
-import type { Roster } from './roster.ts'
+import type { Roster, RosterChange, RosterEntry, RosterPeer } from './roster.ts'
 
 export const CEREMONY_PROTOCOL = '/tkms/ceremony/1.0.0'
 
@@ -17,12 +17,20 @@ export interface CeremonyListener {
   onPeerConnected(peer: ParticipantIndex): void
 }
 
-/** The committee's private network: one long-lived stream per direction and pair of members. */
+/** The private network of the roster: one long-lived stream per direction and pair of nodes. */
 export interface CeremonyNetwork {
   /** False where the frame was dropped; nothing is kept for a peer that is away. */
   send(to: ParticipantIndex, frame: CeremonyFrame): boolean
+  /** To every member; to former members only what they may answer. */
   broadcast(frame: CeremonyFrame): void
   readonly connected: readonly ParticipantIndex[]
+  /**
+   * From now on the roster is exactly this, the own entry aside. Who left is cut off, who changed its role connects again.
+   * @throws KmsError `bad-multiaddr`, `roster-conflict`; then nothing has changed
+   */
+  setPeers(entries: readonly RosterEntry[]): void
+  /** These nodes are members too, under these addresses. @throws KmsError `bad-multiaddr`, `roster-conflict` */
+  addPeers(nodes: readonly ClusterNode[]): void
   /** Registers the protocol and starts dialling. The host must be started. */
   start(listener: CeremonyListener): Promise<void>
   stop(): Promise<void>
@@ -45,7 +53,9 @@ export function createCeremonyNetwork(params: CeremonyNetworkParams): CeremonyNe
   const { host, roster, limits, events } = params
   const stopping = new AbortController()
   const links = new Map<number, PeerLink>()
+  const ending = new Set<Promise<void>>()
   const inbound = new Map<number, Stream>()
+  let listening: CeremonyListener | undefined
 
   const receive = async (stream: Stream, connection: Connection, listener: CeremonyListener): Promise<void> => {
     const peer = roster.byPeerId(connection.remotePeer)
@@ -58,12 +68,19 @@ export function createCeremonyNetwork(params: CeremonyNetworkParams): CeremonyNe
     inbound.set(peer.index, stream)
     const frames = readFrames(stream, {
       signal: stopping.signal,
-      maxFrameBytes: maxFrameBytes(roster.peers.length + 1),
-      frameTimeoutMs: limits.frameTimeoutMs,
+      maxFrameBytes: () => maxFrameBytes(roster.peers.length + 1),
+      frameTimeoutMs: (bytes) => limits.frameTimeoutMs + (1000 * bytes) / limits.minPeerBytesPerSecond,
       idleRemainingMs: () => Number.POSITIVE_INFINITY,
     })
+    let told = false
     try {
-      for await (const frame of frames) listener.onFrame(peer.index, decodeCeremonyFrame(frame))
+      for await (const bytes of frames) {
+        const frame = decodeCeremonyFrame(bytes)
+        const allowed = mayCarry(peer, frame)
+        if (allowed) listener.onFrame(peer.index, frame)
+        else if (!told) events.onRefused('not-in-roster', peer.name)
+        told ||= !allowed
+      }
       stream.abort(netError('stream-closed', 'the peer closed its ceremony stream'))
     } catch (cause) {
       if (isKmsError(cause) && cause.code === 'bad-frame') events.onRefused('bad-frame', peer.name)
@@ -78,14 +95,68 @@ export function createCeremonyNetwork(params: CeremonyNetworkParams): CeremonyNe
     if (peer !== undefined) links.get(peer.index)?.wake()
   }
 
+  const link = (peer: RosterPeer, listener: CeremonyListener): void => {
+    const ports = {
+      host,
+      protocol: CEREMONY_PROTOCOL,
+      limits,
+      onConnected: ({ index }: RosterPeer) => {
+        events.onPeer('connected', index)
+        listener.onPeerConnected(index)
+      },
+      onDisconnected: ({ index }: RosterPeer, cause: unknown) => events.onPeer('disconnected', index, cause),
+    }
+    links.set(peer.index, createPeerLink(peer, ports))
+  }
+
+  /** Its connections were counted in its old role, or are a stranger's: it makes new ones. */
+  const cutOff = (peer: RosterPeer): void => {
+    const reason = netError('not-in-roster', 'the roster has changed')
+    inbound.get(peer.index)?.abort(reason)
+    const stopped = links.get(peer.index)?.stop()
+    links.delete(peer.index)
+    if (stopped !== undefined) {
+      ending.add(stopped)
+      void stopped.finally(() => ending.delete(stopped))
+    }
+    for (const connection of host.getConnections(peer.peerId)) connection.abort(reason)
+  }
+
+  const follow = ({ removed, added, updated }: RosterChange): void => {
+    const listener = listening
+    if (listener === undefined) return
+    for (const peer of removed) cutOff(peer)
+    for (const peer of added) {
+      cutOff(peer)
+      link(peer, listener)
+    }
+    for (const peer of updated) {
+      links.get(peer.index)?.update(peer)
+      links.get(peer.index)?.wake()
+    }
+  }
+  roster.onChange(follow)
+
   return {
-    send: (to, frame) => links.get(to)?.send(encodeCeremonyFrame(frame)) ?? false,
+    send: (to, frame) => {
+      const open = links.get(to)
+      if (open === undefined || !mayCarry(open.peer, frame)) return false
+      return open.send(encodeCeremonyFrame(frame))
+    },
     broadcast: (frame) => {
       const bytes = encodeCeremonyFrame(frame)
-      for (const link of links.values()) link.send(bytes)
+      for (const open of links.values()) if (mayCarry(open.peer, frame)) open.send(bytes)
     },
     get connected() {
-      return [...links.values()].filter((link) => link.connected).map((link) => link.peer.index)
+      return [...links.values()].filter((open) => open.connected).map((open) => open.peer.index)
+    },
+    setPeers: (entries) => {
+      roster.set(entries)
+    },
+    addPeers: (nodes) => {
+      const added = new Set<number>(nodes.map(({ index }) => index))
+      const members = nodes.map((node) => ({ node, role: 'member' }) as const)
+      roster.set([...roster.entries.filter(({ node }) => !added.has(node.index)), ...members])
     },
     start: async (listener) => {
       await host.handle(CEREMONY_PROTOCOL, (stream, connection) => receive(stream, connection, listener), {
@@ -93,26 +164,18 @@ export function createCeremonyNetwork(params: CeremonyNetworkParams): CeremonyNe
         maxOutboundStreams: 2,
       })
       host.addEventListener('peer:connect', wakeLink)
-      for (const peer of roster.peers)
-        links.set(
-          peer.index,
-          createPeerLink(peer, {
-            host,
-            protocol: CEREMONY_PROTOCOL,
-            limits,
-            onConnected: ({ index }) => {
-              events.onPeer('connected', index)
-              listener.onPeerConnected(index)
-            },
-            onDisconnected: ({ index }, cause) => events.onPeer('disconnected', index, cause),
-          }),
-        )
+      listening = listener
+      for (const peer of roster.peers) link(peer, listener)
     },
     stop: async () => {
       stopping.abort(netError('stopping', 'the node is stopping'))
+      listening = undefined
       host.removeEventListener('peer:connect', wakeLink)
       await host.unhandle(CEREMONY_PROTOCOL)
-      await Promise.all([...links.values()].map((link) => link.stop()))
+      await Promise.all([...links.values()].map((open) => open.stop()).concat(...ending))
     },
   }
 }
+
+/** Row 30: what a former member says about a ceremony is dropped, and it hears nothing of one. */
+const mayCarry = (peer: RosterPeer, frame: CeremonyFrame): boolean => peer.role === 'member' || isOpenToFormer(frame)

@@ -75,3 +75,19 @@ test('a client connection without streams is closed after the idle time', async 
   if (connection.status === 'open') await once(connection as unknown as EventTarget, 'close')
   expect(host.getConnections()).toEqual([])
 })
+
+test('row 30: a member that leaves the roster shares the limit of the clients, one that comes has room', async () => {
+  const { host, roster } = await startTestHost(1, [], { ...TEST_LIMITS, maxClientConnections: 1 })
+  started.push(host)
+  const address = host.getMultiaddrs()
+  await (await stranger()).dial(address)
+  const member = await startTestHost(2, [address.map(String)])
+  started.push(member.host)
+  const { entries } = roster
+  roster.set(entries.map((entry) => ({ ...entry, role: entry.node.index === 2 ? 'former' : entry.role })))
+  await expect(member.host.dialProtocol(address, '/ipfs/id/1.0.0')).rejects.toSatisfy(isCutOff)
+  roster.set(entries.filter(({ node }) => node.index !== 2))
+  await expect(member.host.dialProtocol(address, '/ipfs/id/1.0.0')).rejects.toSatisfy(isCutOff)
+  roster.set(entries)
+  expect((await member.host.dialProtocol(address, '/ipfs/id/1.0.0')).protocol).toBe('/ipfs/id/1.0.0')
+})

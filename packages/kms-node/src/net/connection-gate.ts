@@ -3,34 +3,37 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import type { NetLimits } from './limits.ts'
 import type { Roster } from './roster.ts'
 
-/**
- * Decides which inbound connections live. Roster peers are known by the identity that Noise has proven and always have room;
- * everybody else shares the client limits, so no number of clients takes a roster peer's place.
- */
-export interface ConnectionGate {
-  readonly gater: ConnectionGater
-  /** Addresses of roster peers (libp2p's `allow` list): their sockets are accepted also while clients flood. */
-  readonly allow: readonly string[]
-}
+const RATE_WINDOW_MS = 1_000
+/** Addresses whose sockets of one window are counted; beyond that all of them wait for the next window. */
+const MAX_COUNTED_HOSTS = 65_536
 
-export function createConnectionGate(roster: Roster, limits: NetLimits): ConnectionGate {
-  const rosterHosts = new Set(roster.peers.flatMap((peer) => peer.addresses.flatMap(ipOf)))
+/**
+ * Decides which inbound connections live. Members are known by the identity that Noise has proven and always have room;
+ * everybody else shares the client limits, so no number of clients takes a member's place. It follows the roster.
+ */
+export function createConnectionGate(roster: Roster, limits: NetLimits): ConnectionGater {
+  let memberHosts = hostsOf(roster)
+  roster.onChange(() => {
+    memberHosts = hostsOf(roster)
+  })
   const pending = new Set<MultiaddrConnection>()
   const socketsByHost = new Counter()
   const clients = new Counter()
+  const rate = createRate(limits.newSocketsPerSecondAndAddress)
   let clientConnections = 0
 
   const onceClosed = (connection: MultiaddrConnection, release: () => void): void => {
     connection.addEventListener('close', release, { once: true })
   }
 
-  const gater: ConnectionGater = {
+  return {
     denyDialMultiaddr: () => false,
     denyInboundConnection: (connection) => {
       const host = ipOf(connection.remoteAddr)[0] ?? ''
-      const shared = !rosterHosts.has(host)
+      const shared = !memberHosts.has(host)
       const maxSockets = limits.maxSocketsPerAddress + (shared ? 0 : limits.maxClientConnections)
-      if (socketsByHost.of(host) >= maxSockets || (shared && pending.size >= limits.maxPendingSockets)) return true
+      if (socketsByHost.of(host) >= maxSockets) return true
+      if (shared && (pending.size >= limits.maxPendingSockets || !rate(host))) return true
       if (shared) pending.add(connection)
       socketsByHost.add(host)
       onceClosed(connection, () => {
@@ -41,7 +44,7 @@ export function createConnectionGate(roster: Roster, limits: NetLimits): Connect
     },
     denyInboundEncryptedConnection: (peerId: PeerId, connection) => {
       pending.delete(connection)
-      if (roster.byPeerId(peerId) !== undefined) return false
+      if (roster.isMember(peerId)) return false
       const client = peerId.toString()
       if (clientConnections >= limits.maxClientConnections || clients.of(client) >= limits.maxConnectionsPerClient)
         return true
@@ -54,10 +57,10 @@ export function createConnectionGate(roster: Roster, limits: NetLimits): Connect
       return false
     },
   }
-  return { gater, allow: [...rosterHosts].map(networkOf) }
 }
 
-const networkOf = (host: string): string => (host.includes(':') ? `/ip6/${host}/ipcidr/128` : `/ip4/${host}/ipcidr/32`)
+const hostsOf = (roster: Roster): ReadonlySet<string> =>
+  new Set(roster.peers.filter(({ role }) => role === 'member').flatMap(({ addresses }) => addresses.flatMap(ipOf)))
 
 /** The IP address in a multiaddr: none or one. */
 export const ipOf = (address: Multiaddr): readonly string[] =>
@@ -65,6 +68,23 @@ export const ipOf = (address: Multiaddr): readonly string[] =>
     .getComponents()
     .filter(({ name }) => name === 'ip4' || name === 'ip6')
     .flatMap(({ value }) => (value === undefined ? [] : [value]))
+
+/** Whether one more socket of this address may come in the second that runs now. */
+function createRate(perWindow: number): (host: string) => boolean {
+  let counts = new Map<string, number>()
+  let windowEndsMs = 0
+  return (host) => {
+    const nowMs = performance.now()
+    if (nowMs >= windowEndsMs) {
+      counts = new Map()
+      windowEndsMs = nowMs + RATE_WINDOW_MS
+    }
+    const count = counts.get(host) ?? 0
+    if (count >= perWindow || (count === 0 && counts.size >= MAX_COUNTED_HOSTS)) return false
+    counts.set(host, count + 1)
+    return true
+  }
+}
 
 class Counter {
   readonly #counts = new Map<string, number>()

@@ -56,8 +56,8 @@ export function createDelegateServer(params: DelegateServerParams): DelegateServ
     let lastFrameMs = performance.now()
     const frames = readFrames(stream, {
       signal: AbortSignal.any([signal, draining.signal]),
-      maxFrameBytes: MAX_DELEGATE_FRAME_BYTES,
-      frameTimeoutMs: limits.frameTimeoutMs,
+      maxFrameBytes: () => MAX_DELEGATE_FRAME_BYTES,
+      frameTimeoutMs: () => limits.frameTimeoutMs,
       idleRemainingMs: () =>
         answerer.underWay > 0 ? limits.delegateIdleMs : lastFrameMs + limits.delegateIdleMs - performance.now(),
     })

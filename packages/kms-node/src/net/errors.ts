@@ -10,6 +10,7 @@ export type NetErrorCode =
   | 'bad-frame'
   | 'not-in-roster'
   | 'bad-multiaddr'
+  | 'roster-conflict'
   | 'libp2p-listen'
   | 'stopping'
 

@@ -84,11 +84,11 @@ const MAX_PROPOSAL_BYTES =
 /** The canonical X of the largest committees. */
 export const MAX_SPEC_FRAME_BYTES: number = specBytes({ n: MAX_MEMBERS, t: 2, nOld: MAX_MEMBERS })
 
-/** Newest sharings in one frame: as many as a cluster file has certificates. */
-export const MAX_KEY_HEADS = 256
+/** Newest sharings in one frame; who has more keys sends several. */
+export const MAX_KEY_HEADS = 512
 
 /** A message of a repair (protocol 9: t points, 2.4 kB), of DESTROY (64 signatures, 4.4 kB), or an ERASED. */
-export const MAX_KEY_MESSAGE_BYTES: number = 8 * 1024
+export const MAX_KEY_MESSAGE_BYTES: number = 64 * 1024
 
 /**
  * The longest frame of a node that knows `members` nodes, itself included: any of them may form both committees of a ceremony, with

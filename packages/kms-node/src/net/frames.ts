@@ -1,4 +1,5 @@
 import type { Stream } from '@libp2p/interface'
+import type { KmsError } from '@tkms/dkg'
 import { decode } from 'it-length-prefixed'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { netError } from './errors.ts'
@@ -6,13 +7,14 @@ import { readChunks } from './stream-io.ts'
 
 /** A length prefix is an unsigned varint of a 32-bit number. */
 const MAX_PREFIX_BYTES = 5
+const MAX_LENGTH = 2 ** 32 - 1
 
 export interface FrameLimits {
   readonly signal: AbortSignal
-  /** Longer frames end the stream, before any of their bytes are kept. */
-  readonly maxFrameBytes: number
+  /** Longer frames end the stream, before any of their bytes are kept. Asked at every frame. */
+  readonly maxFrameBytes: () => number
   /** A frame whose length has been announced must be complete within this time, however slowly it trickles. */
-  readonly frameTimeoutMs: number
+  readonly frameTimeoutMs: (bytes: number) => number
   /** How much longer the stream may stay silent between two frames; asked again when that has passed. */
   readonly idleRemainingMs: () => number
 }
@@ -25,14 +27,15 @@ export async function* readFrames(stream: Stream, limits: FrameLimits): AsyncGen
   let frameDeadlineMs: number | undefined
   const chunks = readChunks(stream, {
     signal: limits.signal,
-    highWaterBytes: limits.maxFrameBytes,
+    highWaterBytes: limits.maxFrameBytes(),
     remainingMs: () => (frameDeadlineMs === undefined ? limits.idleRemainingMs() : frameDeadlineMs - performance.now()),
   })
   const frames: AsyncIterable<Uint8ArrayList> = decode(chunks, {
-    maxDataLength: limits.maxFrameBytes,
+    maxDataLength: MAX_LENGTH,
     maxLengthLength: MAX_PREFIX_BYTES,
-    onLength: () => {
-      frameDeadlineMs = performance.now() + limits.frameTimeoutMs
+    onLength: (length) => {
+      if (length > limits.maxFrameBytes()) throw tooLong()
+      frameDeadlineMs = performance.now() + limits.frameTimeoutMs(length)
     },
     onData: () => {
       frameDeadlineMs = undefined
@@ -50,7 +53,7 @@ function classify(cause: unknown): unknown {
   if (!(cause instanceof Error)) return cause
   if (cause.name === 'UnexpectedEOFError')
     return netError('stream-closed', 'the stream ended inside a frame', { cause })
-  return cause.name.startsWith('Invalid')
-    ? netError('bad-frame', 'a frame announces more than its cap', { cause })
-    : cause
+  return cause.name.startsWith('Invalid') ? tooLong(cause) : cause
 }
+
+const tooLong = (cause?: unknown): KmsError => netError('bad-frame', 'a frame announces more than its cap', { cause })

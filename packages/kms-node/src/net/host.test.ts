@@ -12,7 +12,7 @@ test('an address that is in use is named, with the reason of the system', async 
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('a TCP server has a port')
   const listen = [`/ip4/127.0.0.1/tcp/${address.port}`]
-  const roster = createRoster(testCluster(3, []), participantIndex(1))
+  const roster = createRoster(testCluster(3, []).nodes, participantIndex(1))
   const identity = new Secret(new Uint8Array(32).fill(1))
   const host = await createHost({ identity, roster, listen, announce: [], limits: TEST_LIMITS })
   await expect(startHost(host, listen)).rejects.toMatchObject({

@@ -17,7 +17,8 @@ const STREAM_WINDOW_BYTES = 256 * 1024
 const MAX_WRITE_BUFFER_BYTES = 4 * 1024 * 1024
 /** Streams of one connection, all protocols together. */
 const MAX_STREAMS_PER_CONNECTION = 32
-const NEW_CONNECTIONS_PER_SECOND_AND_ADDRESS = 50
+/** libp2p's own limits know addresses only, fixed at start: the gate, which follows the roster, does all of it. */
+const NO_LIMIT = Number.MAX_SAFE_INTEGER
 const LIVENESS_CHECK_MS = 15_000
 
 export interface HostParams {
@@ -34,9 +35,7 @@ export interface HostParams {
 /** A libp2p 3 host: TCP, Noise, Yamux, identify. It is not started. */
 export async function createHost(params: HostParams): Promise<Libp2p> {
   const { roster, limits } = params
-  const gate = createConnectionGate(roster, limits)
   const privateKey = await params.identity.use((seed) => generateKeyPairFromSeed('Ed25519', seed))
-  const maxSockets = 2 * (limits.maxClientConnections + limits.maxPendingSockets) + 16 * roster.peers.length
   const host = await createLibp2p({
     start: false,
     privateKey,
@@ -57,12 +56,11 @@ export async function createHost(params: HostParams): Promise<Libp2p> {
       }),
     ],
     services: { identify: identify({ timeout: limits.handshakeTimeoutMs }) },
-    connectionGater: gate.gater,
+    connectionGater: createConnectionGate(roster, limits),
     connectionManager: {
-      allow: [...gate.allow],
-      maxConnections: maxSockets,
-      maxIncomingPendingConnections: maxSockets,
-      inboundConnectionThreshold: NEW_CONNECTIONS_PER_SECOND_AND_ADDRESS,
+      maxConnections: NO_LIMIT,
+      maxIncomingPendingConnections: NO_LIMIT,
+      inboundConnectionThreshold: NO_LIMIT,
       inboundUpgradeTimeout: limits.handshakeTimeoutMs,
       inboundStreamProtocolNegotiationTimeout: limits.handshakeTimeoutMs,
       outboundStreamProtocolNegotiationTimeout: limits.dialTimeoutMs,
@@ -105,7 +103,7 @@ function closeIdleClients(host: Libp2p, roster: Roster, idleMs: number): void {
   const sweep = (): void => {
     const nowMs = performance.now()
     for (const connection of host.getConnections()) {
-      if (roster.byPeerId(connection.remotePeer) !== undefined || connection.streams.length > 0) {
+      if (roster.isMember(connection.remotePeer) || connection.streams.length > 0) {
         idleSince.delete(connection)
         continue
       }

@@ -6,6 +6,8 @@ export interface NetLimits {
   readonly maxConnectionsPerClient: number
   /** Open sockets of one address outside the roster's, finished handshake or not. */
   readonly maxSocketsPerAddress: number
+  /** New sockets in one second of one address outside the roster's. */
+  readonly newSocketsPerSecondAndAddress: number
   /** Sockets whose handshake has not finished. */
   readonly maxPendingSockets: number
   /** A handshake must be finished within this time. */
@@ -18,8 +20,10 @@ export interface NetLimits {
   readonly reconnectMaxMs: number
   /** Outgoing frames waiting for one roster peer; more are dropped, the ceremony sends again. */
   readonly maxQueuedFrames: number
-  /** A frame whose length was announced must be complete within this time. */
+  /** A frame whose length was announced must be complete within this time; a roster peer gets more for a longer one. */
   readonly frameTimeoutMs: number
+  /** A ceremony frame may come this slowly: 10 % loss and a second of round trip leave 5 kB/s to one connection. */
+  readonly minPeerBytesPerSecond: number
   /** The other side must make room for more bytes within this time. */
   readonly drainTimeoutMs: number
   /** Delegation streams of one connection. */
@@ -34,6 +38,7 @@ export const DEFAULT_NET_LIMITS: NetLimits = {
   maxClientConnections: 512,
   maxConnectionsPerClient: 8,
   maxSocketsPerAddress: 128,
+  newSocketsPerSecondAndAddress: 50,
   maxPendingSockets: 256,
   handshakeTimeoutMs: 10_000,
   idleConnectionMs: 60_000,
@@ -42,6 +47,7 @@ export const DEFAULT_NET_LIMITS: NetLimits = {
   reconnectMaxMs: 15_000,
   maxQueuedFrames: 1024,
   frameTimeoutMs: 15_000,
+  minPeerBytesPerSecond: 2048,
   drainTimeoutMs: 15_000,
   maxDelegateStreamsPerConnection: 4,
   delegateWindow: 64,

@@ -7,10 +7,15 @@ import type { NetLimits } from './limits.ts'
 import type { RosterPeer } from './roster.ts'
 import { writeChunks } from './stream-io.ts'
 
-/** Our outgoing ceremony stream to one roster peer, opened again with back-off for as long as the node runs. */
+/**
+ * Our outgoing ceremony stream to one roster peer, opened again with back-off for as long as the peer belongs to the roster.
+ * A former member is not dialled: its link lives on the connections that it makes.
+ */
 export interface PeerLink {
   readonly peer: RosterPeer
   readonly connected: boolean
+  /** The same peer at other addresses: used from the next dial on. */
+  update(peer: RosterPeer): void
   /** False when the frame was dropped: not connected, or the queue is full. The ceremony sends again by itself. */
   send(frame: Uint8Array): boolean
   /** Try again at once, without waiting for the back-off to pass. */
@@ -26,22 +31,30 @@ export interface PeerLinkPorts {
   readonly onDisconnected: (peer: RosterPeer, cause: unknown) => void
 }
 
-export function createPeerLink(peer: RosterPeer, ports: PeerLinkPorts): PeerLink {
+export function createPeerLink(first: RosterPeer, ports: PeerLinkPorts): PeerLink {
   const { host, protocol, limits } = ports
   const stopping = new AbortController()
+  let peer = first
   let queue: BoundedQueue<Uint8Array> | undefined
   let wakeUp: () => void = () => {}
 
   const openStream = async (): Promise<Stream> => {
     const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(limits.dialTimeoutMs)])
     const open = host.getConnections(peer.peerId).find((connection) => connection.status === 'open')
-    const connection: Connection = open ?? (await host.dial([...peer.addresses], { signal }))
+    const connection: Connection = open ?? (await dial(signal))
     return connection.newStream(protocol, { signal })
+  }
+
+  const dial = (signal: AbortSignal): Promise<Connection> => {
+    if (peer.role !== 'member') throw netError('not-in-roster', 'a former member is not dialled')
+    return host.dial([...peer.addresses], { signal })
   }
 
   const serve = async (stream: Stream): Promise<void> => {
     const frames = createBoundedQueue<Uint8Array>(limits.maxQueuedFrames)
     stream.addEventListener('close', () => frames.close(), { once: true })
+    // A peer that refuses us may have reset it already: the event does not come again.
+    if (stream.status !== 'open') frames.close()
     queue = frames
     ports.onConnected(peer)
     try {
@@ -76,8 +89,10 @@ export function createPeerLink(peer: RosterPeer, ports: PeerLinkPorts): PeerLink
     while (!stopping.signal.aborted) {
       const stream = await openStream().catch(() => undefined)
       if (stream !== undefined) {
-        pauseMs = limits.reconnectMs
+        const openedMs = performance.now()
         await serve(stream)
+        // A peer that refuses us opens a stream and resets it: that is no reason to ask more often.
+        if (performance.now() - openedMs > limits.reconnectMaxMs) pauseMs = limits.reconnectMs
       }
       if (stopping.signal.aborted) return
       await pause(pauseMs * (0.75 + Math.random() / 2))
@@ -87,7 +102,12 @@ export function createPeerLink(peer: RosterPeer, ports: PeerLinkPorts): PeerLink
   const running = run()
 
   return {
-    peer,
+    get peer() {
+      return peer
+    },
+    update: (newer) => {
+      peer = newer
+    },
     get connected() {
       return queue !== undefined
     },

@@ -48,14 +48,15 @@ export interface TestHost {
   readonly cluster: Cluster
 }
 
-/** A started host of member `index` on a free loopback port, which knows the addresses given so far. */
+/** A started host of member `index` on a free loopback port, which knows the addresses given so far, of the first `known` nodes. */
 export async function startTestHost(
   index: number,
   addresses: readonly (readonly string[])[],
   limits: NetLimits = TEST_LIMITS,
+  known = 3,
 ): Promise<TestHost> {
-  const cluster = testCluster(3, addresses)
-  const roster = createRoster(cluster, participantIndex(index))
+  const cluster = testCluster(known, addresses)
+  const roster = createRoster(cluster.nodes, participantIndex(index))
   const host = await createHost({
     identity: seedOf(index),
     roster,
