@@ -77,6 +77,7 @@ export {
 export { leaderOf } from './ceremony/join.ts'
 export type { CeremonyState } from './ceremony/state.ts'
 export * from './cluster.ts'
+export * from './cluster-keys.ts'
 export { type ErrorData, KmsError, type KmsErrorOptions } from './errors.ts'
 export * from './primitives/codec.ts'
 export type { Curve, Term } from './primitives/curve.ts'

@@ -2,7 +2,7 @@ import { KmsError } from '../errors.ts'
 import { bytesKey, equalBytes } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
 import type { VerifyMessage } from '../primitives/ed25519.ts'
-import { readFacts, refuseCertificate, type UnsignedFacts } from './check-certificate.ts'
+import { checkCertificate, readFacts, refuseCertificate, type UnsignedFacts } from './check-certificate.ts'
 import { configHash } from './config.ts'
 import {
   type VerifiedKey,
@@ -178,7 +178,15 @@ function followGroup(
   const [problem] = refused
   if (problem !== undefined) throw problem
   if (group.some(({ facts }) => facts.epoch > key.epoch)) refuseCertificate('no certificate before it leads to it')
-  return { key, steps: [start, ...steps] }
+  const chain = [start, ...steps]
+  for (const { bytes, facts } of group) if (isRepeated(chain, bytes, facts)) checkCertificate(curve, verify, bytes)
+  return { key, steps: chain }
+}
+
+/** A second certificate of a sharing that the chain goes through: other signatures, which must hold too. */
+function isRepeated(chain: readonly VerifiedKey[], bytes: Uint8Array, { sharingId }: Candidate['facts']): boolean {
+  const known = chain.find((step) => equalBytes(step.sharingId, sharingId))
+  return known !== undefined && !equalBytes(known.certificate, bytes)
 }
 
 const earliestFirst = (left: Candidate, right: Candidate): number =>

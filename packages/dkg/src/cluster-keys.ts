@@ -1,0 +1,86 @@
+import { followCertificates, followChains } from './ceremony/certificate-chain.ts'
+import { readFacts } from './ceremony/check-certificate.ts'
+import type { CommitteeConfig } from './ceremony/config.ts'
+import type { VerifiedKey } from './ceremony/verify-certificate.ts'
+import {
+  type Cluster,
+  type ClusterNode,
+  MAX_CLUSTER_CERTIFICATES,
+  MAX_CLUSTER_NODES,
+  oneIdentityEach,
+} from './cluster.ts'
+import { dkgError } from './errors.ts'
+import { equalBytes } from './primitives/codec.ts'
+import type { Curve } from './primitives/curve.ts'
+import type { VerifyMessage } from './primitives/ed25519.ts'
+
+/**
+ * The keys of a cluster, each at the latest epoch that its certificates lead to from the genesis committee (protocol 6).
+ * @param accepted config hashes of committees that a degraded AUTH leads to and that were accepted by hand, 32 bytes each
+ * @throws KmsError `bad-certificate` when one does not hold, `degraded-certificate`
+ */
+export const clusterKeys = (
+  curve: Curve,
+  verify: VerifyMessage,
+  cluster: Cluster,
+  accepted: readonly Uint8Array[] = [],
+): VerifiedKey[] =>
+  followCertificates(curve, verify, { configHash: cluster.configHash, accepted }, cluster.certificates)
+
+/**
+ * The cluster with one more certificate, and of its key only those that the chain to the latest one needs: the first, and two for each
+ * change of members. Refreshes by the same committee replace one another. The cluster itself when the certificate leads nowhere new.
+ * @throws KmsError `bad-certificate`, `degraded-certificate`; `too-large` at 1024 certificates: nothing is ever dropped that a chain needs
+ */
+export function addCertificate(
+  curve: Curve,
+  verify: VerifyMessage,
+  cluster: Cluster,
+  certificate: Uint8Array,
+  accepted: readonly Uint8Array[] = [],
+): Cluster {
+  const { keyId } = readFacts(curve, certificate).key
+  const ofKey = (bytes: Uint8Array): boolean => equalBytes(readFacts(curve, bytes).key.keyId, keyId)
+  const known = cluster.certificates.filter(ofKey)
+  const pins = { configHash: cluster.configHash, accepted }
+  const before = known.length === 0 ? [] : followChains(curve, verify, pins, known)
+  const [chain] = followChains(curve, verify, pins, [...known, certificate])
+  if (chain === undefined || before.some(({ key }) => equalBytes(key.sharingId, chain.key.sharingId))) return cluster
+  const others = cluster.certificates.filter((bytes) => !known.includes(bytes))
+  const certificates = [...others, ...chain.steps.map((step) => step.certificate)]
+  if (certificates.length > MAX_CLUSTER_CERTIFICATES)
+    throw dkgError('too-large', `a cluster file holds at most ${MAX_CLUSTER_CERTIFICATES} certificates`, {
+      data: { certificates: certificates.length },
+    })
+  return { ...cluster, certificates }
+}
+
+/**
+ * The cluster with these entries in its address book; an entry replaces the one of the same identity.
+ * @throws KmsError `bad-cluster-file` when an index or an identity would stand for two, or a name or URL for two nodes; `too-large`
+ */
+export function withNodes(cluster: Cluster, entries: readonly ClusterNode[]): Cluster {
+  const replaced = (node: ClusterNode): boolean =>
+    entries.some(({ publicKey }) => equalBytes(publicKey, node.publicKey))
+  const nodes = [...cluster.nodes.filter((node) => !replaced(node)), ...entries].toSorted(
+    (left, right) => left.index - right.index,
+  )
+  if (nodes.length > MAX_CLUSTER_NODES)
+    throw dkgError('too-large', `a cluster file names at most ${MAX_CLUSTER_NODES} nodes`)
+  if (!oneIdentityEach([...cluster.config.members, ...nodes]))
+    throw dkgError('bad-cluster-file', 'an index would stand for two identities, or an identity for two indices')
+  for (const field of ['index', 'name', 'url'] as const)
+    if (new Set(nodes.map((node) => node[field])).size !== nodes.length)
+      throw dkgError('bad-cluster-file', `two nodes would have the same ${field}`)
+  return { ...cluster, nodes }
+}
+
+/**
+ * The members of a key's committee that the address book knows how to reach. Index and identity come from the verified committee;
+ * names and addresses are unauthenticated, whoever answers there is held against the identity.
+ */
+export const committeeNodes = (cluster: Cluster, config: CommitteeConfig): ClusterNode[] =>
+  config.members.flatMap(({ index, publicKey }) => {
+    const node = cluster.nodes.find((entry) => entry.index === index && equalBytes(entry.publicKey, publicKey))
+    return node === undefined ? [] : [node]
+  })
