@@ -121,3 +121,10 @@ export {
   requestItemV2,
   type RequestItemV2,
 } from './request-item.ts'
+export {
+  decodeWrongPartialEvidence,
+  encodeWrongPartialEvidence,
+  WRONG_PARTIAL_KIND,
+  type WrongPartial,
+  wrongPartialCulprit,
+} from './wrong-partial-evidence.ts'
