@@ -32,7 +32,7 @@ export interface ReceiverSecrets {
 }
 
 /** Blocks of 32 bytes: HKDF-Expand(seed, label || u32 counter), RFC 5869; the seed is uniform, so no extraction. */
-class SeedStream {
+export class SeedStream {
   readonly #seed: Secret
   readonly #label: Uint8Array
   #counter = 0
