@@ -1,3 +1,4 @@
+import { partiesOf } from '../../packages/dkg/src/ceremony/parties.ts'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { type Certificate, decodeCertificate, encodeCertificate } from '../../packages/dkg/src/ceremony/certificate.ts'
 import { verifyCertificate } from '../../packages/dkg/src/ceremony/verify-certificate.ts'
@@ -148,14 +149,22 @@ describe('signed messages', () => {
     const byName = new Map(messages.map((message) => [message.header.name, message]))
     expect(byName.size).toBeGreaterThanOrEqual(7)
     for (const message of byName.values()) {
-      expect(verifySigned(committee.verify, config, message)).toBe(true)
+      expect(verifySigned(committee.verify, partiesOf(committee.spec), message)).toBe(true)
       for (const name of MESSAGE_NAMES) {
         if (name === message.header.name) continue
         const body = Uint8Array.from(message.body)
         body[0] = MESSAGE_NAMES.indexOf(name) + 1
         const asOther = { ...message, body, header: { ...message.header, name } }
-        expect(verifySigned(committee.verify, config, asOther), `${message.header.name} as ${name}`).toBe(false)
-        expect(verifySigned(committee.verify, config, { ...message, header: { ...message.header, name } })).toBe(false)
+        expect(
+          verifySigned(committee.verify, partiesOf(committee.spec), asOther),
+          `${message.header.name} as ${name}`,
+        ).toBe(false)
+        expect(
+          verifySigned(committee.verify, partiesOf(committee.spec), {
+            ...message,
+            header: { ...message.header, name },
+          }),
+        ).toBe(false)
       }
     }
   })
@@ -165,7 +174,7 @@ describe('signed messages', () => {
     const thief = committee.identities.find(({ index }) => index !== message?.header.from)
     if (message === undefined || thief === undefined) throw new Error('no messages')
     const forged = signMessage(thief.sign, message.header, message.payload)
-    expect(verifySigned(committee.verify, config, forged)).toBe(false)
+    expect(verifySigned(committee.verify, partiesOf(committee.spec), forged)).toBe(false)
   })
 
   it('honest messages are no evidence of anything', () => {

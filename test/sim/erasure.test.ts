@@ -22,12 +22,12 @@ describe('what is erased, and when', () => {
       committee,
       seed: 5,
       watch: (index, { state, effects }) => {
-        if (state.phase.name === 'joining') held.push(state.phase.dealing)
+        if (state.phase.name === 'joining' && state.phase.dealing !== undefined) held.push(state.phase.dealing)
         const { coefficients, ephemeral, nonce } = dealt(index)
         for (const effect of effects) {
           if (effect.type !== 'persist') continue
           const found = [...coefficients, ephemeral].filter((secret) => contains(effect.snapshot, secret)).length
-          if (!state.sent.has('deal')) before += contains(effect.snapshot, nonce) ? found : 0
+          if (!state.sent.has('0/deal')) before += contains(effect.snapshot, nonce) ? found : 0
           else leaked += found
         }
       },
@@ -44,9 +44,9 @@ describe('what is erased, and when', () => {
     simulate({
       committee,
       seed: 6,
-      watch: (_index, { state: { phase, verdicts } }) => {
-        if ('receiver' in phase && phase.receiver !== undefined) secrets.add(phase.receiver.key).add(phase.receiver.aux)
-        if ('prepared' in phase && phase.prepared !== undefined) secrets.add(phase.prepared.share)
+      watch: (_index, { state: { phase, verdicts, receiverKeys, prepared } }) => {
+        for (const { key, aux } of receiverKeys.values()) secrets.add(key).add(aux)
+        for (const { share } of prepared.values()) secrets.add(share)
         if (phase.name === 'complete' && phase.share !== undefined) secrets.add(phase.share)
         for (const verdict of verdicts.values())
           if (verdict.kind === 'good' && verdict.share !== undefined) secrets.add(verdict.share)

@@ -1,3 +1,4 @@
+import { partiesOf } from '../../packages/dkg/src/ceremony/parties.ts'
 import { createComplaint } from '../../packages/dkg/src/ceremony/complaint.ts'
 import {
   decodeDeal,
@@ -49,7 +50,7 @@ function rewriteDeal(committee: Committee, culprit: number, change: (deal: DealP
     original ??= payload
     // Its engine may hear its lie from others and call it one: it does not pass that on.
     if (!equalBytes(original, payload)) return undefined
-    const deal = attempt(() => decodeDeal(committee.curve, committee.spec.newConfig, payload))
+    const deal = attempt(() => decodeDeal(committee.curve, partiesOf(committee.spec), payload))
     return [deal === undefined ? bytes : signMessage(sign, header, encodeDeal(change(deal))).bytes]
   }
 }
@@ -109,7 +110,7 @@ export function equivocate(committee: Committee, culprit: number): Tamper {
   return ({ header, payload, bytes }, to) => {
     if (header.name === 'vouch') return undefined
     if (header.name !== 'deal' || to % 2 === 1) return [bytes]
-    const deal = decodeDeal(committee.curve, committee.spec.newConfig, payload)
+    const deal = decodeDeal(committee.curve, partiesOf(committee.spec), payload)
     return [signMessage(sign, header, encodeDeal(spoilShareOf(deal, culprit))).bytes]
   }
 }
@@ -160,7 +161,7 @@ function accuse(
     },
     tamper: ({ header, bytes }) => {
       if (header.name !== 'vouch' || heard === undefined) return [bytes]
-      const deal = decodeDeal(committee.curve, committee.spec.newConfig, heard.payload)
+      const deal = decodeDeal(committee.curve, partiesOf(committee.spec), heard.payload)
       const payload = complain(deal.sid, messageHash(heard), deal)
       return [signMessage(sign, { ...header, name: 'complain' }, payload).bytes, bytes]
     },
@@ -184,7 +185,7 @@ export function hideJoinOf(committee: Committee, culprit: number, victim: number
   const { sign } = identityOf(committee, culprit)
   return ({ header, payload, bytes }, to) => {
     if (header.name !== 'joinset' || to !== victim) return [bytes]
-    const joins = decodeJoinset(committee.spec.newConfig, payload)
+    const joins = decodeJoinset(partiesOf(committee.spec), payload)
     const others = joins.filter((join) => decodeSigned(join).header.from !== victim)
     return [signMessage(sign, header, encodeJoinset(others)).bytes]
   }
@@ -197,7 +198,7 @@ export function proposeOther(committee: Committee, culprit: number, change: (out
   return ({ header, payload, bytes }) => {
     if (header.name === 'vote' && header.from === culprit) return undefined
     if (header.name !== 'propose') return [bytes]
-    const proposal = decodePropose(spec.newConfig, payload)
+    const proposal = decodePropose(partiesOf(spec), payload)
     const outcome = encodeOutcome(change(decodeOutcome(curve, spec.newConfig, proposal.outcome)))
     return [signMessage(sign, header, encodePropose({ mode: 'fresh', outcome })).bytes]
   }
@@ -215,7 +216,7 @@ export function contradictJoinset(
     if (header.name !== 'joinset') return [bytes]
     original ??= payload
     if (!equalBytes(original, payload)) return undefined
-    const joins = attempt(() => decodeJoinset(committee.spec.newConfig, payload))
+    const joins = attempt(() => decodeJoinset(partiesOf(committee.spec), payload))
     return [joins === undefined ? bytes : signMessage(sign, header, encodeJoinset(change(joins))).bytes]
   }
 }

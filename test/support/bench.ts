@@ -23,6 +23,13 @@ export class Bench {
     this.#engine = createCeremonyEngine({ curve: committee.curve, sign, verify: committee.verify })
     this.#params = { spec: committee.spec, self: index, timings: SIMULATED_TIMINGS }
     this.state = this.#take(this.#engine.open(this.#params))
+    this.confirm()
+  }
+
+  /** Every peer says that it holds nothing from this node. */
+  confirm(): void {
+    for (const { index } of this.#params.spec.newConfig.members)
+      if (index !== this.#params.self) this.step({ type: 'status', from: index, messages: [] })
   }
 
   step(input: CeremonyInput): readonly CeremonyEffect[] {
@@ -38,6 +45,7 @@ export class Bench {
   restart(): void {
     if (this.snapshot === undefined) throw new Error('nothing was persisted')
     this.state = this.#take(this.#engine.resume(this.#params, this.snapshot))
+    this.confirm()
   }
 
   #take({ state, effects }: Step<CeremonyState>): CeremonyState {

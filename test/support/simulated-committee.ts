@@ -2,6 +2,8 @@ import { ed25519 } from '@noble/curves/ed25519.js'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { concatBytes } from '@noble/hashes/utils.js'
 import { loadNativeCurve } from '@tkms/curve-native'
+import type { MemberSignature } from '../../packages/dkg/src/ceremony/certificate.ts'
+import type { CheckedKey } from '../../packages/dkg/src/ceremony/check-certificate.ts'
 import { type CeremonySpec, createConfig } from '../../packages/dkg/src/ceremony/config.ts'
 import type { Curve } from '../../packages/dkg/src/primitives/curve.ts'
 import { type SignMessage, verifyEd25519, type VerifyMessage } from '../../packages/dkg/src/primitives/ed25519.ts'
@@ -48,6 +50,9 @@ export interface Committee {
   readonly identities: readonly Identity[]
   readonly curve: Curve
   readonly verify: VerifyMessage
+  /** RESHARE: the certificate of the sharing that is replaced. */
+  readonly previous?: CheckedKey
+  readonly authorizations?: readonly MemberSignature[]
 }
 
 /** A committee with deterministic identities. `signatures: 'ed25519'` is the real verifier, slow. */

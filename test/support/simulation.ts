@@ -27,7 +27,10 @@ export interface NodeResult {
   certificate?: Uint8Array
   share?: Secret
   archived: boolean
-  stopped?: Extract<CeremonyEffect, { type: 'stopped' }>
+  readonly failedViews: Extract<CeremonyEffect, { type: 'view-failed' }>[]
+  rolledBackTo?: number
+  abandonRefused?: string
+  abandoned: boolean
   readonly faults: Fault[]
   readonly sent: Uint8Array[]
   phase: string
@@ -58,11 +61,19 @@ export interface SimulationOptions {
   /** Sees every step of every node before its effects are performed. */
   readonly watch?: (index: ParticipantIndex, step: Step<CeremonyState>) => void
   readonly maxTimeMs?: number
+  /** RESHARE and IMPORT: what dealers hold of the sharing that is replaced. */
+  readonly oldShares?: ReadonlyMap<number, Secret>
+  /** Inputs from outside, at a time. */
+  readonly events?: readonly { readonly atMs: number; readonly node: number; readonly input: CeremonyInput }[]
 }
 
-/** The seed that a simulated node gets in view 0; another one in each of its lives. */
-export const nodeSeed = (entropy: number, use: 'dealing' | 'receiver', index: number, life = 0): Secret =>
-  new Secret(life === 0 ? bytesOf('seed', use, entropy, index) : bytesOf('seed', use, entropy, index, life))
+/** The seed that a simulated node gets in view 0 of its first life; another one in every other view and life. */
+export const nodeSeed = (entropy: number, use: 'dealing' | 'receiver', index: number, life = 0, view = 0): Secret =>
+  new Secret(
+    life === 0 && view === 0
+      ? bytesOf('seed', use, entropy, index)
+      : bytesOf('seed', use, entropy, index, `life ${life}`, `view ${view}`),
+  )
 
 interface Event {
   readonly atMs: number
@@ -93,6 +104,7 @@ class Simulation {
   run(): Map<number, NodeResult> {
     const { committee, absent = [], maxTimeMs = 600_000 } = this.#options
     for (const identity of committee.identities) if (!absent.includes(identity.index)) this.#start(identity)
+    for (const { atMs, node, input } of this.#options.events ?? []) this.#enqueue(node as ParticipantIndex, input, atMs)
     for (;;) {
       const event = this.#next()
       if (event === undefined || event.atMs > maxTimeMs) break
@@ -108,7 +120,14 @@ class Simulation {
   #start(identity: Identity): void {
     const { committee, garbage = [] } = this.#options
     const ports: EnginePorts = { curve: committee.curve, sign: identity.sign, verify: committee.verify }
-    const params: CeremonyParams = { spec: committee.spec, self: identity.index, timings: SIMULATED_TIMINGS }
+    const { spec, previous, authorizations } = committee
+    const params: CeremonyParams = {
+      spec,
+      self: identity.index,
+      timings: SIMULATED_TIMINGS,
+      ...(previous && { previous }),
+      ...(authorizations && { authorizations }),
+    }
     const node = new SimulatedNode(params, ports)
     this.#nodes.set(identity.index, node)
     this.#perform(node, node.engine.open(params))
@@ -150,12 +169,14 @@ class Simulation {
         return
       case 'need-seeds': {
         const seed = (use: 'dealing' | 'receiver'): Secret =>
-          nodeSeed(this.#options.entropy ?? 0, use, self, node.epoch)
+          nodeSeed(this.#options.entropy ?? 0, use, self, node.epoch, effect.view)
+        const oldShare = this.#options.oldShares?.get(self)
         return this.#enqueue(self, {
           type: 'seeds',
           view: effect.view,
-          dealing: seed('dealing'),
-          receiver: seed('receiver'),
+          ...(effect.dealing && { dealing: seed('dealing') }),
+          ...(effect.receiver && { receiver: seed('receiver') }),
+          ...(oldShare && { oldShare: oldShare.use((bytes) => Secret.copyOf(bytes)) }),
         })
       }
       case 'send':
@@ -180,9 +201,25 @@ class Simulation {
       case 'fault':
         node.result.faults.push(effect.fault)
         return
-      case 'stopped':
-        node.result.stopped = effect
+      case 'view-failed':
+        node.result.failedViews.push(effect)
         return
+      case 'rolled-back':
+        node.result.rolledBackTo = effect.view
+        return
+      case 'abandon-refused':
+        node.result.abandonRefused = effect.reason
+        return
+      case 'abandoned':
+        node.result.abandoned = true
+        return
+      case 'ask-status':
+        for (const to of this.#receivers(self, effect.to)) this.#enqueue(to, { type: 'status-request', from: self })
+        return
+      case 'send-status': {
+        const { to, messages, cert1 } = effect
+        return this.#enqueue(to, { type: 'status', from: self, messages, ...(cert1 && { cert1 }) })
+      }
       case 'stop-timer':
       case 'progress':
         return
@@ -233,6 +270,14 @@ class SimulatedNode {
     this.params = params
     this.engine = createCeremonyEngine(ports)
     this.state = this.engine.open(params).state
-    this.result = { index: params.self, archived: false, faults: [], sent: [], phase: 'seeding' }
+    this.result = {
+      index: params.self,
+      archived: false,
+      faults: [],
+      sent: [],
+      phase: 'seeding',
+      failedViews: [],
+      abandoned: false,
+    }
   }
 }

@@ -1,107 +1,175 @@
-import { attempt, equalBytes } from '../primitives/codec.ts'
+import { attempt, bytesKey, equalBytes } from '../primitives/codec.ts'
 import type { ParticipantIndex, SharingId } from '../primitives/types.ts'
-import { findDeal, keepOwn, want } from './inbox.ts'
-import type { Session } from './join.ts'
+import { type Cert1, createCert1 } from './cert1.ts'
+import type { FlaggedSignature, MemberSignature } from './certificate.ts'
+import { findDeal, want } from './deals.ts'
+import { keepOwn } from './inbox.ts'
 import { decodeCommit, decodeVote, encodePropose, encodeVote } from './messages.ts'
 import { encodeOutcome, type Outcome, outcomeHash } from './outcome.ts'
-import { missums, readPropose } from './proposal.ts'
+import { followsSession, missums, type ProposalReading, readPropose } from './proposal.ts'
 import { combineDealtShares, computeOutcome } from './qualify.ts'
-import type { MemberSignature } from './certificate.ts'
 import type { SignedMessage } from './signed-message.ts'
+import type { CeremonyState, ViewRecord } from './state.ts'
 import type { Turn } from './turn.ts'
-import { goodDealings } from './vouching.ts'
+import { goodDealings, vouchesAgree } from './vouching.ts'
 
 /** R4 and R5: the leader proposes, holders vote, everybody who sees Q votes commits. */
 export function advanceAgreement(turn: Turn): void {
+  if (!turn.isReceiver) return
   if (turn.isLeader) propose(turn)
   judgeProposal(turn)
   vote(turn)
   commit(turn)
 }
 
-/** The leader proposes when every receiver of the JOINSET has vouched and no vouched DEAL is still on its way, or after T_phase. */
+/** The view this node is in, as a record. */
+export const currentRecord = ({ view, leader, inbox, phase }: CeremonyState): ViewRecord => ({
+  view,
+  leader,
+  inbox,
+  ...('session' in phase && { session: phase.session }),
+})
+
+/**
+ * Fresh view: the leader proposes when every receiver of the JOINSET has vouched for all that it holds good itself and no DEAL is still
+ * on its way, or after T_phase. Re-propose view: at once.
+ */
 function propose(turn: Turn): void {
   const { state } = turn
   const { phase, inbox, fired } = state
-  if (phase.name !== 'vouching' || state.sent.has('propose')) return
-  const vouched = [...phase.session.receivers.keys()].every((index) => inbox.vouches.has(index))
-  if ((!vouched || state.wanted.size > 0) && !fired.has('vouch')) return
+  if (phase.name === 'reproposing') {
+    const { carried } = phase.session
+    if (carried === undefined || inbox.propose !== undefined) return
+    const payload = { mode: 're-propose', outcome: carried.outcomeBytes, cert1: carried.bytes } as const
+    return keepOwn(turn, turn.send('propose', encodePropose(payload)))
+  }
+  if (phase.name !== 'vouching' || inbox.propose !== undefined) return
+  if ((!vouchesAgree(turn, phase.session) || state.wanted.size > 0) && !fired.has('vouch')) return
   const outcome = computeOutcome(turn, phase.session, goodDealings(turn))
   if (outcome === undefined) return
   keepOwn(turn, turn.send('propose', encodePropose({ mode: 'fresh', outcome: encodeOutcome(outcome) })))
 }
 
-/** A fresh outcome of this session, as its leader put it: consistent in itself, its sums not yet recomputed. */
+/** What the leader of a view put up for voting, in line with its JOINSET; sums of a fresh one are not yet recomputed. */
 export interface Proposal {
   readonly bytes: Uint8Array
   readonly outcome: Outcome
   readonly hash: SharingId
+  /** Re-propose view: what carried it here. */
+  readonly carried?: Cert1
 }
 
-export function readProposal(turn: Turn, session: Session): Proposal | undefined {
-  const { state, ports } = turn
-  const message = state.inbox.propose
-  if (message === undefined) return undefined
-  const reading = readPropose(ports.curve, state.params.spec, message)
-  if (reading.kind !== 'fresh' || !equalBytes(reading.outcome.sid, session.sid)) return undefined
-  return { bytes: reading.bytes, outcome: reading.outcome, hash: outcomeHash(reading.bytes) }
+export function readProposal(turn: Turn, record: ViewRecord): Proposal | undefined {
+  const message = record.inbox.propose
+  if (message === undefined || record.session === undefined) return undefined
+  const reading = readPropose(turn.ports, turn.parties, message)
+  return followsSession(reading, record.session) ? proposalOf(reading) : undefined
 }
 
-/** A PROPOSE that contradicts itself, or the dealings it names, proves its leader faulty (E5). */
+function proposalOf(reading: ProposalReading): Proposal | undefined {
+  if (reading.kind === 'fresh') {
+    const { bytes, outcome } = reading
+    return { bytes, outcome, hash: outcomeHash(bytes) }
+  }
+  if (reading.kind === 'contradiction') return undefined
+  const { cert1 } = reading
+  return { bytes: cert1.outcomeBytes, outcome: cert1.outcome, hash: cert1.hash, carried: cert1 }
+}
+
+/** Key of `state.judged`: the PROPOSE in the inbox was judged, with all that it names. */
+const JUDGED_PROPOSAL = 'propose'
+
+/** A PROPOSE that contradicts itself, its JOINSET, or the dealings it names, proves its leader faulty (E5). */
 function judgeProposal(turn: Turn): void {
-  const { state, ports } = turn
+  const { state, ports, parties } = turn
   const message = state.inbox.propose
-  if (message === undefined || state.faults.has(state.leader) || state.judged.has(PROPOSAL_SUMS)) return
-  const { spec } = state.params
-  const reading = readPropose(ports.curve, spec, message)
-  if (reading.kind === 'contradiction') turn.blame('E5', state.leader, [message])
+  const { session } = currentRecord(state)
+  if (message === undefined || state.judged.has(JUDGED_PROPOSAL) || state.faults.has(state.leader)) return
+  const reading = readPropose(ports, parties, message)
+  if (reading.kind === 'contradiction') return turn.blame('E5', state.leader, [message])
+  if (session !== undefined && !followsSession(reading, session))
+    return turn.blame('E5', state.leader, [message, session.joinset])
   if (reading.kind !== 'fresh') return
-  const deals = reading.outcome.dealings.flatMap((ref) => findDeal(state.inbox, ref.dealer, ref.dealHash) ?? [])
+  const deals = reading.outcome.dealings.flatMap((ref) => findDeal(state, ref.dealer, ref.dealHash) ?? [])
   if (deals.length !== reading.outcome.dealings.length) return
-  state.judged.add(PROPOSAL_SUMS)
+  state.judged.add(JUDGED_PROPOSAL)
   // Whoever has the PROPOSE pulls the dealings it names: they are not sent along.
-  if (missums(ports.curve, spec, reading.outcome, deals)) turn.blame('E5', state.leader, [message, ...deals], [message])
+  if (missums(ports.curve, parties, reading.outcome, deals))
+    turn.blame('E5', state.leader, [message, ...deals], [message])
 }
 
-/** Key of `state.judged`: the sums of the PROPOSE in the inbox were checked. */
-const PROPOSAL_SUMS = 'propose'
-
-/** The voter recomputes OUT itself and votes only for byte-identical bytes whose share it holds (protocol R4). */
+/** One VOTE per view: for a fresh outcome only with a durable share, for a carried one in any case (protocol R4). */
 function vote(turn: Turn): void {
   const { state } = turn
   const { phase } = state
-  if (phase.name !== 'vouching') return
-  const proposal = readProposal(turn, phase.session)
+  if (phase.name !== 'vouching' && phase.name !== 'reproposing') return
+  const proposal = readProposal(turn, currentRecord(state))
   if (proposal === undefined) return
-  const { dealings } = proposal.outcome
+  const holds = phase.name === 'reproposing' ? state.prepared.has(bytesKey(proposal.hash)) : prepare(turn, proposal)
+  if (phase.name === 'vouching' && !holds) return
+  state.phase = { name: 'voting', session: phase.session, outcome: proposal.hash }
+  keepOwn(turn, turn.send('vote', encodeVote({ outcomeHash: proposal.hash, holds })))
+}
+
+/** The voter recomputes OUT itself and holds its share before it votes for byte-identical bytes (protocol R4). */
+function prepare(turn: Turn, { outcome: { dealings }, bytes, hash }: Proposal): boolean {
+  const { state } = turn
+  if (!('session' in state.phase)) return false
+  const { session } = state.phase
   for (const { dealer, dealHash } of dealings)
-    if (phase.session.dealers.has(dealer)) want(turn, dealer, dealHash, [state.leader, dealer])
-  if (dealings.some(({ dealer, dealHash }) => findDeal(state.inbox, dealer, dealHash) === undefined)) return
-  const outcome = computeOutcome(turn, phase.session, dealings)
-  if (outcome === undefined || !equalBytes(encodeOutcome(outcome), proposal.bytes)) return
+    if (session.dealers.has(dealer)) want(turn, dealer, dealHash, [state.leader, dealer])
+  const outcome = computeOutcome(turn, session, dealings)
+  if (outcome === undefined || !equalBytes(encodeOutcome(outcome), bytes)) return false
   const share = combineDealtShares(turn, outcome)
-  if (share === undefined) return
-  const prepared = { outcome: proposal.hash, share }
-  state.phase = { name: 'voting', receiver: phase.receiver, session: phase.session, prepared }
-  keepOwn(turn, turn.send('vote', encodeVote({ outcomeHash: proposal.hash, holds: true })))
+  if (share === undefined) return false
+  state.prepared.set(bytesKey(hash), { outcome: hash, share })
+  return true
 }
 
 /** CERT1 of the current view -> COMMIT, share or no share; never for a view that was left (protocol R5). */
 function commit(turn: Turn): void {
   const { state } = turn
   const { phase } = state
-  if (!('session' in phase) || phase.name === 'committing') return
-  const proposal = readProposal(turn, phase.session)
-  if (proposal === undefined || holdingVotes(turn, proposal.hash).length < turn.quorum) return
-  const { session } = phase
-  state.phase = {
-    name: 'committing',
-    session,
-    outcome: proposal.hash,
-    receiver: phase.receiver,
-    ...(phase.name === 'voting' && { prepared: phase.prepared }),
+  if ('session' in phase && phase.name !== 'committing') {
+    const cert1 = cert1Of(turn, currentRecord(state))
+    if (cert1 !== undefined) {
+      state.cert1 = cert1
+      state.phase = { name: 'committing', session: phase.session, outcome: cert1.hash }
+      keepOwn(turn, turn.send('commit', cert1.hash))
+    }
   }
-  keepOwn(turn, turn.send('commit', proposal.hash))
+  if (turn.rules.commitOnlyInOwnView) return
+  for (const record of state.past.values()) {
+    const cert1 = cert1Of(turn, record)
+    const message = cert1 && turn.send('commit', cert1.hash, undefined, record.view)
+    if (message !== undefined) record.inbox.commits.set(turn.self, message)
+  }
+}
+
+/** The CERT1 of a view whose votes are here: Q holding votes for a fresh outcome, Q of any kind for a carried one (protocol R5). */
+export function cert1Of(turn: Turn, record: ViewRecord): Cert1 | undefined {
+  const proposal = readProposal(turn, record)
+  if (proposal === undefined) return undefined
+  const { outcome, bytes: outcomeBytes, hash, carried } = proposal
+  const all = votesFor(record, hash)
+  const votes = carried === undefined ? all.filter(({ holds }) => holds).map(withoutFlag) : carried.votes
+  const laterVotes = carried === undefined ? [] : all
+  if ((carried === undefined ? votes : laterVotes).length < turn.quorum) return undefined
+  return createCert1({ view: record.view, outcome, outcomeBytes, hash, votes, laterVotes })
+}
+
+const withoutFlag = ({ index, signature }: MemberSignature): MemberSignature => ({ index, signature })
+const byIndex = (left: MemberSignature, right: MemberSignature): number => left.index - right.index
+
+/** VOTEs for this outcome, ascending by member. */
+export function votesFor({ inbox }: ViewRecord, outcome: SharingId): FlaggedSignature[] {
+  return [...inbox.votes]
+    .flatMap(([index, { payload, signature }]) => {
+      const vote = attempt(() => decodeVote(payload))
+      const matches = vote !== undefined && equalBytes(vote.outcomeHash, outcome)
+      return matches ? [{ index, holds: vote.holds, signature }] : []
+    })
+    .toSorted(byIndex)
 }
 
 const signatureOf = ([index, message]: readonly [ParticipantIndex, SignedMessage]): MemberSignature => ({
@@ -109,22 +177,9 @@ const signatureOf = ([index, message]: readonly [ParticipantIndex, SignedMessage
   signature: message.signature,
 })
 
-const byIndex = (left: MemberSignature, right: MemberSignature): number => left.index - right.index
-
-/** VOTEs with holds = 1 for this outcome, ascending by member. */
-export function holdingVotes(turn: Turn, outcome: SharingId): MemberSignature[] {
-  return [...turn.state.inbox.votes]
-    .filter(([, message]) => {
-      const payload = attempt(() => decodeVote(message.payload))
-      return payload !== undefined && payload.holds && equalBytes(payload.outcomeHash, outcome)
-    })
-    .map(signatureOf)
-    .toSorted(byIndex)
-}
-
 /** COMMITs for this outcome, ascending by member. */
-export function commitsFor(turn: Turn, outcome: SharingId): MemberSignature[] {
-  return [...turn.state.inbox.commits]
+export function commitsFor({ inbox }: ViewRecord, outcome: SharingId): MemberSignature[] {
+  return [...inbox.commits]
     .filter(([, message]) => {
       const hash = attempt(() => decodeCommit(message.payload))
       return hash !== undefined && equalBytes(hash, outcome)

@@ -5,9 +5,9 @@ import { decodeScalar } from '../primitives/scalar.ts'
 import { Secret } from '../primitives/secret.ts'
 import type { CeremonyId, ParticipantIndex, PointBytes } from '../primitives/types.ts'
 import { type Commitment, commit, verifyShare } from '../sharing/feldman.ts'
-import type { CommitteeConfig } from './config.ts'
 import type { Session } from './join.ts'
 import { type DealPayload, decodeDeal } from './messages.ts'
+import { mayDeal, type Parties } from './parties.ts'
 import { type DealingSecrets, dealtShare, openPolynomial } from './seeds.ts'
 import type { SignedMessage } from './signed-message.ts'
 
@@ -69,13 +69,17 @@ export const dealtPoints = (curve: Curve, secrets: DealingSecrets): DealtPoints 
   ephemeral: curve.mulBaseSecret(secrets.ephemeral),
 })
 
-/** R2: the DEAL of this dealer for every receiver of the session, itself included (KEYGEN). */
+/** popA of a RESHARE: the constant term is the old share, which D5 checks instead. */
+const NO_POSSESSION = new Uint8Array(64)
+
+/** R2: the DEAL of this dealer for every receiver of the session. */
 export function createDeal(
   curve: Curve,
+  parties: Parties,
   session: Session,
-  dealer: ParticipantIndex,
-  secrets: DealingSecrets,
+  dealing: { readonly dealer: ParticipantIndex; readonly secrets: DealingSecrets },
 ): DealPayload {
+  const { dealer, secrets } = dealing
   const { sid } = session
   const polynomial = openPolynomial(secrets)
   const { commitment, ephemeral } = dealtPoints(curve, secrets)
@@ -96,21 +100,21 @@ export function createDeal(
     nonce: secrets.nonce.use((bytes) => Uint8Array.from(bytes)),
     commitment,
     ephemeral,
-    popA: prove('pop-a', constant, secrets.auxA),
+    popA: parties.spec.kind === 'keygen' ? prove('pop-a', constant, secrets.auxA) : NO_POSSESSION,
     popR: prove('pop-r', secrets.ephemeral, secrets.auxR),
     shares,
   }
 }
 
-/** The public checks D1..D4, by step id: the first one that fails is proof of the dealer's guilt, since DEAL is signed. */
+/** The public checks D1..D5, by step id: the first one that fails is proof of the dealer's guilt, since DEAL is signed. */
 export type DealCheck =
   | { readonly ok: true; readonly deal: DealPayload }
-  | { readonly ok: false; readonly failed: 'D1' | 'D2' | 'D3' | 'D4' }
+  | { readonly ok: false; readonly failed: 'D1' | 'D2' | 'D3' | 'D4' | 'D5' }
 
-/** D1..D4 of protocol R2 on a DEAL whose signature holds and whose sid is this session's. Public data only. */
-export function checkDeal(curve: Curve, config: CommitteeConfig, session: Session, message: SignedMessage): DealCheck {
+/** D1..D5 of protocol R2 on a DEAL whose signature holds and whose sid is this session's. Public data only. */
+export function checkDeal(curve: Curve, parties: Parties, session: Session, message: SignedMessage): DealCheck {
   const dealer = message.header.from
-  const deal = attempt(() => decodeDeal(curve, config, message.payload))
+  const deal = attempt(() => decodeDeal(curve, parties, message.payload))
   if (deal === undefined) return { ok: false, failed: 'D2' }
   const expected = session.dealers.get(dealer)
   if (expected === undefined || !equalBytes(deal.sid, session.sid)) return { ok: false, failed: 'D1' }
@@ -120,13 +124,22 @@ export function checkDeal(curve: Curve, config: CommitteeConfig, session: Sessio
     return { ok: false, failed: 'D2' }
   const opened = dealCommitment({ ...message.header, dealer, nonce, commitment, ephemeral })
   if (!equalBytes(opened, expected)) return { ok: false, failed: 'D3' }
+  if (!isProven(curve, parties, deal, dealer)) return { ok: false, failed: 'D4' }
   const [constant] = commitment
-  const popHash = (kind: Possession): Uint8Array => possessionHash(kind, session.sid, dealer, commitment, ephemeral)
-  const proven =
-    constant !== undefined &&
-    curve.verifyPossession(constant, popHash('pop-a'), deal.popA) &&
-    curve.verifyPossession(ephemeral, popHash('pop-r'), deal.popR)
-  return proven ? { ok: true, deal } : { ok: false, failed: 'D4' }
+  if (constant === undefined || !mayDeal(curve, parties, dealer, constant)) return { ok: false, failed: 'D5' }
+  return { ok: true, deal }
+}
+
+/** D4: popA under x(A_i[0]), in a RESHARE 64 zero bytes instead, and popR under x(R_i). */
+function isProven(curve: Curve, { spec }: Parties, deal: DealPayload, dealer: ParticipantIndex): boolean {
+  const { sid, commitment, ephemeral, popA, popR } = deal
+  const [constant] = commitment
+  const hashOf = (kind: Possession): Uint8Array => possessionHash(kind, sid, dealer, commitment, ephemeral)
+  const owned =
+    spec.kind === 'keygen'
+      ? constant !== undefined && curve.verifyPossession(constant, hashOf('pop-a'), popA)
+      : equalBytes(popA, NO_POSSESSION)
+  return owned && curve.verifyPossession(ephemeral, hashOf('pop-r'), popR)
 }
 
 export interface SharedPoint {

@@ -1,53 +1,79 @@
 import { dkgError } from '../errors.ts'
 import { attempt, equalBytes } from '../primitives/codec.ts'
-import type { Secret } from '../primitives/secret.ts'
 import type { ParticipantIndex } from '../primitives/types.ts'
+import { advanceAbandon } from './abandon.ts'
 import { advanceAgreement } from './agreement.ts'
 import { accept, advanceCompletion, archive } from './completion.ts'
-import { memberAt } from './config.ts'
-import type { CeremonyEngine, CeremonyInput, CeremonyParams, EnginePorts, Step, TimerName } from './engine-types.ts'
-import { absorb, findDeal, pull } from './inbox.ts'
+import { findDeal, pull } from './deals.ts'
+import {
+  type CeremonyEngine,
+  type CeremonyInput,
+  type CeremonyParams,
+  type EnginePorts,
+  type EngineRules,
+  PROTOCOL_RULES,
+  type Step,
+  type TimerName,
+} from './engine-types.ts'
+import { absorb } from './inbox.ts'
 import { advanceJoining, join } from './joining.ts'
-import { tellProgress, tellStopped } from './progress.ts'
-import { resumeState } from './resume.ts'
-import { destroyDealing } from './seeds.ts'
+import { partyAt } from './parties.ts'
+import { tellProgress } from './progress.ts'
+import { resumeTurn } from './resume.ts'
 import { decodeSigned, verifySigned } from './signed-message.ts'
 import { encodeSnapshot } from './snapshot.ts'
 import { type CeremonyState, copyState, createState } from './state.ts'
+import { answerStatus, takeStatus } from './status.ts'
 import { Turn } from './turn.ts'
+import { advanceView, leaveForGood } from './views.ts'
 import { advanceVouching } from './vouching.ts'
 
 /**
- * The ceremony of protocol 4 as a pure, total reducer. KEYGEN in its first view; the formats carry views and RESHARE.
+ * The ceremony of protocol 4 as a pure, total reducer: KEYGEN, RESHARE and IMPORT, through as many views as it takes.
  * `step` may destroy secrets of the state it is given: an old state is not used again.
  */
-export function createCeremonyEngine(ports: EnginePorts): CeremonyEngine<CeremonyState> {
+export const createCeremonyEngine = (ports: EnginePorts): CeremonyEngine<CeremonyState> =>
+  createEngineWithRules(ports, PROTOCOL_RULES)
+
+/** For the controls of the model test: an engine without one of the rules must lose agreement. */
+export function createEngineWithRules(ports: EnginePorts, rules: EngineRules): CeremonyEngine<CeremonyState> {
   return {
     open: (params) => {
-      requireMember(params)
-      const turn = new Turn(ports, createState(params))
-      turn.emit({ type: 'need-seeds', view: turn.state.view })
-      tellProgress(turn)
-      return finish(turn)
+      requireParty(params)
+      return begin(new Turn(ports, rules, createState(params)))
     },
     step: (state, input) => {
-      const turn = new Turn(ports, copyState(state))
+      const turn = new Turn(ports, rules, copyState(state))
       take(turn, input)
       advance(turn)
       tellProgress(turn)
       return finish(turn)
     },
     resume: (params, snapshot) => {
-      requireMember(params)
-      return resume(ports, params, snapshot)
+      requireParty(params)
+      return resume(resumeTurn(ports, rules, params, snapshot))
     },
   }
 }
 
-function requireMember({ spec, self }: CeremonyParams): void {
-  if (spec.kind !== 'keygen') throw dkgError('unsupported', 'this version makes keys, it does not reshare them')
-  if (memberAt(spec.newConfig, self) === undefined)
-    throw dkgError('bad-parameters', `node ${self} is not a member of this ceremony`, { data: { self } })
+function requireParty({ spec, self, previous, authorizations }: CeremonyParams): void {
+  const { parties } = createState({ spec, self, timings: NO_TIMINGS, ...(previous && { previous }) })
+  if (partyAt(parties, self) === undefined)
+    throw dkgError('bad-parameters', `node ${self} takes no part in this ceremony`, { data: { self } })
+  if (spec.kind !== 'keygen' && (authorizations ?? []).length === 0)
+    throw dkgError('bad-parameters', 'nobody deals an old share without the authorization of its committee')
+}
+
+const NO_TIMINGS = { phaseBaseMs: 0, phasePerMemberMs: 0, retransmitMs: 0, retransmitMaxMs: 0 }
+
+/** Every life begins with the question what others hold from this node (protocol 5). */
+function begin(turn: Turn): Step<CeremonyState> {
+  if (!turn.isOver) {
+    turn.emit({ type: 'ask-status', to: 'all' })
+    turn.startTimer('retransmit', turn.state.params.timings.retransmitMs)
+  }
+  tellProgress(turn)
+  return finish(turn)
 }
 
 /** Persist first: whatever the step decided is durable before any of its effects runs (protocol 5). */
@@ -57,15 +83,10 @@ function finish(turn: Turn): Step<CeremonyState> {
   return { state, effects: [{ type: 'persist', snapshot: encodeSnapshot(state) }, ...effects] }
 }
 
-const isOver = (turn: Turn): boolean => turn.state.phase.name === 'complete' || turn.state.phase.name === 'archived'
-
 function take(turn: Turn, input: CeremonyInput): void {
   switch (input.type) {
     case 'seeds':
-      if (input.view === turn.state.view) return joinWith(turn, input)
-      input.dealing.destroy()
-      input.receiver.destroy()
-      return
+      return join(turn, input)
     case 'message':
       return takeMessage(turn, input.signed)
     case 'certificate':
@@ -76,34 +97,36 @@ function take(turn: Turn, input: CeremonyInput): void {
       return takeTimer(turn, input)
     case 'peer-connected':
       return greet(turn, input.peer)
+    case 'status-request':
+      return answerStatus(turn, input.from)
+    case 'status':
+      return takeStatus(turn, input)
+    case 'abandon':
+      return wantToAbandon(turn)
+    case 'supersede':
+      return supersede(turn)
     case 'stored':
       return archive(turn)
   }
 }
 
-function joinWith(turn: Turn, seeds: { readonly dealing: Secret; readonly receiver: Secret }): void {
-  const first = turn.state.phase.name === 'seeding'
-  join(turn, seeds)
-  if (first) turn.startTimer('retransmit', turn.state.params.timings.retransmitMs)
-}
-
 /** A decided ceremony answers a late JOIN, new or sent again, with its certificate (protocol R5). */
 function takeMessage(turn: Turn, signed: Uint8Array): void {
-  absorb(turn, signed)
-  const { phase } = turn.state
+  const { state } = turn
+  if (state.phase.name !== 'abandoned') absorb(turn, signed)
+  const { phase } = state
   if (!('key' in phase)) return
   const message = attempt(() => decodeSigned(signed))
   if (message?.header.name !== 'join' || message.header.from === turn.self) return
   // An answer is many times the size of the question: nobody can ask in another member's name.
-  if (!equalBytes(message.header.ceremony, turn.state.ceremony)) return
-  if (!verifySigned(turn.ports.verify, turn.config, message)) return
+  if (!equalBytes(message.header.ceremony, state.ceremony)) return
+  if (!verifySigned(turn.ports.verify, turn.parties, message)) return
   turn.emit({ type: 'send-certificate', to: message.header.from, certificate: phase.key.certificate })
 }
 
 function answerFetch(turn: Turn, request: Extract<CeremonyInput, { type: 'fetch' }>): void {
-  const { members } = turn.config
-  const dealer = members.find(({ index }) => index === request.dealer)
-  const deal = dealer && findDeal(turn.state.inbox, dealer.index, request.dealHash)
+  const dealer = partyAt(turn.parties, request.dealer)
+  const deal = dealer && findDeal(turn.state, dealer.index, request.dealHash)
   if (deal !== undefined) turn.emit({ type: 'send', to: request.from, signed: deal.bytes })
 }
 
@@ -118,62 +141,75 @@ function takeTimer(turn: Turn, timer: { readonly name: TimerName; readonly view:
   if (timer.view !== state.view || !state.running.delete(timer.name)) return
   if (timer.name === 'retransmit') return retransmit(turn)
   state.fired.add(timer.name)
-  if (timer.name === 'view') leave(turn)
 }
 
 function retransmit(turn: Turn): void {
   const { state } = turn
-  if (isOver(turn)) return
+  if (turn.isOver && state.phase.name !== 'fetching') return
   state.retransmits += 1
-  if (state.phase.name !== 'left') turn.resendAll('all')
+  if (!turn.isConfirmed)
+    for (const { index } of turn.config.members)
+      if (index !== turn.self && !state.answered.has(index)) turn.emit({ type: 'ask-status', to: index })
+  turn.resendAll('all')
   for (const key of state.wanted.keys()) pull(turn, key)
   const { retransmitMs, retransmitMaxMs } = state.params.timings
   turn.startTimer('retransmit', Math.min(retransmitMs * 2 ** Math.min(state.retransmits, 16), retransmitMaxMs))
 }
 
-/**
- * The view ended without an outcome: this node signs nothing more in it. What it PREPARED behind a vote is kept,
- * since a certificate may still surface; time alone never erases it (protocol R5).
- */
-function leave(turn: Turn): void {
+function wantToAbandon(turn: Turn): void {
   const { state } = turn
-  const { phase } = state
-  if ('key' in phase || phase.name === 'seeding' || phase.name === 'left') return
-  tellStopped(turn)
-  if (phase.name === 'joining') destroyDealing(phase.dealing)
-  state.phase = {
-    name: 'left',
-    ...('receiver' in phase && { receiver: phase.receiver }),
-    ...('prepared' in phase && { prepared: phase.prepared }),
+  if (turn.isOver) {
+    turn.emit({ type: 'abandon-refused', reason: 'it is decided' })
+    return
   }
+  if (state.standing === 'abandoned') return
+  state.wantsToAbandon = true
   turn.mustPersist = true
+}
+
+/** Only `complete` counts from here on: this node promised never to act in this attempt again (protocol 3). */
+function supersede(turn: Turn): void {
+  const { state } = turn
+  if (turn.isOver || state.standing !== 'active') return
+  state.standing = 'superseded'
+  leaveForGood(turn)
 }
 
 /** Runs the phases until none of them moves: one message can complete several. */
 function advance(turn: Turn): void {
-  while (!isOver(turn)) {
-    const before = turn.state.phase
-    const sent = turn.state.sent.size
-    advanceJoining(turn)
-    advanceVouching(turn)
-    advanceAgreement(turn)
-    advanceCompletion(turn)
-    if (turn.state.phase === before && turn.state.sent.size === sent) return
+  const { state } = turn
+  for (;;) {
+    const { phase, view } = state
+    const sent = state.sent.size
+    if (turn.isOver && phase.name !== 'fetching') return
+    if (phase.name !== 'fetching' && turn.isConfirmed) act(turn)
+    if (!turn.isOver || state.phase.name === 'fetching') advanceCompletion(turn)
+    if (state.phase === phase && state.view === view && state.sent.size === sent) return
   }
 }
 
-function resume(ports: EnginePorts, params: CeremonyParams, snapshot: Secret): Step<CeremonyState> {
-  const turn = resumeState(ports, params, snapshot)
-  const { phase } = turn.state
+function act(turn: Turn): void {
+  advanceAbandon(turn)
+  if (turn.isOver || turn.state.standing !== 'active') return
+  advanceView(turn)
+  advanceJoining(turn)
+  advanceVouching(turn)
+  advanceAgreement(turn)
+}
+
+function resume(turn: Turn): Step<CeremonyState> {
+  const { phase, params } = turn.state
+  if (phase.name === 'archived' || phase.name === 'abandoned') return finish(turn)
   if (phase.name === 'complete') {
     const { key, share } = phase
     turn.emit({ type: 'complete', certificate: key.certificate, ...(share && { share }) })
-  } else if (phase.name !== 'archived') {
-    turn.startTimer('retransmit', params.timings.retransmitMs)
-    if (phase.name !== 'left') turn.resendAll('all')
-    if (phase.name === 'dealing') turn.startTimer('deal', turn.phaseMs)
-    if (phase.name === 'vouching' && turn.isLeader) turn.startTimer('vouch', turn.phaseMs)
+    return finish(turn)
   }
+  turn.emit({ type: 'ask-status', to: 'all' })
+  turn.startTimer('retransmit', params.timings.retransmitMs)
+  turn.resendAll('all')
+  if (phase.name === 'dealing') turn.startTimer('deal', turn.phaseMs)
+  if (phase.name === 'vouching' && turn.isLeader) turn.startTimer('vouch', turn.phaseMs)
   advance(turn)
   tellProgress(turn)
   return finish(turn)

@@ -4,9 +4,12 @@ import type { VerifyMessage } from '../primitives/ed25519.ts'
 import { taggedHash } from '../primitives/hash.ts'
 import type { CeremonyId, ParticipantIndex, PointBytes } from '../primitives/types.ts'
 import { concatBytes } from '@noble/hashes/utils.js'
-import type { CeremonySpec, CommitteeConfig } from './config.ts'
+import { type Cert1, decodeCert1, isValidCert1 } from './cert1.ts'
+import type { CommitteeConfig } from './config.ts'
 import { quorum } from './config.ts'
+import { readOnce } from './memo.ts'
 import { decodeJoin, decodeJoinset, type JoinPayload } from './messages.ts'
+import { isDealer, isReceiver, type Parties } from './parties.ts'
 import { decodeSigned, messageHash, type SignedMessage, verifySigned } from './signed-message.ts'
 
 /** A view after its JOINSET: who deals, who receives, under which session id (protocol R1). */
@@ -18,6 +21,8 @@ export interface Session {
   readonly receivers: ReadonlyMap<ParticipantIndex, PointBytes>
   /** c_i of every dealer, ascending by index. */
   readonly dealers: ReadonlyMap<ParticipantIndex, Uint8Array>
+  /** The CERT1 of the highest view among the JOINs: this is a re-propose view, and nobody deals (protocol R1). */
+  readonly carried?: Cert1
 }
 
 /** The leader of view v: members by index, position (first 4 bytes of the ceremony id + v) mod n (protocol 4). */
@@ -39,51 +44,76 @@ export function sessionId(ceremony: CeremonyId, view: number, joins: readonly Si
   )
 }
 
-/**
- * Reads the payload of a JOIN whose signature holds; undefined when a member of newConfig would not send it.
- * KEYGEN: role "both" only. A JOIN of view 0 cannot carry a CERT1, since that is of a lower view.
- */
-export function readJoin(curve: Curve, spec: CeremonySpec, join: SignedMessage): JoinPayload | undefined {
-  const payload = attempt(() => decodeJoin(curve, spec.newConfig, join.payload))
-  if (payload === undefined) return undefined
-  if (spec.kind === 'keygen' && payload.role !== 'both') return undefined
-  if (payload.cert1 !== undefined && join.header.view === 0) return undefined
-  return payload
+/** A JOIN as its sender means it, the CERT1 in it verified. */
+export interface Joining extends Omit<JoinPayload, 'cert1'> {
+  readonly cert1?: Cert1
 }
 
-export interface JoinsetCheck {
+export interface JoinCheck {
   readonly curve: Curve
   readonly verify: VerifyMessage
-  readonly spec: CeremonySpec
-  readonly ceremony: CeremonyId
+  readonly parties: Parties
+}
+
+const readJoinOnce = readOnce(({ curve, verify }: Omit<JoinCheck, 'parties'>, parties, join): Joining | undefined => {
+  const { from, view } = join.header
+  const payload = attempt(() => decodeJoin(curve, parties, join.payload))
+  if (payload === undefined || !mayTake(parties, from, payload.role)) return undefined
+  const { cert1: bytes, ...rest } = payload
+  if (bytes === undefined) return rest
+  const cert1 = attempt(() => decodeCert1(curve, parties, bytes))
+  if (cert1 === undefined || cert1.view >= view || !isValidCert1(verify, parties, cert1)) return undefined
+  return { ...rest, cert1 }
+})
+
+/** Reads the payload of a JOIN whose signature holds; undefined when no honest member would send it. */
+export const readJoin = (check: JoinCheck, join: SignedMessage): Joining | undefined =>
+  readJoinOnce(check, check.parties, join)
+
+/** KEYGEN: everybody is both. Otherwise a member of newConfig receives, and an old holder may deal (protocol R0). */
+function mayTake(parties: Parties, from: ParticipantIndex, role: JoinPayload['role']): boolean {
+  if (parties.spec.kind === 'keygen') return role === 'both'
+  if (role !== 'receiver' && !isDealer(parties, from)) return false
+  return isReceiver(parties, from) === (role !== 'dealer')
+}
+
+export interface JoinsetCheck extends JoinCheck {
   /** The JOIN already accepted from this sender: its signature need not be checked again. */
   readonly known?: (from: ParticipantIndex) => SignedMessage | undefined
 }
 
 /**
- * Checks a JOINSET whose own signature holds: enough JOINs, all of this view, signed by distinct members, ascending.
+ * Checks a JOINSET whose own signature holds: JOINs of this view, signed by distinct parties, ascending, from at least Q receivers, and
+ * unless one carries a CERT1, from enough dealers.
  * @returns the session, or undefined: then its leader contradicted itself (E5)
  */
 export function openSession(check: JoinsetCheck, joinset: SignedMessage): Session | undefined {
-  const { curve, verify, spec, ceremony } = check
-  const config = spec.newConfig
+  const { verify, parties } = check
   const { view } = joinset.header
-  const joins = attempt(() => decodeJoinset(config, joinset.payload).map((bytes) => decodeSigned(bytes)))
-  if (joins === undefined || joins.length < quorum(config)) return undefined
+  const joins = attempt(() =>
+    decodeJoinset(parties, joinset.payload).map((bytes) => decodeSigned(bytes, parties.maxMessageBytes)),
+  )
+  if (joins === undefined) return undefined
   const senders = joins.map((join) => join.header.from)
   if (attempt(() => requireAscending(senders, 'JOINSET') ?? true) === undefined) return undefined
   const receivers = new Map<ParticipantIndex, PointBytes>()
   const dealers = new Map<ParticipantIndex, Uint8Array>()
+  let carried: Cert1 | undefined
   for (const join of joins) {
     const { header } = join
-    if (header.name !== 'join' || header.view !== view || !equalBytes(header.ceremony, ceremony)) return undefined
+    if (header.name !== 'join' || header.view !== view || !equalBytes(header.ceremony, parties.ceremony))
+      return undefined
     const known = check.known?.(header.from)
     const sameAsKnown = known !== undefined && equalBytes(known.bytes, join.bytes)
-    if (!sameAsKnown && !verifySigned(verify, config, join)) return undefined
-    const payload = readJoin(curve, spec, join)
+    if (!sameAsKnown && !verifySigned(verify, parties, join)) return undefined
+    const payload = readJoin(check, sameAsKnown ? known : join)
     if (payload === undefined) return undefined
     if (payload.receiverKey !== undefined) receivers.set(header.from, payload.receiverKey)
     if (payload.dealCommit !== undefined) dealers.set(header.from, payload.dealCommit)
+    if (payload.cert1 !== undefined && payload.cert1.view > (carried?.view ?? -1)) carried = payload.cert1
   }
-  return { sid: sessionId(ceremony, view, joins), view, joinset, receivers, dealers }
+  if (receivers.size < quorum(parties.receivers)) return undefined
+  if (carried === undefined && dealers.size < parties.minDealers) return undefined
+  const sid = sessionId(parties.ceremony, view, joins)
+  return { sid, view, joinset, receivers, dealers, ...(carried && { carried }) }
 }

@@ -7,8 +7,8 @@ import { decodePoint, participantIndex, POINT_BYTES } from '../primitives/point.
 import type { ParticipantIndex, PointBytes } from '../primitives/types.ts'
 import { DLEQ_PROOF_BYTES } from '../proofs/dleq.ts'
 import type { Commitment } from '../sharing/feldman.ts'
-import type { CommitteeConfig } from './config.ts'
-import { HEADER_BYTES, maxSignedMessageBytes } from './signed-message.ts'
+import type { Parties } from './parties.ts'
+import { HEADER_BYTES } from './signed-message.ts'
 
 /** Payloads of the ceremony messages behind their header (protocol 4). Encoders take typed values, decoders are strict. */
 
@@ -36,7 +36,7 @@ export function encodeJoin(join: JoinPayload): Uint8Array {
   )
 }
 
-export function decodeJoin(curve: Curve, config: CommitteeConfig, payload: Uint8Array): JoinPayload {
+export function decodeJoin(curve: Curve, parties: Parties, payload: Uint8Array): JoinPayload {
   return decodeAll(payload, 'JOIN', (reader) => {
     const role = ROLES[reader.u8('JOIN.role') - 1]
     if (role === undefined) throw dkgError('bad-encoding', 'JOIN.role is unknown')
@@ -44,7 +44,7 @@ export function decodeJoin(curve: Curve, config: CommitteeConfig, payload: Uint8
     const dealCommit = role === 'receiver' ? undefined : reader.take(32, 'JOIN.dealCommit')
     const flag = reader.u8('JOIN.hasCert1')
     if (flag > 1) throw dkgError('bad-encoding', 'JOIN.hasCert1 is 0 or 1')
-    const cert1 = flag === 1 ? reader.var(maxSignedMessageBytes(config.n, config.t), 'JOIN.cert1') : undefined
+    const cert1 = flag === 1 ? reader.var(parties.maxMessageBytes, 'JOIN.cert1') : undefined
     return {
       role,
       ...(receiverKey && { receiverKey }),
@@ -58,10 +58,10 @@ export function decodeJoin(curve: Curve, config: CommitteeConfig, payload: Uint8
 export const encodeJoinset = (joins: readonly Uint8Array[]): Uint8Array => list(joins, (join) => join)
 
 /** Splits a JOINSET into its signed JOINs, as bytes. */
-export function decodeJoinset(config: CommitteeConfig, payload: Uint8Array): Uint8Array[] {
-  const maxBytes = maxSignedMessageBytes(config.n, config.t)
+export function decodeJoinset(parties: Parties, payload: Uint8Array): Uint8Array[] {
+  const { maxMessageBytes: maxBytes, receivers, dealers } = parties
   return decodeAll(payload, 'JOINSET', (reader) =>
-    reader.list({ min: 1, max: config.n }, 'JOINSET.joins', (item) => {
+    reader.list({ min: 1, max: receivers.n + dealers.n }, 'JOINSET.joins', (item) => {
       const body = item.var(maxBytes, 'JOINSET.join')
       if (body.length < HEADER_BYTES) throw dkgError('bad-encoding', 'JOINSET.join ends inside its header')
       return concatBytes(varBytes(body), item.take(SIGNATURE_BYTES, 'JOINSET.join.signature'))
@@ -102,19 +102,18 @@ export function encodeDeal(deal: DealPayload): Uint8Array {
 }
 
 /** Refuses any number of commitments but t (D2): a DEAL that fails here is evidence E1 once its signature holds. */
-export function decodeDeal(curve: Curve, config: CommitteeConfig, payload: Uint8Array): DealPayload {
+export function decodeDeal(curve: Curve, { receivers }: Parties, payload: Uint8Array): DealPayload {
+  const { n, t } = receivers
   return decodeAll(payload, 'DEAL', (reader) => ({
     sid: reader.take(32, 'DEAL.sid'),
     nonce: reader.take(32, 'DEAL.nonce'),
-    commitment: reader.list({ min: config.t, max: config.t }, 'DEAL.commitment', (item) =>
-      readPoint(curve, item, 'DEAL.commitment'),
-    ),
+    commitment: reader.list({ min: t, max: t }, 'DEAL.commitment', (item) => readPoint(curve, item, 'DEAL.commitment')),
     ephemeral: readPoint(curve, reader, 'DEAL.ephemeral'),
     popA: reader.take(64, 'DEAL.popA'),
     popR: reader.take(64, 'DEAL.popR'),
     shares: readAscending(
       reader,
-      config.n,
+      n,
       'DEAL.shares',
       (item) => ({
         receiver: readIndex(item, 'DEAL.shares.receiver'),
@@ -150,10 +149,10 @@ export interface VouchPayload {
 export const encodeVouch = (vouch: VouchPayload): Uint8Array =>
   concatBytes(vouch.sid, encodeDealingRefs(vouch.dealings))
 
-export const decodeVouch = (config: CommitteeConfig, payload: Uint8Array): VouchPayload =>
+export const decodeVouch = ({ dealers }: Parties, payload: Uint8Array): VouchPayload =>
   decodeAll(payload, 'VOUCH', (reader) => ({
     sid: reader.take(32, 'VOUCH.sid'),
-    dealings: readDealingRefs(reader, config.n, 'VOUCH.dealings'),
+    dealings: readDealingRefs(reader, dealers.n, 'VOUCH.dealings'),
   }))
 
 /** R3: opens one dealing with proof. */
@@ -189,8 +188,7 @@ export const encodePropose = (propose: ProposePayload): Uint8Array =>
     ? concatBytes(u8(1), varBytes(propose.outcome))
     : concatBytes(u8(2), varBytes(propose.outcome), varBytes(propose.cert1))
 
-export function decodePropose(config: CommitteeConfig, payload: Uint8Array): ProposePayload {
-  const maxBytes = maxSignedMessageBytes(config.n, config.t)
+export function decodePropose({ maxMessageBytes: maxBytes }: Parties, payload: Uint8Array): ProposePayload {
   return decodeAll(payload, 'PROPOSE', (reader) => {
     const mode = reader.u8('PROPOSE.mode')
     const outcome = reader.var(maxBytes, 'PROPOSE.outcome')

@@ -1,11 +1,13 @@
 import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import { dkgError } from '../errors.ts'
-import { decodeAll, list, u16, u32, u8, varBytes } from '../primitives/codec.ts'
+import { decodeAll, equalBytes, list, u16, u32, u8, varBytes } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
 import { taggedHash } from '../primitives/hash.ts'
 import type { CeremonyId, KeyId, PointBytes, SharingId } from '../primitives/types.ts'
 import type { Commitment } from '../sharing/feldman.ts'
 import { type CeremonySpec, type CommitteeConfig, MAX_MEMBERS, purposeCode } from './config.ts'
+import { lagrangeCoefficients } from '../sharing/lagrange.ts'
+import { isDealer, isKeyOf, type Parties } from './parties.ts'
 import { type DealingRef, encodeDealingRefs, readDealingRefs, readPoint } from './messages.ts'
 
 /** OUT: what a committee agrees on (protocol R4). 107 + 33t + 34|QUAL| bytes. */
@@ -74,16 +76,49 @@ export function keygenKeyId(spec: CeremonySpec, groupKey: PointBytes, sid: Uint8
   ) as KeyId
 }
 
-/** A'[k] = sum of A_i[k] over QUAL (protocol R4, KEYGEN); undefined where a sum is the identity. */
-export function sumCommitments(curve: Curve, commitments: readonly Commitment[]): Commitment | undefined {
+/** The key id of an outcome with this group key: derived in a KEYGEN, kept otherwise (protocol R4). */
+export const keyIdOf = ({ spec }: Parties, groupKey: PointBytes, sid: Uint8Array): KeyId =>
+  spec.kind === 'keygen' ? keygenKeyId(spec, groupKey, sid) : spec.keyId
+
+/** What follows for an outcome from X alone: ceremony, key id, the key itself, size and members of QUAL (protocol R4). */
+export function isOutcomeOf(parties: Parties, outcome: Outcome): boolean {
+  const { ceremony, keyId, sid, dealings, commitment } = outcome
+  const [groupKey] = commitment
+  return (
+    groupKey !== undefined &&
+    equalBytes(ceremony, parties.ceremony) &&
+    equalBytes(keyId, keyIdOf(parties, groupKey, sid)) &&
+    isKeyOf(parties, groupKey) &&
+    dealings.length >= parties.minDealers &&
+    dealings.every(({ dealer }) => isDealer(parties, dealer))
+  )
+}
+
+/** The weights of QUAL in an outcome: 1 in a KEYGEN, else Lagrange at 0 over QUAL (protocol R4). */
+export const dealerWeights = ({ spec }: Parties, dealings: readonly DealingRef[]): readonly bigint[] =>
+  spec.kind === 'keygen' ? dealings.map(() => 1n) : lagrangeCoefficients(dealings.map(({ dealer }) => dealer))
+
+/**
+ * A'[k] = sum of weight_i * A_i[k] over QUAL (protocol R4); undefined where a sum is the identity.
+ * @param commitments t points each, in the order of `weights`
+ */
+export function combineCommitments(
+  curve: Curve,
+  weights: readonly bigint[],
+  commitments: readonly Commitment[],
+): Commitment | undefined {
   const [first] = commitments
   if (first === undefined) throw dkgError('bad-parameters', 'QUAL is empty')
-  const sums: PointBytes[] = []
+  const plain = weights.every((weight) => weight === 1n)
+  const combined: PointBytes[] = []
   for (let k = 0; k < first.length; k++) {
     const column = commitments.flatMap((commitment) => commitment[k] ?? [])
-    const sum = curve.sum(column)
-    if (sum === undefined || column.length !== commitments.length) return undefined
-    sums.push(sum)
+    if (column.length !== commitments.length) return undefined
+    const point = plain
+      ? curve.sum(column)
+      : curve.linearCombination(column.map((entry, at) => ({ scalar: weights[at] ?? 0n, point: entry })))
+    if (point === undefined) return undefined
+    combined.push(point)
   }
-  return sums
+  return combined
 }

@@ -1,79 +1,100 @@
 import type { ParticipantIndex } from '../primitives/types.ts'
-import { commitsFor, holdingVotes, readProposal } from './agreement.ts'
+import { commitsFor, currentRecord, votesFor } from './agreement.ts'
 import type { CeremonyEffect, CeremonyPhase } from './engine-types.ts'
+import { everybody } from './parties.ts'
 import type { Turn } from './turn.ts'
 
 type Progress = Extract<CeremonyEffect, { type: 'progress' }>
 
 /** Who is waited for in the current phase, for people. */
-function describe(turn: Turn): {
-  phase: CeremonyPhase
-  want: readonly ParticipantIndex[]
-  missing: readonly ParticipantIndex[]
-} {
+interface Waiting {
+  readonly phase: CeremonyPhase
+  readonly want: readonly ParticipantIndex[]
+  readonly missing: readonly ParticipantIndex[]
+}
+
+const nobody = (phase: CeremonyPhase): Waiting => ({ phase, want: [], missing: [] })
+
+function waitingFor(
+  phase: CeremonyPhase,
+  want: readonly ParticipantIndex[],
+  have: Iterable<ParticipantIndex>,
+): Waiting {
+  const here = new Set(have)
+  return { phase, want, missing: want.filter((index) => !here.has(index)) }
+}
+
+function describe(turn: Turn): Waiting {
   const { state, config } = turn
   const { phase, inbox } = state
-  const everybody = config.members.map(({ index }) => index)
-  const without = (
-    have: ReadonlySet<ParticipantIndex>,
-    want: readonly ParticipantIndex[] = everybody,
-  ): ParticipantIndex[] => want.filter((index) => !have.has(index))
-  const leaderOwes = { want: [state.leader], missing: [state.leader] }
+  const members = config.members.map(({ index }) => index)
+  if (!turn.isConfirmed && !turn.isOver) return waitingFor('checking', members, [...state.answered, turn.self])
   switch (phase.name) {
     case 'seeding':
-      return { phase: 'seeding', want: [], missing: [] }
-    case 'joining': {
-      const missing = without(new Set(inbox.joins.keys()))
-      const leaderSilent = inbox.joins.size >= turn.quorum && !turn.isLeader
-      return leaderSilent
-        ? { phase: 'joining', want: everybody, missing: [...new Set([state.leader, ...missing])] }
-        : { phase: 'joining', want: everybody, missing }
-    }
-    case 'dealing': {
-      const dealers = [...phase.session.dealers.keys()]
-      return { phase: 'dealing', want: dealers, missing: without(new Set(state.verdicts.keys()), dealers) }
-    }
-    case 'vouching': {
-      const receivers = [...phase.session.receivers.keys()]
-      if (!turn.isLeader) return { phase: 'vouching', ...leaderOwes }
-      return { phase: 'vouching', want: receivers, missing: without(new Set(inbox.vouches.keys()), receivers) }
-    }
+      return nobody('seeding')
+    case 'joining':
+      return joining(turn)
+    case 'dealing':
+      return waitingFor('dealing', [...phase.session.dealers.keys()], state.verdicts.keys())
+    case 'vouching':
+      if (turn.isLeader) return waitingFor('vouching', [...phase.session.receivers.keys()], inbox.vouches.keys())
+      return waitingFor('vouching', [state.leader], [])
     case 'observing':
-      return { phase: 'vouching', ...leaderOwes }
+    case 'dealt':
+    case 'reproposing':
+      return waitingFor('proposing', [state.leader], [])
     case 'voting': {
-      const proposal = readProposal(turn, phase.session)
-      const votes = proposal === undefined ? [] : holdingVotes(turn, proposal.hash)
-      return { phase: 'voting', want: everybody, missing: without(new Set(votes.map(({ index }) => index))) }
+      const votes = votesFor(currentRecord(state), phase.outcome)
+      return waitingFor(
+        'voting',
+        members,
+        votes.map(({ index }) => index),
+      )
     }
     case 'committing': {
-      const commits = commitsFor(turn, phase.outcome).map(({ index }) => index)
-      return { phase: 'committing', want: everybody, missing: without(new Set(commits)) }
+      const commits = commitsFor(currentRecord(state), phase.outcome)
+      return waitingFor(
+        'committing',
+        members,
+        commits.map(({ index }) => index),
+      )
+    }
+    case 'fetching': {
+      const missing = [...state.wanted.values()].map(({ dealer }) => dealer)
+      return { phase: 'fetching', want: phase.outcome.dealings.map(({ dealer }) => dealer), missing }
     }
     case 'left':
-      return { phase: 'stopped', want: [], missing: [] }
-    case 'fetching': {
-      const dealers = phase.outcome.dealings.map(({ dealer }) => dealer)
-      const missing = [...state.wanted.values()].map(({ dealer }) => dealer)
-      return { phase: 'fetching', want: dealers, missing }
-    }
+      return state.standing === 'abandoned' ? waitingFor('left', members, state.abandons.keys()) : nobody('left')
     case 'complete':
     case 'archived':
-      return { phase: 'complete', want: [], missing: [] }
+      return nobody('complete')
+    case 'abandoned':
+      return nobody('abandoned')
   }
+}
+
+/** The leader is waited for once it has what it needs, and every party that may join. */
+function joining(turn: Turn): Waiting {
+  const { state } = turn
+  const waiting = waitingFor('joining', everybody(turn.parties), state.inbox.joins.keys())
+  const leaderSilent = state.inbox.joins.size >= turn.quorum && !turn.isLeader
+  if (!leaderSilent) return waiting
+  return { ...waiting, missing: [...new Set([state.leader, ...waiting.missing])] }
 }
 
 /** Emits progress when it changed since it was last told. */
 export function tellProgress(turn: Turn): void {
   const { phase, want, missing } = describe(turn)
+  const { view } = turn.state
   const progress: Progress = {
     type: 'progress',
     phase,
-    view: turn.state.view,
+    view,
     have: want.length - missing.filter((index) => want.includes(index)).length,
     want: want.length,
     missing,
   }
-  const key = `${phase} ${progress.have}/${progress.want} ${missing.join()}`
+  const key = `${view} ${phase} ${progress.have}/${progress.want} ${missing.join()}`
   if (key === turn.state.progress) return
   turn.state.progress = key
   turn.emit(progress)
@@ -83,21 +104,21 @@ const names = (indices: readonly ParticipantIndex[]): string =>
   indices.length === 1 ? `node ${indices[0]}` : `nodes ${indices.join(', ')}`
 
 /** Why a view ended without an outcome, in a sentence that names who is missing. */
-export function tellStopped(turn: Turn): void {
+export function tellViewFailed(turn: Turn): void {
   const { state } = turn
+  const { leader, view } = state
   const { phase, missing } = describe(turn)
-  const others = missing.filter((index) => index !== state.leader)
-  const reasons: Record<CeremonyPhase, string> = {
-    seeding: 'this node never joined',
-    joining: `its leader, node ${state.leader}, sent no JOINSET${others.length > 0 ? `; no JOIN from ${names(others)} either` : ''}`,
+  const others = missing.filter((index) => index !== leader)
+  const also = others.length === 0 ? '' : `; no JOIN from ${names(others)} either`
+  const reasons: Partial<Record<CeremonyPhase, string>> = {
+    joining: `its leader, node ${leader}, sent no JOINSET${also}`,
     dealing: `no dealing from ${names(missing)}`,
-    vouching: `its leader, node ${state.leader}, proposed no outcome that this node can vote for`,
+    vouching: `its leader, node ${leader}, proposed no outcome that this node can vote for`,
+    proposing: `its leader, node ${leader}, proposed no outcome`,
     voting: `too few votes: none from ${names(missing)}`,
     committing: `too few commits: none from ${names(missing)}`,
-    fetching: `certified, but the dealings of ${names(missing)} cannot be fetched`,
-    complete: 'it is complete',
-    stopped: 'it already stopped',
   }
-  const reason = `the ceremony stopped in view ${state.view} while ${phase}: ${reasons[phase]}`
-  turn.emit({ type: 'stopped', reason, leader: state.leader, missing })
+  const proven = state.faults.has(leader) ? `its leader, node ${leader}, is proven faulty` : undefined
+  const reason = `view ${view} ended while ${phase}: ${proven ?? reasons[phase] ?? 'it took too long'}`
+  turn.emit({ type: 'view-failed', view, reason, leader, missing })
 }

@@ -1,42 +1,62 @@
 import { attempt, bytesKey, equalBytes } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
-import { type CeremonySpec, ceremonyId, memberAt, quorum } from './config.ts'
+import type { VerifyMessage } from '../primitives/ed25519.ts'
+import { type Cert1, decodeCert1, isValidCert1 } from './cert1.ts'
+import type { Session } from './join.ts'
+import { readOnce } from './memo.ts'
 import { decodeDeal, decodePropose } from './messages.ts'
-import { decodeOutcome, keygenKeyId, type Outcome, sumCommitments } from './outcome.ts'
+import { combineCommitments, dealerWeights, decodeOutcome, isOutcomeOf, type Outcome } from './outcome.ts'
+import type { Parties } from './parties.ts'
 import { messageHash, type SignedMessage } from './signed-message.ts'
+
+interface ProposalPorts {
+  readonly curve: Curve
+  readonly verify: VerifyMessage
+}
 
 /** What a PROPOSE whose signature holds says, taken by itself. */
 export type ProposalReading =
   | { readonly kind: 'fresh'; readonly outcome: Outcome; readonly bytes: Uint8Array }
+  /** The outcome of an earlier view, with the CERT1 that carried it here. */
+  | { readonly kind: 're-propose'; readonly cert1: Cert1 }
   /** No honest leader signs it: proof of guilt by itself (protocol 7, E5). */
   | { readonly kind: 'contradiction' }
-  /** A re-proposal of a later view. */
-  | { readonly kind: 'other' }
 
-/** Reads a PROPOSE of a key generation and checks all that follows from its own bytes and X: view, ceremony, key id, size and members of QUAL. */
-export function readPropose(curve: Curve, spec: CeremonySpec, propose: SignedMessage): ProposalReading {
-  const { header } = propose
-  const config = spec.newConfig
-  const payload = attempt(() => decodePropose(config, propose.payload))
-  if (payload?.mode === 're-propose' && header.view > 0) return { kind: 'other' }
-  const outcome = payload?.mode === 'fresh' ? attempt(() => decodeOutcome(curve, config, payload.outcome)) : undefined
-  const groupKey = outcome?.commitment[0]
-  if (payload === undefined || outcome === undefined || groupKey === undefined) return { kind: 'contradiction' }
-  const { dealings, sid, keyId } = outcome
-  const consistent =
-    outcome.view === header.view &&
-    equalBytes(outcome.ceremony, ceremonyId(spec)) &&
-    equalBytes(keyId, keygenKeyId(spec, groupKey, sid)) &&
-    dealings.length >= quorum(config) &&
-    dealings.every(({ dealer }) => memberAt(config, dealer) !== undefined)
-  return consistent ? { kind: 'fresh', outcome, bytes: payload.outcome } : { kind: 'contradiction' }
+const CONTRADICTION: ProposalReading = { kind: 'contradiction' }
+
+/** Reads a PROPOSE and checks all that follows from its own bytes and X: view, ceremony, key, size and members of QUAL, CERT1. */
+export const readPropose: (ports: ProposalPorts, parties: Parties, propose: SignedMessage) => ProposalReading =
+  readOnce(({ curve, verify }: ProposalPorts, parties, propose) => {
+    const { view } = propose.header
+    const payload = attempt(() => decodePropose(parties, propose.payload))
+    if (payload === undefined) return CONTRADICTION
+    if (payload.mode === 're-propose') {
+      const cert1 = attempt(() => decodeCert1(curve, parties, payload.cert1))
+      const holds =
+        cert1 !== undefined &&
+        cert1.view < view &&
+        equalBytes(cert1.outcomeBytes, payload.outcome) &&
+        isValidCert1(verify, parties, cert1)
+      return holds ? { kind: 're-propose', cert1 } : CONTRADICTION
+    }
+    const outcome = attempt(() => decodeOutcome(curve, parties.receivers, payload.outcome))
+    if (outcome === undefined || outcome.view !== view || !isOutcomeOf(parties, outcome)) return CONTRADICTION
+    return { kind: 'fresh', outcome, bytes: payload.outcome }
+  })
+
+/** Whether a PROPOSE goes with the JOINSET of its view: an honest leader signs one of each, and ignores no CERT1 in its JOINSET (R1, R4). */
+export function followsSession(reading: ProposalReading, session: Session): boolean {
+  const { carried, sid } = session
+  if (reading.kind === 'fresh') return carried === undefined && equalBytes(reading.outcome.sid, sid)
+  if (reading.kind === 're-propose') return carried !== undefined && equalBytes(reading.cert1.hash, carried.hash)
+  return false
 }
 
 /**
- * Whether A' is not the sum of the dealings that OUT names (protocol R4). Says nothing, so false, unless exactly those DEALs are given.
+ * Whether A' is not what the dealings that OUT names give (protocol R4). Says nothing, so false, unless exactly those DEALs are given.
  * @param deals signed DEALs in the order of QUAL
  */
-export function missums(curve: Curve, spec: CeremonySpec, outcome: Outcome, deals: readonly SignedMessage[]): boolean {
+export function missums(curve: Curve, parties: Parties, outcome: Outcome, deals: readonly SignedMessage[]): boolean {
   const named =
     deals.length === outcome.dealings.length &&
     outcome.dealings.every(({ dealer, dealHash }, at) => {
@@ -48,9 +68,9 @@ export function missums(curve: Curve, spec: CeremonySpec, outcome: Outcome, deal
       )
     })
   if (!named) return false
-  const payloads = deals.map((deal) => attempt(() => decodeDeal(curve, spec.newConfig, deal.payload)))
+  const payloads = deals.map((deal) => attempt(() => decodeDeal(curve, parties, deal.payload)))
   const commitments = payloads.flatMap((deal) => (deal === undefined ? [] : [deal.commitment]))
   if (commitments.length !== deals.length) return true
-  const sums = sumCommitments(curve, commitments)
+  const sums = combineCommitments(curve, dealerWeights(parties, outcome.dealings), commitments)
   return sums === undefined || sums.some((sum, k) => !equalBytes(sum, outcome.commitment[k] ?? new Uint8Array(0)))
 }

@@ -60,10 +60,16 @@ export class SeedStream {
 /**
  * Expands a dealing seed: t coefficients (drawn again as a whole while some f_i(j) is 0), r_i, nonce_i (protocol R0). Destroys the seed.
  * @param receivers every index of newConfig
+ * @param constant a_0 of a RESHARE, 32 bytes, borrowed: the old share
  */
-export function expandDealingSeed(seed: Secret, t: number, receivers: readonly ParticipantIndex[]): DealingSecrets {
+export function expandDealingSeed(
+  seed: Secret,
+  t: number,
+  receivers: readonly ParticipantIndex[],
+  constant?: Secret,
+): DealingSecrets {
   const stream = new SeedStream(seed, 'dealing')
-  const coefficients = drawCoefficients(stream, t, receivers)
+  const coefficients = drawCoefficients(stream, { t, receivers, constant })
   const secrets = {
     coefficients,
     ephemeral: stream.scalar(),
@@ -75,9 +81,21 @@ export function expandDealingSeed(seed: Secret, t: number, receivers: readonly P
   return secrets
 }
 
-function drawCoefficients(stream: SeedStream, t: number, receivers: readonly ParticipantIndex[]): readonly Secret[] {
+function drawCoefficients(
+  stream: SeedStream,
+  {
+    t,
+    receivers,
+    constant,
+  }: {
+    readonly t: number
+    readonly receivers: readonly ParticipantIndex[]
+    readonly constant: Secret | undefined
+  },
+): readonly Secret[] {
   for (;;) {
-    const drawn = Array.from({ length: t }, () => stream.scalar())
+    const first = constant?.use((bytes) => Secret.copyOf(bytes)) ?? stream.scalar()
+    const drawn = [first, ...Array.from({ length: t - 1 }, () => stream.scalar())]
     const polynomial = drawn.map(openScalar)
     if (receivers.every((index) => evaluatePolynomial(polynomial, index) !== 0n)) return drawn
     for (const coefficient of drawn) coefficient.destroy()

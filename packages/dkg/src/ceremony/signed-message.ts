@@ -64,17 +64,18 @@ const encodeHeader = (header: MessageHeader): Uint8Array =>
 export const MAX_DEAL_BYTES: number = 64 * 1024
 
 /**
- * The longest signed message that is read: what a committee can honestly produce, a JOINSET of n JOINs that each carry a CERT1,
- * and never less than 64 KiB. CERT1 has OUT (107 + 33t + 34n bytes) and two lists of up to n votes (67 bytes each).
+ * The longest signed message that is read: what a ceremony can honestly produce, a JOINSET of n + dealers JOINs that each carry a CERT1,
+ * and never less than 64 KiB. CERT1 has OUT (107 + 33t + 34|QUAL| bytes) and two lists of up to n votes (67 bytes each).
+ * @param dealers size of the old committee, 0 where the receivers deal themselves
  */
-export function maxSignedMessageBytes(n: number, t: number): number {
-  const cert1 = 4 + 107 + 33 * t + 34 * n + 12 + 2 * 67 * n
+export function maxSignedMessageBytes(n: number, t: number, dealers = 0): number {
+  const cert1 = 4 + 107 + 33 * t + 34 * Math.max(n, dealers) + 12 + 2 * 67 * n
   const join = 4 + HEADER_BYTES + 1 + 33 + 32 + 1 + 4 + cert1 + SIGNATURE_BYTES
-  return Math.max(MAX_DEAL_BYTES, 4 + HEADER_BYTES + 2 + n * join + SIGNATURE_BYTES)
+  return Math.max(MAX_DEAL_BYTES, 4 + HEADER_BYTES + 2 + (n + dealers) * join + SIGNATURE_BYTES)
 }
 
-/** The bound for any committee: `maxSignedMessageBytes` at n = 64, t = 63. */
-export const MAX_SIGNED_MESSAGE_BYTES: number = maxSignedMessageBytes(MAX_MEMBERS, MAX_MEMBERS - 1)
+/** The bound for any ceremony: two committees of 64. */
+export const MAX_SIGNED_MESSAGE_BYTES: number = maxSignedMessageBytes(MAX_MEMBERS, MAX_MEMBERS - 1, MAX_MEMBERS)
 
 /**
  * Splits a signed message and reads its header. The signature is not checked and the payload not read.
@@ -117,12 +118,20 @@ export function signMessage(sign: SignMessage, header: MessageHeader, payload: U
 export const rebuildBody = (header: MessageHeader, payload: Uint8Array): Uint8Array =>
   concatBytes(encodeHeader(header), payload)
 
-/** Whether the member named in the header signed the body. */
-export function verifySigned(verify: VerifyMessage, config: CommitteeConfig, message: SignedMessage): boolean {
-  const member = memberAt(config, message.header.from)
-  return (
-    member !== undefined && verifyBody(verify, member.publicKey, message.header.name, message.body, message.signature)
-  )
+/** What old holders may sign: they deal, and JOIN to deal. Everything else is of receivers (protocol 4). */
+const DEALER_NAMES: ReadonlySet<MessageName> = new Set(['join', 'deal'])
+
+/** The two committees of a ceremony. */
+export interface Signers {
+  readonly receivers: CommitteeConfig
+  readonly dealers: CommitteeConfig
+}
+
+/** Whether the member named in the header signed the body, and may sign messages of this name. */
+export function verifySigned(verify: VerifyMessage, { receivers, dealers }: Signers, message: SignedMessage): boolean {
+  const { name, from } = message.header
+  const member = memberAt(receivers, from) ?? (DEALER_NAMES.has(name) ? memberAt(dealers, from) : undefined)
+  return member !== undefined && verifyBody(verify, member.publicKey, name, message.body, message.signature)
 }
 
 /** Verifies one signature over a rebuilt body. */

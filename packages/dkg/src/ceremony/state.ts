@@ -1,13 +1,13 @@
 import type { Secret } from '../primitives/secret.ts'
 import type { CeremonyId, ParticipantIndex, SharingId } from '../primitives/types.ts'
-import type { VerifiedKey } from './verify-certificate.ts'
-import { ceremonyId } from './config.ts'
+import type { Cert1 } from './cert1.ts'
+import type { CheckedKey } from './check-certificate.ts'
 import type { CeremonyParams, TimerName } from './engine-types.ts'
 import type { Fault } from './evidence.ts'
-import type { Session } from './join.ts'
-import { leaderOf } from './join.ts'
+import { leaderOf, type Session } from './join.ts'
 import type { DealPayload } from './messages.ts'
 import type { Outcome } from './outcome.ts'
+import { type Parties, partiesOf } from './parties.ts'
 import type { DealingSecrets, ReceiverSecrets } from './seeds.ts'
 import type { SignedMessage } from './signed-message.ts'
 
@@ -17,41 +17,33 @@ export interface Prepared {
   readonly share: Secret
 }
 
-/** Where this node stands in its view. Each phase holds exactly the secrets it may still need. */
+/** Where this node stands in its view. */
 export type Phase =
   | { readonly name: 'seeding' }
-  | { readonly name: 'joining'; readonly receiver: ReceiverSecrets; readonly dealing: DealingSecrets }
-  | { readonly name: 'dealing'; readonly receiver: ReceiverSecrets; readonly session: Session }
-  | { readonly name: 'vouching'; readonly receiver: ReceiverSecrets; readonly session: Session }
+  /** JOIN is sent; a dealer holds its dealing until its DEAL is durable. */
+  | { readonly name: 'joining'; readonly dealing?: DealingSecrets }
+  /** Waits for the DEALs of the session. */
+  | { readonly name: 'dealing'; readonly session: Session }
+  | { readonly name: 'vouching'; readonly session: Session }
   /**
-   * The JOINSET is without this node: it gets no share in this session, but witnesses the outcome. It keeps its receiver key: where
+   * The JOINSET is without this receiver: it gets no share in this session, but witnesses the outcome. It keeps its receiver key: where
    * the leader signed two JOINSETs, the other one may be certified and its dealings addressed to that key (protocol R5).
    */
-  | { readonly name: 'observing'; readonly receiver: ReceiverSecrets; readonly session: Session }
-  | {
-      readonly name: 'voting'
-      readonly receiver: ReceiverSecrets
-      readonly session: Session
-      readonly prepared: Prepared
-    }
-  | {
-      readonly name: 'committing'
-      readonly receiver: ReceiverSecrets
-      readonly session: Session
-      readonly outcome: SharingId
-      readonly prepared?: Prepared
-    }
-  /** The view timer fired: no VOTE or COMMIT any more, but a certificate that surfaces later still counts. */
-  | { readonly name: 'left'; readonly receiver?: ReceiverSecrets; readonly prepared?: Prepared }
+  | { readonly name: 'observing'; readonly session: Session }
+  /** A dealer that is no receiver is done: its dealing is out, or none is needed. */
+  | { readonly name: 'dealt'; readonly session: Session }
+  /** A JOIN carried a CERT1: the outcome of an earlier view is proposed again. */
+  | { readonly name: 'reproposing'; readonly session: Session }
+  | { readonly name: 'voting'; readonly session: Session; readonly outcome: SharingId }
+  | { readonly name: 'committing'; readonly session: Session; readonly outcome: SharingId }
+  /** Abandoned or superseded here, or nothing to contribute: it signs nothing more, but a certificate still counts. */
+  | { readonly name: 'left' }
   /** Certified, but this node still has to pull the dealings of QUAL. */
-  | {
-      readonly name: 'fetching'
-      readonly receiver: ReceiverSecrets
-      readonly key: VerifiedKey
-      readonly outcome: Outcome
-    }
-  | { readonly name: 'complete'; readonly key: VerifiedKey; readonly share?: Secret }
-  | { readonly name: 'archived'; readonly key: VerifiedKey }
+  | { readonly name: 'fetching'; readonly key: CheckedKey; readonly outcome: Outcome }
+  | { readonly name: 'complete'; readonly key: CheckedKey; readonly share?: Secret }
+  | { readonly name: 'archived'; readonly key: CheckedKey }
+  /** Q ABANDONs: nothing of it can be certified any more, and nothing of it is kept. */
+  | { readonly name: 'abandoned' }
 
 /** What became of the DEAL of one dealer at this node. */
 export type Verdict =
@@ -65,7 +57,7 @@ export type Verdict =
     }
   | { readonly kind: 'bad' }
 
-/** Signed messages of the current view whose signatures hold, first one wins. */
+/** Signed messages of one view whose signatures hold, first one wins. */
 export interface Inbox {
   readonly joins: Map<ParticipantIndex, SignedMessage>
   joinset: SignedMessage | undefined
@@ -79,6 +71,14 @@ export interface Inbox {
   readonly commits: Map<ParticipantIndex, SignedMessage>
 }
 
+/** One view at this node, under way or left: what agreement is judged by. */
+export interface ViewRecord {
+  readonly view: number
+  readonly leader: ParticipantIndex
+  readonly session?: Session
+  readonly inbox: Inbox
+}
+
 /** One DEAL we know of and do not have, and who can give it. */
 export interface Wanted {
   readonly dealer: ParticipantIndex
@@ -86,51 +86,91 @@ export interface Wanted {
   readonly holders: ReadonlySet<ParticipantIndex>
 }
 
+/** Whether this node still acts in the ceremony (protocol 3). */
+export type Standing = 'active' | 'abandoned' | 'superseded'
+
 /** Opaque outside the engine. A step works on its own copy. */
 export interface CeremonyState {
   readonly params: CeremonyParams
+  readonly parties: Parties
   readonly ceremony: CeremonyId
-  readonly view: number
-  readonly leader: ParticipantIndex
+  /** Durable, never falls. */
+  view: number
+  leader: ParticipantIndex
   phase: Phase
-  /** The sent-slot table: message name, for COMPLAIN with the dealer -> exact bytes (protocol 5). */
+  standing: Standing
+  /** Peers that answered STATUS since this life of the node began: until there are Q - 1, nothing new is signed (protocol 5). */
+  readonly answered: Set<ParticipantIndex>
+  /** The sent-slot table: `view/name`, for COMPLAIN with the dealer -> exact bytes (protocol 5). */
   readonly sent: Map<string, SignedMessage>
-  readonly inbox: Inbox
+  inbox: Inbox
   readonly verdicts: Map<ParticipantIndex, Verdict>
+  /** Views that were left, with what can still certify their outcome. */
+  readonly past: Map<number, ViewRecord>
+  /** Messages of one view above ours per member: of the highest that it joined. */
+  readonly ahead: Map<ParticipantIndex, readonly SignedMessage[]>
+  /** ek of every view that this node joined: each may be addressed by the outcome that is certified in the end. */
+  readonly receiverKeys: Map<number, ReceiverSecrets>
+  /** Shares behind a sent VOTE with holds = 1, by outcome: time alone never erases them (protocol R5). */
+  readonly prepared: Map<string, Prepared>
+  /** The CERT1 of the highest view this node knows. */
+  cert1: Cert1 | undefined
+  readonly abandons: Map<ParticipantIndex, SignedMessage>
+  /** Of the highest view, per member: a COMMIT and a later JOIN that hides it contradict each other (protocol 7, E2). */
+  readonly lastJoins: Map<ParticipantIndex, SignedMessage>
+  readonly lastCommits: Map<ParticipantIndex, SignedMessage>
   readonly faults: Map<ParticipantIndex, Fault>
   /** Both messages of every E2: the inbox keeps only the first, and a restart must not forget who is faulty. */
   readonly equivocations: Map<ParticipantIndex, readonly SignedMessage[]>
   readonly wanted: Map<string, Wanted>
-  /** What needs no second look: complaints as `complainer/dealer`, a JOINSET that contradicts itself. */
+  /** What needs no second look in this view: complaints as `complainer/dealer`, a JOINSET that contradicts itself. */
   readonly judged: Set<string>
   readonly running: Set<TimerName>
   readonly fired: Set<TimerName>
   retransmits: number
+  /** The operator gave up before this node could sign that. */
+  wantsToAbandon: boolean
   /** The last progress told, so that it is told once. */
   progress: string
 }
 
+export function emptyInbox(): Inbox {
+  return {
+    joins: new Map(),
+    joinset: undefined,
+    deals: new Map(),
+    vouches: new Map(),
+    complaints: new Map(),
+    propose: undefined,
+    votes: new Map(),
+    commits: new Map(),
+  }
+}
+
+/** @throws KmsError `bad-parameters` where the previous sharing does not belong to X */
 export function createState(params: CeremonyParams): CeremonyState {
-  const ceremony = ceremonyId(params.spec)
-  const view = 0
+  const parties = partiesOf(params.spec, params.previous)
+  const { ceremony } = parties
   return {
     params,
+    parties,
     ceremony,
-    view,
-    leader: leaderOf(params.spec.newConfig, ceremony, view),
+    view: 0,
+    leader: leaderOf(parties.receivers, ceremony, 0),
     phase: { name: 'seeding' },
+    standing: 'active',
+    answered: new Set(),
     sent: new Map(),
-    inbox: {
-      joins: new Map(),
-      joinset: undefined,
-      deals: new Map(),
-      vouches: new Map(),
-      complaints: new Map(),
-      propose: undefined,
-      votes: new Map(),
-      commits: new Map(),
-    },
+    inbox: emptyInbox(),
     verdicts: new Map(),
+    past: new Map(),
+    ahead: new Map(),
+    receiverKeys: new Map(),
+    prepared: new Map(),
+    cert1: undefined,
+    abandons: new Map(),
+    lastJoins: new Map(),
+    lastCommits: new Map(),
     faults: new Map(),
     equivocations: new Map(),
     wanted: new Map(),
@@ -138,6 +178,7 @@ export function createState(params: CeremonyParams): CeremonyState {
     running: new Set(),
     fired: new Set(),
     retransmits: 0,
+    wantsToAbandon: false,
     progress: '',
   }
 }
@@ -145,23 +186,32 @@ export function createState(params: CeremonyParams): CeremonyState {
 const copyNested = <K, L, V>(map: ReadonlyMap<K, ReadonlyMap<L, V>>): Map<K, Map<L, V>> =>
   new Map([...map].map(([key, inner]) => [key, new Map(inner)]))
 
-/** A copy that a step may change; what the maps hold is immutable and shared. */
+export const copyInbox = (inbox: Inbox): Inbox => ({
+  joins: new Map(inbox.joins),
+  joinset: inbox.joinset,
+  deals: copyNested(inbox.deals),
+  vouches: new Map(inbox.vouches),
+  complaints: copyNested(inbox.complaints),
+  propose: inbox.propose,
+  votes: new Map(inbox.votes),
+  commits: new Map(inbox.commits),
+})
+
+/** A copy that a step may change; what the maps hold is immutable and shared, but for the inboxes of past views, which are copied when they change. */
 export function copyState(state: CeremonyState): CeremonyState {
-  const { inbox } = state
   return {
     ...state,
+    answered: new Set(state.answered),
     sent: new Map(state.sent),
-    inbox: {
-      joins: new Map(inbox.joins),
-      joinset: inbox.joinset,
-      deals: copyNested(inbox.deals),
-      vouches: new Map(inbox.vouches),
-      complaints: copyNested(inbox.complaints),
-      propose: inbox.propose,
-      votes: new Map(inbox.votes),
-      commits: new Map(inbox.commits),
-    },
+    inbox: copyInbox(state.inbox),
     verdicts: new Map(state.verdicts),
+    past: new Map(state.past),
+    ahead: new Map(state.ahead),
+    receiverKeys: new Map(state.receiverKeys),
+    prepared: new Map(state.prepared),
+    abandons: new Map(state.abandons),
+    lastJoins: new Map(state.lastJoins),
+    lastCommits: new Map(state.lastCommits),
     faults: new Map(state.faults),
     equivocations: new Map(state.equivocations),
     wanted: new Map(state.wanted),

@@ -3,7 +3,8 @@ import type { ParticipantIndex } from '../primitives/types.ts'
 import { createComplaint } from './complaint.ts'
 import { checkDeal, openDealtShare } from './dealing.ts'
 import { complaintVerdict } from './evidence.ts'
-import { findDeal, keepOwn, want } from './inbox.ts'
+import { findDeal, want } from './deals.ts'
+import { keepOwn } from './inbox.ts'
 import type { Session } from './join.ts'
 import { isAddressed } from './joining.ts'
 import {
@@ -22,17 +23,16 @@ import type { Turn } from './turn.ts'
 /** R3: judges every DEAL and COMPLAIN that is here, and vouches once nothing more is expected. */
 export function advanceVouching(turn: Turn): void {
   const { phase } = turn.state
-  if (!('session' in phase)) return
+  if (!('session' in phase) || phase.name === 'dealt' || phase.session.carried !== undefined) return
   const { session } = phase
   wantVouched(turn, session)
-  const receiver = 'receiver' in phase ? phase.receiver : undefined
-  for (const dealer of session.dealers.keys()) judgeDealer(turn, session, dealer, receiver)
+  for (const dealer of session.dealers.keys()) judgeDealer(turn, session, dealer)
   judgeComplaints(turn, session)
   if (phase.name !== 'dealing') return
   const everyDealJudged = [...session.dealers.keys()].every((dealer) => turn.state.verdicts.has(dealer))
   if (!everyDealJudged && !turn.state.fired.has('deal')) return
   keepOwn(turn, turn.send('vouch', encodeVouch({ sid: session.sid, dealings: goodDealings(turn) })))
-  turn.state.phase = { name: 'vouching', receiver: phase.receiver, session }
+  turn.state.phase = { name: 'vouching', session }
   if (turn.isLeader) turn.startTimer('vouch', turn.phaseMs)
 }
 
@@ -46,27 +46,35 @@ export function goodDealings(turn: Turn): DealingRef[] {
     .toSorted((left, right) => left.dealer - right.dealer)
 }
 
+/** Every receiver of the JOINSET vouches for all that this node holds good: no complaint about any of it is on its way. */
+export function vouchesAgree(turn: Turn, session: Session): boolean {
+  const good = goodDealings(turn)
+  return [...session.receivers.keys()].every((index) => {
+    const message = turn.state.inbox.vouches.get(index)
+    const vouch = message && attempt(() => decodeVouch(turn.parties, message.payload))
+    return vouch !== undefined && good.every((ref) => vouch.dealings.some((other) => sameDealing(ref, other)))
+  })
+}
+
+const sameDealing = (left: DealingRef, right: DealingRef): boolean =>
+  left.dealer === right.dealer && equalBytes(left.dealHash, right.dealHash)
+
 /** A DEAL is one public object: whoever vouches for it can be asked for it. */
 function wantVouched(turn: Turn, session: Session): void {
   for (const [voucher, message] of turn.state.inbox.vouches) {
-    const vouch = attempt(() => decodeVouch(turn.config, message.payload))
+    const vouch = attempt(() => decodeVouch(turn.parties, message.payload))
     if (vouch === undefined || !equalBytes(vouch.sid, session.sid)) continue
     for (const { dealer, dealHash } of vouch.dealings)
       if (session.dealers.has(dealer)) want(turn, dealer, dealHash, [voucher, dealer])
   }
 }
 
-function judgeDealer(
-  turn: Turn,
-  session: Session,
-  dealer: ParticipantIndex,
-  receiver: ReceiverSecrets | undefined,
-): void {
+function judgeDealer(turn: Turn, session: Session, dealer: ParticipantIndex): void {
   const { state } = turn
   if (state.verdicts.has(dealer)) return
   const message = dealOfSession(turn, session, dealer)
   if (message === undefined) return
-  state.verdicts.set(dealer, judge(turn, session, message, receiver))
+  state.verdicts.set(dealer, judge(turn, session, message))
 }
 
 /** The first DEAL of this dealer under this sid. One too short to have a sid is malformed in every session. */
@@ -75,10 +83,11 @@ function dealOfSession(turn: Turn, session: Session, dealer: ParticipantIndex): 
   return variants.find(({ payload }) => payload.length < 32 || equalBytes(payload.subarray(0, 32), session.sid))
 }
 
-function judge(turn: Turn, session: Session, message: SignedMessage, receiver: ReceiverSecrets | undefined): Verdict {
+function judge(turn: Turn, session: Session, message: SignedMessage): Verdict {
   const { curve } = turn.ports
   const dealer = message.header.from
-  const check = checkDeal(curve, turn.config, session, message)
+  const receiver = turn.receiverKey
+  const check = checkDeal(curve, turn.parties, session, message)
   if (!check.ok) {
     turn.blame('E1', dealer, [session.joinset, message])
     return { kind: 'bad' }
@@ -86,7 +95,7 @@ function judge(turn: Turn, session: Session, message: SignedMessage, receiver: R
   const { deal } = check
   const dealHash = messageHash(message)
   const receiverKey = session.receivers.get(turn.self)
-  if (receiver === undefined || receiverKey === undefined || !isAddressed(turn, session, receiver))
+  if (receiver === undefined || receiverKey === undefined || !isAddressed(turn, session))
     return { kind: 'good', message, deal, dealHash }
   const shared = curve.mulSecret(deal.ephemeral, receiver.key)
   const share = openDealtShare(curve, deal, { sid: session.sid, dealer, receiver: turn.self, receiverKey, shared })
@@ -104,7 +113,7 @@ function complain(
   const { dealer, dealHash, receiver } = about
   const accusation = { sid: session.sid, dealer, receiver: turn.self, dealHash }
   const complaint = createComplaint(turn.ports.curve, accusation, deal.ephemeral, receiver)
-  keepOwn(turn, turn.send('complain', encodeComplain(complaint), `complain/${dealer}`))
+  keepOwn(turn, turn.send('complain', encodeComplain(complaint), dealer))
 }
 
 /** Each complaint opens one dealing for everybody: dealer or complainer is guilty, there is no third case (protocol R3). */
@@ -117,7 +126,7 @@ function judgeComplaints(turn: Turn, session: Session): void {
       const complaint = attempt(() => decodeComplain(ports.curve, message.payload))
       if (complaint === undefined || !equalBytes(complaint.sid, session.sid) || !session.receivers.has(complainer))
         continue
-      const deal = findDeal(state.inbox, dealer, complaint.dealHash)
+      const deal = findDeal(state, dealer, complaint.dealHash)
       if (deal === undefined) {
         want(turn, dealer, complaint.dealHash, [complainer, dealer])
         continue
@@ -130,8 +139,8 @@ function judgeComplaints(turn: Turn, session: Session): void {
 function settle(turn: Turn, session: Session, deal: SignedMessage, complain: SignedMessage): void {
   const { curve } = turn.ports
   const messages = [session.joinset, deal, complain]
-  if (!checkDeal(curve, turn.config, session, deal).ok) return
-  const verdict = complaintVerdict(curve, turn.state.params.spec, session, deal, complain)
+  if (!checkDeal(curve, turn.parties, session, deal).ok) return
+  const verdict = complaintVerdict(curve, turn.parties, session, deal, complain)
   if (verdict === 'dealer') turn.blame('E3', deal.header.from, messages)
   if (verdict === 'complainer') turn.blame('E4', complain.header.from, messages)
 }

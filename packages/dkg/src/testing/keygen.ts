@@ -107,6 +107,12 @@ class InMemoryCeremony {
         const { seedOf } = this.#options
         const [dealing, receiver] = [seedOf(index, 'dealing'), seedOf(index, 'receiver')]
         this.#queue.push({ to: index, input: { type: 'seeds', view: effect.view, dealing, receiver } })
+      } else if (effect.type === 'ask-status') {
+        for (const to of this.#parties.keys())
+          if (to !== index) this.#queue.push({ to, input: { type: 'status-request', from: index } })
+      } else if (effect.type === 'send-status') {
+        const { to, messages } = effect
+        this.#queue.push({ to, input: { type: 'status', from: index, messages } })
       } else if (effect.type === 'send') {
         this.#messages.set(bytesToHex(effect.signed), effect.signed)
         for (const to of this.#parties.keys())

@@ -53,7 +53,8 @@ function createWorld(script: Script, overrides: Partial<DriverPorts> = {}): Worl
     send: (to, frame) => void journal.push(`send ${frame.type} to ${to}`),
     install: async (_certificate, share) => void journal.push(`install ${share === undefined ? 'no share' : 'share'}`),
     onProgress: () => {},
-    onStopped: ({ reason }) => void journal.push(`stopped ${reason}`),
+    onViewFailed: ({ reason }) => void journal.push(`stopped ${reason}`),
+    onRolledBack: (view) => void journal.push(`rolled back ${view}`),
     onFault: async () => {},
     onRestart: (restarts) => void journal.push(`restart ${restarts}`),
     ...overrides,
@@ -70,7 +71,7 @@ test('nothing behind a persist happens before that snapshot is durable', async (
       ? [
           { type: 'persist', snapshot: secret(9) },
           { type: 'send', to: 'all', signed: Uint8Array.of(1) },
-          { type: 'need-seeds', view: 0 },
+          { type: 'need-seeds', view: 0, dealing: true, receiver: true },
         ]
       : [{ type: 'complete', certificate: Uint8Array.of(1), share: secret(3) }, archive],
   )

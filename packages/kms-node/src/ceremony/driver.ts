@@ -21,7 +21,7 @@ const MAX_RESTARTS = 5
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 export type CeremonyProgress = Extract<CeremonyEffect, { type: 'progress' }>
-export type CeremonyStopped = Extract<CeremonyEffect, { type: 'stopped' }>
+export type ViewFailed = Extract<CeremonyEffect, { type: 'view-failed' }>
 
 /** What a running ceremony needs of its node. */
 export interface DriverPorts {
@@ -35,7 +35,8 @@ export interface DriverPorts {
   /** Stores certificate and share durably, reads them back and checks them. `share` is borrowed. */
   readonly install: (certificate: Uint8Array, share: Secret | undefined) => Promise<void>
   readonly onProgress: (progress: CeremonyProgress) => void
-  readonly onStopped: (stopped: CeremonyStopped) => void
+  readonly onViewFailed: (failed: ViewFailed) => void
+  readonly onRolledBack: (view: number) => void
   readonly onFault: (fault: Fault) => Promise<void>
   readonly onRestart: (restarts: number, cause: unknown) => void
 }
@@ -129,8 +130,19 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
       case 'archive':
         archive = { certificate: effect.certificate, dealings: effect.dealings }
         return
-      case 'stopped':
-        return ports.onStopped(effect)
+      case 'ask-status':
+        return ports.send(effect.to, { type: 'statusRequest', ceremony })
+      case 'send-status': {
+        const { to, messages, cert1 } = effect
+        return ports.send(to, { type: 'status', ceremony, messages, ...(cert1 && { cert1 }) })
+      }
+      case 'view-failed':
+        return ports.onViewFailed(effect)
+      case 'rolled-back':
+        return ports.onRolledBack(effect.view)
+      case 'abandon-refused':
+      case 'abandoned':
+        return
     }
   }
 
@@ -179,8 +191,9 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
       return await openUntilItStays()
     } finally {
       if (input.type === 'seeds') {
-        input.dealing.destroy()
-        input.receiver.destroy()
+        input.dealing?.destroy()
+        input.receiver?.destroy()
+        input.oldShare?.destroy()
       }
     }
   }

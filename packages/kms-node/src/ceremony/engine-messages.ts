@@ -24,7 +24,7 @@ export type EngineReply =
   | { readonly type: 'failed'; readonly code: string }
 
 type Wired<T> = {
-  readonly [K in keyof T]: T[K] extends Secret | undefined ? Uint8Array | Extract<T[K], undefined> : T[K]
+  readonly [K in keyof T]: [Extract<T[K], Secret>] extends [never] ? T[K] : Uint8Array
 }
 type WiredUnion<T> = T extends unknown ? Wired<T> : never
 export type WireInput = WiredUnion<CeremonyInput>
@@ -41,11 +41,27 @@ export function seize(bytes: Uint8Array): Secret {
 }
 
 export function toWireInput(input: CeremonyInput): WireInput {
-  return input.type === 'seeds' ? { ...input, dealing: expose(input.dealing), receiver: expose(input.receiver) } : input
+  if (input.type !== 'seeds') return input
+  const { type, view, dealing, receiver, oldShare } = input
+  return {
+    type,
+    view,
+    ...(dealing && { dealing: expose(dealing) }),
+    ...(receiver && { receiver: expose(receiver) }),
+    ...(oldShare && { oldShare: expose(oldShare) }),
+  }
 }
 
 export function fromWireInput(input: WireInput): CeremonyInput {
-  return input.type === 'seeds' ? { ...input, dealing: seize(input.dealing), receiver: seize(input.receiver) } : input
+  if (input.type !== 'seeds') return input
+  const { type, view, dealing, receiver, oldShare } = input
+  return {
+    type,
+    view,
+    ...(dealing && { dealing: seize(dealing) }),
+    ...(receiver && { receiver: seize(receiver) }),
+    ...(oldShare && { oldShare: seize(oldShare) }),
+  }
 }
 
 export function toWireEffect(effect: CeremonyEffect): WireEffect {
@@ -65,8 +81,9 @@ export function fromWireEffect(effect: WireEffect): CeremonyEffect {
 /** Zeroes the exposed bytes of what was sent. */
 export function wipe(message: WireInput | WireEffect): void {
   if (message.type === 'seeds') {
-    message.dealing.fill(0)
-    message.receiver.fill(0)
+    message.dealing?.fill(0)
+    message.receiver?.fill(0)
+    message.oldShare?.fill(0)
   }
   if (message.type === 'persist') message.snapshot.fill(0)
   if (message.type === 'complete') message.share?.fill(0)

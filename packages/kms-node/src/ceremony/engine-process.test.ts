@@ -27,7 +27,7 @@ test('a signal to the whole process group does not end the engine, stopping it d
   const { pid } = engine
   if (pid === undefined) throw new Error('the process did not start')
   const opened = await engine.open(undefined)
-  expect(opened.map(({ type }) => type)).toContain('need-seeds')
+  expect(opened.map(({ type }) => type)).toContain('ask-status')
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.kill(pid, signal)
   const message = { type: 'message', signed: encodeSpec(spec) } as const
   expect(await engine.step(message)).toBeInstanceOf(Array)

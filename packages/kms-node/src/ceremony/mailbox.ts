@@ -70,8 +70,9 @@ export function createMailbox(maxBytesPerPeer: number): Mailbox {
       closed = true
       for (const input of own)
         if (input.type === 'seeds') {
-          input.dealing.destroy()
-          input.receiver.destroy()
+          input.dealing?.destroy()
+          input.receiver?.destroy()
+          input.oldShare?.destroy()
         }
       own.length = 0
       peers.clear()
@@ -82,5 +83,7 @@ export function createMailbox(maxBytesPerPeer: number): Mailbox {
 
 function sizeOf(input: CeremonyInput): number {
   if (input.type === 'message') return input.signed.length
+  if (input.type === 'status')
+    return input.messages.reduce((sum, { length }) => sum + length, SMALL_INPUT_BYTES + (input.cert1?.length ?? 0))
   return input.type === 'certificate' ? input.certificate.length : SMALL_INPUT_BYTES
 }

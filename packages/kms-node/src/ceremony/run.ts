@@ -11,7 +11,7 @@ import {
   type VerifiedKey,
 } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
-import type { EngineFrame } from '../net/ceremony-frame.ts'
+import type { EngineFrame, StatusFrame } from '../net/ceremony-frame.ts'
 import type { CeremonyNetwork } from '../net/ceremony-protocol.ts'
 import { maxCeremonyFrameBytes } from '../net/frame-caps.ts'
 import type { RecordStore, Rng } from '../ports.ts'
@@ -56,7 +56,7 @@ export interface CeremonyRun {
   restore(archive: CeremonyArchive, known: KnownKey): void
   /** It is not started in this life of the node. */
   end(stage: 'expired' | 'failed', reason: string): void
-  deliver(from: ParticipantIndex, frame: EngineFrame): void
+  deliver(from: ParticipantIndex, frame: EngineFrame | StatusFrame): void
   /** A connection to this peer came up. */
   greet(peer: ParticipantIndex): void
   halt(): Promise<void>
@@ -76,7 +76,7 @@ export function createCeremonyRun(spec: KeygenSpec, ports: CeremonyRunPorts): Ce
   }
 
   const onProgress = ({ phase, view, have, want, missing }: CeremonyProgress): void => {
-    if (phase === 'complete' || phase === 'stopped') return
+    if (phase === 'complete') return
     update({ stage: 'running', phase, view, have, want, missing: missing.map(nameOf) })
   }
 
@@ -105,14 +105,11 @@ export function createCeremonyRun(spec: KeygenSpec, ports: CeremonyRunPorts): Ce
       send: (to, frame) => (to === 'all' ? network.broadcast(frame) : network.send(to, frame)),
       install,
       onProgress,
-      onStopped: ({ reason, leader, missing }) => {
-        log.warn({ ceremony: status.ceremony, reason, leader: nameOf(leader) }, 'ceremony-stopped')
-        update({
-          stage: 'stopped',
-          reason: nameMembers(reason, [leader, ...missing], nameOf),
-          missing: missing.map(nameOf),
-        })
+      onViewFailed: ({ reason, leader, missing }) => {
+        log.warn({ ceremony: status.ceremony, reason, leader: nameOf(leader) }, 'ceremony-view-failed')
+        update({ reason: nameMembers(reason, [leader, ...missing], nameOf) })
       },
+      onRolledBack: (view) => log.error({ ceremony: status.ceremony, view }, 'ceremony-disk-rolled-back'),
       onFault,
       onRestart: (restarts, cause) =>
         log.error({ ceremony: status.ceremony, restarts, ...errorFields(cause) }, 'ceremony-process-restarted'),
@@ -177,12 +174,18 @@ const keyFields = (key: VerifiedKey): Pick<CeremonyStatus, 'keyId' | 'sharingId'
   publicKey: hex(key.groupKey),
 })
 
-function toInput(from: ParticipantIndex, frame: EngineFrame): CeremonyInput {
+function toInput(from: ParticipantIndex, frame: EngineFrame | StatusFrame): CeremonyInput {
   switch (frame.type) {
     case 'message':
       return { type: 'message', signed: frame.signed }
     case 'certificate':
       return { type: 'certificate', certificate: frame.certificate }
+    case 'statusRequest':
+      return { type: 'status-request', from }
+    case 'status': {
+      const { messages, cert1 } = frame
+      return { type: 'status', from, messages, ...(cert1 && { cert1 }) }
+    }
     case 'fetch':
       return { type: 'fetch', from, sid: frame.sid, dealer: frame.dealer, dealHash: frame.dealHash }
   }

@@ -13,7 +13,7 @@ import {
   type VerifiedKey,
 } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
-import { type CeremonyFrame, isEngineFrame } from '../net/ceremony-frame.ts'
+import { type CeremonyFrame, isEngineFrame, type StatusFrame } from '../net/ceremony-frame.ts'
 import type { CeremonyListener, CeremonyNetwork } from '../net/ceremony-protocol.ts'
 import { maxCeremonyFrameBytes } from '../net/frame-caps.ts'
 import type { Clock, RecordStore, Rng } from '../ports.ts'
@@ -207,8 +207,21 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     }
   }
 
+  /** A member that starts anew is told what waits here from it, also for a ceremony that is not approved here (protocol 5). */
+  const onStatus = (from: ParticipantIndex, frame: StatusFrame): void => {
+    const { ceremony } = frame
+    const run = runs.get(bytesKey(ceremony))
+    if (run?.archive !== undefined) {
+      if (frame.type === 'statusRequest')
+        network.send(from, { type: 'certificate', ceremony, certificate: run.archive.certificate })
+    } else if (run !== undefined) run.deliver(from, frame)
+    else if (frame.type === 'statusRequest')
+      network.send(from, { type: 'status', ceremony, messages: waitingRoom.messagesFrom(ceremony, from) })
+  }
+
   const onFrame = (from: ParticipantIndex, frame: CeremonyFrame): void => {
     if (frame.type === 'proposal') return onProposal(from, frame.spec)
+    if (frame.type === 'statusRequest' || frame.type === 'status') return onStatus(from, frame)
     if (!isEngineFrame(frame)) return
     const run = runs.get(bytesKey(frame.ceremony))
     if (run === undefined) return waitingRoom.add(from, frame)

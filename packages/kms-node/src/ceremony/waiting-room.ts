@@ -1,4 +1,4 @@
-import { bytesKey, type ParticipantIndex } from '@tkms/dkg'
+import { bytesKey, equalBytes, type ParticipantIndex } from '@tkms/dkg'
 import type { EngineFrame } from '../net/ceremony-frame.ts'
 
 /** What one peer may leave with us for ceremonies that are not approved here yet; the oldest goes first. */
@@ -13,6 +13,8 @@ export interface WaitingFrame {
 /** Keeps what arrives for a ceremony before its operator approves it, bounded per peer. */
 export interface WaitingRoom {
   add(from: ParticipantIndex, frame: EngineFrame): void
+  /** Signed messages of one ceremony that this peer left here. */
+  messagesFrom(ceremony: Uint8Array, from: ParticipantIndex): readonly Uint8Array[]
   /** Everything that waits for this ceremony, oldest first of each peer; it is forgotten here. */
   claim(ceremony: Uint8Array): readonly WaitingFrame[]
 }
@@ -27,6 +29,10 @@ export function createWaitingRoom(maxBytesPerPeer: number): WaitingRoom {
       while (frames.length > MAX_FRAMES_PER_PEER || totalBytes(frames) > maxBytesPerPeer) frames.shift()
       rooms.set(from, frames)
     },
+    messagesFrom: (ceremony, from) =>
+      (rooms.get(from) ?? []).flatMap(({ frame }) =>
+        frame.type === 'message' && equalBytes(frame.ceremony, ceremony) ? [frame.signed] : [],
+      ),
     claim: (ceremony) => {
       const key = bytesKey(ceremony)
       const claimed: WaitingFrame[] = []
