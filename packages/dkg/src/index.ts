@@ -112,6 +112,7 @@ export {
   type ProvenProduct,
   verifyDleq,
 } from './proofs/dleq.ts'
+export * from './destroy/index.ts'
 export * from './repair/index.ts'
 export { type Commitment, commit, verificationShare, verifyShare } from './sharing/feldman.ts'
 export { lagrangeCoefficients } from './sharing/lagrange.ts'

@@ -1,0 +1,80 @@
+import type { SignMessage, VerifyMessage } from '../primitives/ed25519.ts'
+import type { ParticipantIndex } from '../primitives/types.ts'
+import type { DestroyMessage, DestroySharing, ErasedStatement, OrderSignature } from './messages.ts'
+import type { DestroyedSharing } from './progress.ts'
+
+/** DESTROY at one node as a pure, total reducer (protocol 8): order, erasure, receipts. It holds no secret. */
+
+export interface DestroyPorts {
+  readonly sign: SignMessage
+  readonly verify: VerifyMessage
+}
+
+export interface DestroyParams {
+  /** Every certified sharing of the generation that is known, from verified certificates; exactly one of them is `current`. */
+  readonly sharings: readonly DestroySharing[]
+  /** The sharing the order names: the newest one. */
+  readonly current: DestroySharing
+  readonly self: ParticipantIndex
+  readonly timings: { readonly retransmitMs: number; readonly retransmitMaxMs: number }
+}
+
+export type DestroyInput =
+  /** This node's operator signs. The driver has checked that no ceremony of the key is undecided, and lets none begin from now on. */
+  | { readonly type: 'approve' }
+  /** The body of a `destroy` frame from anybody. */
+  | { readonly type: 'message'; readonly message: Uint8Array }
+  /** The body of an `erased` frame from anybody. */
+  | { readonly type: 'erased-statement'; readonly message: Uint8Array }
+  /** The tombstone is durable, and every share of the generation is erased here. */
+  | { readonly type: 'erased' }
+  | { readonly type: 'timer' }
+  | { readonly type: 'peer-connected'; readonly peer: ParticipantIndex }
+
+/** `collecting` signatures; `erasing` by order of Q; `erased` here, receipts of others missing; `gone` everywhere that matters. */
+export type DestroyPhase = 'collecting' | 'erasing' | 'erased' | 'gone'
+
+export type DestroyEffect =
+  /** Public bytes. Whatever follows waits until they are durable. */
+  | { readonly type: 'persist'; readonly snapshot: Uint8Array }
+  | { readonly type: 'send'; readonly to: 'all' | ParticipantIndex; readonly message: Uint8Array }
+  /** Q members ordered it: the driver writes the tombstone, erases every share of every epoch, PREPARED ones too, then inputs `erased`. */
+  | { readonly type: 'erase'; readonly order: Uint8Array }
+  | { readonly type: 'start-timer'; readonly ms: number }
+  | { readonly type: 'stop-timer' }
+  | {
+      readonly type: 'progress'
+      readonly phase: DestroyPhase
+      /** Signatures of the order while collecting, else what is gone of each sharing. */
+      readonly signatures: {
+        readonly have: number
+        readonly want: number
+        readonly missing: readonly ParticipantIndex[]
+      }
+      readonly sharings: readonly DestroyedSharing[]
+    }
+
+/** Opaque outside the reducer. */
+export interface DestroyCollectorState {
+  readonly params: DestroyParams
+  phase: DestroyPhase
+  readonly signatures: Map<ParticipantIndex, OrderSignature>
+  readonly receipts: Map<ParticipantIndex, DestroyMessage>
+  readonly erased: Map<string, { readonly statement: ErasedStatement; readonly signature: Uint8Array }>
+  retransmits: number
+  progress: string
+}
+
+export interface DestroyStep {
+  readonly state: DestroyCollectorState
+  readonly effects: readonly DestroyEffect[]
+}
+
+export interface DestroyCollector {
+  /** @throws KmsError `bad-parameters` when `current` is not among the sharings */
+  open(params: DestroyParams): DestroyStep
+  /** Total: no bytes make it throw. */
+  step(state: DestroyCollectorState, input: DestroyInput): DestroyStep
+  /** Continues from the last persisted snapshot. @throws KmsError `bad-encoding` */
+  resume(params: DestroyParams, snapshot: Uint8Array): DestroyStep
+}
