@@ -3,19 +3,17 @@ import { selectCurve } from '@tkms/curve-native'
 import { Command } from 'commander'
 import { clusterPath, readClusterFile, writeNewClusterFile } from '../cluster/cluster-file.ts'
 import { createCluster, joinCluster } from '../cluster/join-cluster.ts'
-import { parseNodeCard } from '../cluster/node-card.ts'
 import { loadNodeConfig } from '../config/node-config.ts'
-import { readBounded } from '../files.ts'
 import { withNodeStore } from '../open-node-store.ts'
 import { systemRng } from '../system.ts'
 import { dataDirOf, outputOf } from './options.ts'
+import { addBookCommands } from './cluster-book.ts'
 import { COMMAND, EXIT_HELP } from './output.ts'
-
-const MAX_CARD_BYTES = 64 * 1024
+import { readCards } from './read-cards.ts'
 
 const hex = (bytes: Uint8Array): string => `0x${bytesKey(bytes)}`
 
-/** `cluster new | join | show | verify`. */
+/** `cluster new | join | add | update | remove | show | verify`. */
 export function clusterCommand(): Command {
   const cluster = new Command('cluster').description('the committee: who is in it, and what gets pinned')
   cluster
@@ -31,11 +29,12 @@ export function clusterCommand(): Command {
     .action(newCluster)
   cluster
     .command('join')
-    .description('check the own entry in a cluster file and pin its committee for life; the node must not run')
+    .description('check the own entry in a cluster file and pin its first committee for life; the node must not run')
     .argument('<file>', 'the cluster file')
     .option('--config-hash <hash>', 'refuse any other committee')
     .addHelpText('after', `${EXIT_HELP}\n\nExample:\n  ${COMMAND} cluster join cluster.json --data-dir alice`)
     .action(join)
+  addBookCommands(cluster)
   cluster
     .command('show')
     .description('show a cluster file, by default the one this node joined')
@@ -68,8 +67,7 @@ async function newCluster(
   options: { readonly threshold: number; readonly out: string },
   command: Command,
 ): Promise<void> {
-  const cards = await Promise.all(files.map(async (file) => parseNodeCard(await readJson(file), file)))
-  const created = createCluster(cards, { threshold: options.threshold, rng: systemRng })
+  const created = createCluster(await readCards(files), { threshold: options.threshold, rng: systemRng })
   await writeNewClusterFile(options.out, created)
   const output = outputOf(command)
   output.result({ file: options.out, ...describe(created) }, [`wrote ${options.out}`, ...lines(created)])
@@ -84,23 +82,15 @@ async function join(file: string, options: { readonly configHash?: string }, com
   const config = await loadNodeConfig({ directory: dataDirOf(command), env: process.env })
   const entry = await withNodeStore(config, process.env, (store) => joinCluster(store, config, known))
   const output = outputOf(command)
-  output.result({ index: entry.index, name: entry.name, ...describe(known) }, [
-    `joined as node ${entry.index} (${entry.name})`,
+  output.result({ index: entry.index, name: entry.name, standing: entry.standing, ...describe(known) }, [
+    `joined as node ${entry.index} (${entry.name})${entry.standing === 'member' ? '' : `, a ${entry.standing}`}`,
     ...lines(known),
   ])
+  if (entry.standing !== 'member')
+    output.hint(
+      'No committee names this node now: it takes part once a resharing that names it is proposed and approved.',
+    )
   output.hint(`Every operator must see this config hash. When that is so:\n  ${COMMAND} start --data-dir DIR`)
-}
-
-async function readJson(file: string): Promise<unknown> {
-  const bytes = await readBounded(file, MAX_CARD_BYTES).catch((cause: unknown) => {
-    throw new KmsError('bad-node-card', `${file} cannot be read`, { cause })
-  })
-  if (bytes === undefined) throw new KmsError('bad-node-card', `${file} does not exist`)
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes))
-  } catch (cause) {
-    throw new KmsError('bad-node-card', `${file} is not JSON`, { cause })
-  }
 }
 
 function requireHash(known: Cluster, text: string): Cluster {

@@ -45,6 +45,11 @@ export const writeClusterFile = (path: string, cluster: Cluster): Promise<void> 
 export async function writeNewClusterFile(path: string, cluster: Cluster): Promise<void> {
   if ((await readBounded(path, MAX_CLUSTER_FILE_BYTES).catch(() => true)) !== undefined)
     throw new KmsError('output-exists', `${path} exists: choose another name`, { data: { path } })
+  await replaceClusterFile(path, cluster)
+}
+
+/** In place of the file that is there. @throws KmsError `cannot-write` */
+export async function replaceClusterFile(path: string, cluster: Cluster): Promise<void> {
   try {
     await writeClusterFile(path, cluster)
   } catch (cause) {

@@ -1,0 +1,147 @@
+import {
+  addCertificate,
+  bytesKey,
+  type Cluster,
+  clusterKeys,
+  type Curve,
+  equalBytes,
+  KmsError,
+  type ParticipantIndex,
+  type VerifiedKey,
+  type VerifyMessage,
+} from '@tkms/dkg'
+import type { RecordStore } from '../ports.ts'
+import { type NamedCommittee, withNewerBook, withoutNode } from './address-book.ts'
+import { clusterPath, readClusterFile, readJoinedCluster, writeClusterFile } from './cluster-file.ts'
+import type { ClusterKeeper } from './cluster-keeper.ts'
+
+/** What an update or a removal did, for people. */
+export interface ClusterUpdate {
+  /** Names of nodes. */
+  readonly added: readonly string[]
+  readonly changed: readonly string[]
+  readonly removed: readonly string[]
+  /** Certificates that this node did not have. */
+  readonly certificates: number
+}
+
+const NOTHING: ClusterUpdate = { added: [], changed: [], removed: [], certificates: 0 }
+
+/** The cluster of a running node as its operator changes it. */
+export interface ClusterOperations {
+  /**
+   * Takes in a newer cluster file of the same genesis: its entries, and its certificates.
+   * @param path absolute, read by this process
+   * @throws KmsError `bad-cluster-file`, `other-cluster`, `address-conflict`, `cluster-entry-differs`, `bad-certificate`
+   */
+  update(path: string): Promise<ClusterUpdate>
+  /** Forgets a node that no committee names. @throws KmsError `unknown-node`, `still-member`, `own-entry` */
+  remove(name: string): Promise<ClusterUpdate>
+}
+
+export interface ClusterOperationsParams {
+  readonly keeper: ClusterKeeper
+  readonly self: ParticipantIndex
+  /** The newest sharing of every key this node knows. */
+  readonly keys: () => readonly VerifiedKey[]
+  /** Committees of undecided ceremonies, with a name for people. */
+  readonly open: () => readonly NamedCommittee[]
+  /** Verifies a certificate and takes it in where it leads on; `undefined` when it does not. */
+  readonly learn: (certificate: Uint8Array) => Promise<VerifiedKey | undefined>
+}
+
+export function createClusterOperations(params: ClusterOperationsParams): ClusterOperations {
+  const { keeper, self } = params
+  return {
+    update: async (path) => updateAddressBook(params, await readClusterFile(path)),
+    remove: async (name) => {
+      requireOther(keeper.current(), self, name)
+      const living = [...params.keys().map(committeeOf), ...params.open()]
+      await keeper.change((cluster) => withoutNode(cluster, name, living))
+      return { ...NOTHING, removed: [name] }
+    },
+  }
+}
+
+/**
+ * A running node takes in the operator's newer file: certificates first, since later entries may be members by them.
+ * @throws KmsError `other-cluster`, `address-conflict`, `cluster-entry-differs`, `bad-certificate`
+ */
+export async function updateAddressBook(
+  { keeper, self, learn }: Pick<ClusterOperationsParams, 'keeper' | 'self' | 'learn'>,
+  newer: Cluster,
+): Promise<ClusterUpdate> {
+  const { added, changed } = withNewerBook(keeper.current(), newer)
+  requireOwnEntry(keeper.current(), newer, self)
+  const before = keeper.current()
+  for (const certificate of newer.certificates) await learn(certificate)
+  await keeper.change((cluster) => withNewerBook(cluster, newer).cluster)
+  return { ...NOTHING, added, changed, certificates: newIn(before, keeper.current()) }
+}
+
+/** Where the cluster file of a node that does not run is. */
+export interface StoppedNode {
+  readonly store: RecordStore
+  readonly dataDir: string
+  readonly curve: Curve
+  readonly verify: VerifyMessage
+}
+
+/** `updateAddressBook` for a node that does not run. @throws as there, and `cluster-not-joined`, `cluster-changed` */
+export async function updateClusterFile(node: StoppedNode, self: Self, newer: Cluster): Promise<ClusterUpdate> {
+  const own = await readJoinedCluster(node.store, node.dataDir)
+  const { cluster, added, changed } = withNewerBook(own, newer)
+  requireOwnEntry(own, newer, indexOf(own, self))
+  const certified = newer.certificates.reduce(
+    (grown, certificate) => addCertificate(node.curve, node.verify, grown, certificate),
+    cluster,
+  )
+  if (certified !== own) await writeClusterFile(clusterPath(node.dataDir), certified)
+  return { ...NOTHING, added, changed, certificates: newIn(own, certified) }
+}
+
+/** `remove` for a node that does not run. @throws as there, and `cluster-not-joined`, `cluster-changed` */
+export async function removeFromClusterFile(node: StoppedNode, self: Self, name: string): Promise<ClusterUpdate> {
+  const own = await readJoinedCluster(node.store, node.dataDir)
+  requireOther(own, indexOf(own, self), name)
+  const current = clusterKeys(node.curve, node.verify, own).map(committeeOf)
+  await writeClusterFile(clusterPath(node.dataDir), withoutNode(own, name, current))
+  return { ...NOTHING, removed: [name] }
+}
+
+const newIn = (before: Cluster, after: Cluster): number =>
+  after.certificates.filter((bytes) => !before.certificates.some((known) => equalBytes(known, bytes))).length
+
+/** The own identity, Ed25519, 32 bytes. */
+type Self = { readonly publicKey: Uint8Array }
+
+const indexOf = (cluster: Cluster, { publicKey }: Self): ParticipantIndex | undefined =>
+  cluster.nodes.find((node) => equalBytes(node.publicKey, publicKey))?.index
+
+const committeeOf = ({ keyName, generation, config }: VerifiedKey): NamedCommittee => ({
+  title: `${keyName} generation ${generation}`,
+  config,
+})
+
+function requireOther(cluster: Cluster, self: ParticipantIndex | undefined, name: string): void {
+  const entry = cluster.nodes.find((node) => node.name === name)
+  if (entry !== undefined && entry.index === self)
+    throw new KmsError(
+      'own-entry',
+      `${name} is this node: a node keeps its own entry; to retire it, stop it and remove it on the others`,
+      { data: { name } },
+    )
+}
+
+/** The own entry is known here best: a newer file may move it, not rename it or give it another TLS key. */
+function requireOwnEntry(own: Cluster, newer: Cluster, self: ParticipantIndex | undefined): void {
+  const [before, after] = [own, newer].map(({ nodes }) => nodes.find(({ index }) => index === self))
+  if (before === undefined || after === undefined) return
+  const tls = [before, after].map(({ tlsSpkiSha256 }) => tlsSpkiSha256 && bytesKey(tlsSpkiSha256))
+  if (before.name !== after.name || tls[0] !== tls[1])
+    throw new KmsError(
+      'cluster-entry-differs',
+      `the file calls this node ${after.name}, and it is ${before.name}, or has another TLS key for it: make it again from this node's own cluster.json`,
+      { data: { index: before.index, name: after.name } },
+    )
+}
