@@ -179,30 +179,22 @@ test('one absent node does not keep the others from a key, and learns of it when
   })
 })
 
-test('an absent first leader stops the ceremony by name, and the next generation of the key completes', {
+test('an absent first leader does not keep the others from a key: the next view has another leader', {
   timeout: TEST_TIMEOUT_MS,
 }, async () => {
-  const keyName = 'ecies/leaderless'
   const [proposer] = cluster.nodes
   if (proposer === undefined) throw new Error('no node')
-  const ceremony = await propose(proposer, keyName)
+  const ceremony = await propose(proposer, 'ecies/leaderless')
   const leader = cluster.node(leaderOf(ceremony, N))
   const present = without(leader)
   await all(present, (node) => waitForStatus(node, ceremony, () => true))
   await leader.kill()
-  const [watcher] = present
-  if (watcher === undefined) throw new Error('no node')
-  const endings = present.map((node) => follow(node, ceremony))
-  const watching = cluster.run(['ceremony', 'watch', ceremony, '--data-dir', watcher.directory])
-  await expect(watching).rejects.toMatchObject({ code: 4, stdout: expect.stringContaining(leader.name) as unknown })
-  for (const { stage, reason } of await Promise.all(endings)) {
-    expect(stage).toBe('stopped')
+  const endings = await Promise.all(present.map((node) => follow(node, ceremony)))
+  for (const { stage, view, reason } of endings) {
+    expect(stage).toBe('complete')
+    expect(view).toBeGreaterThan(0)
     expect(reason).toContain(leader.name)
   }
   await leader.start()
-  const statuses = await makeKey(cluster.nodes, keyName)
-  expect(statuses.map(({ stage, generation }) => ({ stage, generation }))).toEqual(
-    statuses.map(() => ({ stage: 'complete', generation: 2 })),
-  )
   expect(await accusations()).toEqual([])
 })
