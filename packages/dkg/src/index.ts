@@ -83,6 +83,7 @@ export * from './primitives/codec.ts'
 export type { Curve, Term } from './primitives/curve.ts'
 export {
   decodeNodePublicKey,
+  rememberVerified,
   SIGNATURE_BYTES,
   type SignMessage,
   signTagged,

@@ -61,7 +61,11 @@ const sameDealing = (left: DealingRef, right: DealingRef): boolean =>
 
 /** A DEAL is one public object: whoever vouches for it can be asked for it. */
 function wantVouched(turn: Turn, session: Session): void {
-  for (const [voucher, message] of turn.state.inbox.vouches) {
+  const { judged, inbox } = turn.state
+  for (const [voucher, message] of inbox.vouches) {
+    const key = `vouch/${voucher}`
+    if (judged.has(key)) continue
+    judged.add(key)
     const vouch = attempt(() => decodeVouch(turn.parties, message.payload))
     if (vouch === undefined || !equalBytes(vouch.sid, session.sid)) continue
     for (const { dealer, dealHash } of vouch.dealings)

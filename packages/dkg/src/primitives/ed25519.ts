@@ -1,4 +1,6 @@
 import { ed25519 } from '@noble/curves/ed25519.js'
+import { sha256 } from '@noble/hashes/sha2.js'
+import { bytesToHex, concatBytes } from '@noble/hashes/utils.js'
 import { dkgError } from '../errors.ts'
 import { bytesKey } from './codec.ts'
 import { signedBytes } from './hash.ts'
@@ -23,6 +25,23 @@ export const verifyEd25519: VerifyMessage = (publicKey, message, signature) => {
   } catch {
     // noble throws on encodings that are not points or scalars; all of them mean "not a signature".
     return false
+  }
+}
+
+/**
+ * The same answers, each signature verified once: a certificate repeats votes and commits that came one by one before.
+ * @param maxEntries signatures that hold and are remembered; the oldest is forgotten first
+ */
+export function rememberVerified(verify: VerifyMessage, maxEntries: number): VerifyMessage {
+  const known = new Set<string>()
+  return (publicKey, message, signature) => {
+    const key = bytesToHex(sha256(concatBytes(sha256(message), publicKey, signature)))
+    if (known.has(key)) return true
+    if (!verify(publicKey, message, signature)) return false
+    const [oldest] = known
+    if (known.size >= maxEntries && oldest !== undefined) known.delete(oldest)
+    known.add(key)
+    return true
   }
 }
 

@@ -4,7 +4,7 @@ import { createCeremonyEngine } from '../ceremony/engine.ts'
 import { type CeremonyInput, PROTOCOL_TIMINGS, type Step } from '../ceremony/engine-types.ts'
 import type { CeremonyState } from '../ceremony/state.ts'
 import type { Curve } from '../primitives/curve.ts'
-import { type SignMessage, verifyEd25519 } from '../primitives/ed25519.ts'
+import { rememberVerified, type SignMessage, verifyEd25519 } from '../primitives/ed25519.ts'
 import { Secret } from '../primitives/secret.ts'
 import type { ClusterId, NodePublicKey, ParticipantIndex } from '../primitives/types.ts'
 
@@ -79,7 +79,7 @@ class InMemoryCeremony {
   run(): KeygenRun {
     const { curve, members } = this.#options
     for (const member of members) {
-      const engine = createCeremonyEngine({ curve, sign: member.sign, verify: verifyEd25519 })
+      const engine = createCeremonyEngine({ curve, sign: member.sign, verify: rememberVerified(verifyEd25519, 4096) })
       const step = engine.open({ spec: this.#spec, self: member.index, timings: PROTOCOL_TIMINGS })
       const party = { member, engine, state: step.state }
       this.#parties.set(member.index, party)
@@ -108,7 +108,7 @@ class InMemoryCeremony {
         const [dealing, receiver] = [seedOf(index, 'dealing'), seedOf(index, 'receiver')]
         this.#queue.push({ to: index, input: { type: 'seeds', view: effect.view, dealing, receiver } })
       } else if (effect.type === 'ask-status') {
-        for (const to of this.#parties.keys())
+        for (const { index: to } of this.#options.members)
           if (to !== index) this.#queue.push({ to, input: { type: 'status-request', from: index } })
       } else if (effect.type === 'send-status') {
         const { to, messages } = effect

@@ -8,6 +8,7 @@ import {
   decodeSpec,
   KmsError,
   participantIndex,
+  rememberVerified,
   Secret,
   type Step,
   verifyEd25519,
@@ -21,6 +22,9 @@ import { type EngineReply, type EngineRequest, fromWireInput, seize, toWireEffec
  * (protocol 5). It speaks to its parent only, over IPC, and ends when the parent does.
  */
 
+/** Every message of several views of the largest committee. */
+const REMEMBERED_SIGNATURES = 16_384
+
 let engine: CeremonyEngine<CeremonyState> | undefined
 let state: CeremonyState | undefined
 
@@ -28,7 +32,11 @@ function open(request: Extract<EngineRequest, { type: 'open' }>): Step<CeremonyS
   const identity = seize(request.identity)
   const sign = createSigner(identity)
   identity.destroy()
-  engine = createCeremonyEngine({ curve: selectCurve().curve, sign, verify: verifyEd25519 })
+  engine = createCeremonyEngine({
+    curve: selectCurve().curve,
+    sign,
+    verify: rememberVerified(verifyEd25519, REMEMBERED_SIGNATURES),
+  })
   const params: CeremonyParams = {
     spec: decodeSpec(request.spec),
     self: participantIndex(request.self),
