@@ -61,7 +61,8 @@ function expandDraws(
   let next = 0
   const replay: Rng = { bytes: () => Uint8Array.from(next++ === 0 ? forDealing : forReceiver) }
   const hedge = new NodeSecret(Uint8Array.from(nodeSeed))
-  const seeds = drawViewSeeds(replay, hedge, key.ceremony, 0)
+  const seeds = drawViewSeeds(replay, hedge, key.ceremony, { view: 0, dealing: true, receiver: true })
+  if (seeds.dealing === undefined || seeds.receiver === undefined) throw new Error('no seeds were drawn')
   const dealingSeed = exposed(seeds.dealing)
   const receiverSeed = exposed(seeds.receiver)
   const receivers = key.config.members.map(({ index }) => participantIndex(index))

@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { selectCurve } from '@tkms/curve-native'
-import { type Cluster, KmsError, type Secret, verifyEd25519 } from '@tkms/dkg'
+import { type Cluster, equalBytes, KmsError, Secret, verifyEd25519 } from '@tkms/dkg'
 import { createAdminServer } from './admin/admin-server.ts'
+import type { CeremonyKeys } from './ceremony/ports.ts'
 import { createCeremonyService } from './ceremony/service.ts'
 import { clusterPath, ownEntry, readJoinedCluster } from './cluster/cluster-file.ts'
 import type { NodeConfig } from './config/types.ts'
@@ -9,7 +10,7 @@ import { callerOf, createRateLimit } from './http/rate-limit.ts'
 import { createHttpServer } from './http/server.ts'
 import { createSigner } from './identity/ed25519-signer.ts'
 import { forgetIdentity, loadNodeIdentity } from './identity/node-identity.ts'
-import { createKeyInstaller } from './key-installer.ts'
+import { createKeyInstaller, type KeyInstaller } from './key-installer.ts'
 import { createCeremonyNetwork } from './net/ceremony-protocol.ts'
 import { createDelegateServer } from './net/delegate-protocol.ts'
 import { createHost, startHost } from './net/host.ts'
@@ -22,7 +23,7 @@ import { loadPolicy } from './policy/policy-file.ts'
 import { createSignatureVerifier } from './policy/signature-verifier.ts'
 import type { Rng } from './ports.ts'
 import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
-import { createKeyTable } from './serve/key-table.ts'
+import { createKeyTable, type KeyTable } from './serve/key-table.ts'
 import { createDelegationPipeline } from './serve/pipeline.ts'
 import { nodeFileSystem } from './store/file-system.ts'
 import { openRecordStore } from './store/record-store.ts'
@@ -190,8 +191,11 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
     rng,
     log,
     evidenceDirectory: join(config.dataDir, 'evidence'),
-    keys: () => keyTable.list(),
-    installKey: installer.install,
+    sign: createSigner(identity.seed),
+    curve,
+    keys: ceremonyKeys(keyTable, installer),
+    addressBook: { nodes: () => installer.cluster().nodes, add: async () => {} },
+    dataDir: config.dataDir,
   })
   stops.push(() => ceremonies.stop())
   await ceremonies.start()
@@ -220,6 +224,19 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
     stop: () => (stopping ??= stopAll(stops, log)),
   }
 }
+
+/** What ceremonies see of the keys of this node. */
+const ceremonyKeys = (keyTable: KeyTable, installer: KeyInstaller): CeremonyKeys => ({
+  list: () => keyTable.list(),
+  find: (sharingId) => keyTable.list().find(({ key }) => equalBytes(key.sharingId, sharingId)),
+  copyShare: (sharingId) => {
+    const known = keyTable.list().find(({ key }) => equalBytes(key.sharingId, sharingId))
+    const found = known && keyTable.lender(known.key.purpose).find(known.key.keyId, sharingId)
+    return found?.kind === 'found' ? found.use((share) => share.use((bytes) => Secret.copyOf(bytes))) : undefined
+  },
+  install: (certificate, share) => installer.install(certificate, share),
+  learn: async () => undefined,
+})
 
 /** In reverse order; one that fails does not keep the others from being stopped. */
 async function stopAll(stops: readonly (() => Promise<void> | void)[], log: Log): Promise<void> {

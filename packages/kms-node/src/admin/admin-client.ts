@@ -1,6 +1,6 @@
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { createInterface } from 'node:readline'
-import { KmsError } from '@tkms/dkg'
+import { KmsError, type Secret } from '@tkms/dkg'
 import { findSocket } from './socket-path.ts'
 
 const CALL_TIMEOUT_MS = 30_000
@@ -10,6 +10,8 @@ const MAX_REPLY_BYTES = 16 * 1024 * 1024
 export interface AdminClient {
   get(path: string): Promise<unknown>
   post(path: string, body: unknown): Promise<unknown>
+  /** A secret as the body, raw; borrowed. */
+  postSecret(path: string, secret: Secret): Promise<unknown>
   /** One parsed JSON object per line, until the node or the signal ends it. */
   lines(path: string, signal: AbortSignal): AsyncGenerator<unknown>
 }
@@ -18,7 +20,7 @@ export interface AdminClient {
 export async function connectAdmin(dataDir: string): Promise<AdminClient> {
   const socketPath = await findSocket(dataDir)
   const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
-    const text = body === undefined ? undefined : JSON.stringify(body)
+    const text = body === undefined || Buffer.isBuffer(body) ? body : JSON.stringify(body)
     const signal = AbortSignal.timeout(CALL_TIMEOUT_MS)
     const response = await open(request({ socketPath, method, path, signal }), text)
     return checkReply(response.statusCode ?? 0, JSON.parse(await readText(response)))
@@ -26,6 +28,14 @@ export async function connectAdmin(dataDir: string): Promise<AdminClient> {
   return {
     get: (path) => call('GET', path),
     post: (path, body) => call('POST', path, body),
+    postSecret: async (path, secret) => {
+      const body = secret.use((bytes) => Buffer.from(bytes))
+      try {
+        return await call('POST', path, body)
+      } finally {
+        body.fill(0)
+      }
+    },
     async *lines(path, signal) {
       const response = await open(request({ socketPath, method: 'GET', path, signal }))
       try {
@@ -40,7 +50,7 @@ export async function connectAdmin(dataDir: string): Promise<AdminClient> {
   }
 }
 
-function open(call: ClientRequest, body?: string): Promise<IncomingMessage> {
+function open(call: ClientRequest, body?: string | Buffer): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     call.once('response', resolve)
     call.once('error', (cause) =>

@@ -1,28 +1,19 @@
 import { chmod } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { KmsError } from '@tkms/dkg'
+import { KmsError, Secret } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
 import { z } from 'zod'
 import type { CeremonyService } from '../ceremony/service.ts'
 import type { CeremonyStatus } from '../ceremony/status.ts'
+import { approveSchema, importSchema, proposeSchema } from './schemas.ts'
 import { placeSocket, type SocketPlace } from './socket-path.ts'
 
 const MAX_BODY_BYTES = 16 * 1024
+const KEY_BYTES = 32
 const REQUEST_TIMEOUT_MS = 10_000
 const MAX_CONNECTIONS = 32
 /** Events that a watcher has not read yet; a slower one is cut off. */
 const MAX_WATCH_BUFFER_BYTES = 1024 * 1024
-
-const proposeSchema = z.strictObject({
-  keyName: z.string().min(1).max(64),
-  purpose: z.enum(['ecies-dec', 'ckd-dprf']).default('ecies-dec'),
-  generation: z.int().min(1).max(0xffffffff).optional(),
-  lifetimeS: z
-    .int()
-    .min(60)
-    .max(90 * 24 * 3600)
-    .optional(),
-})
 
 export interface AdminServerParams {
   readonly dataDir: string
@@ -43,7 +34,8 @@ export interface AdminServer {
 }
 
 /**
- * GET /status, /keys, /ceremonies, /watch (one JSON object per line); POST /ceremonies (propose), /ceremonies/ID/approve.
+ * GET /status, /keys, /ceremonies, /watch (one JSON object per line); POST /ceremonies (propose), /imports?keyName=.. with the key
+ * itself as 32 bytes of body, /ceremonies/ID/approve, /ceremonies/ID/abandon.
  * Errors: {"error": {"code", "message", "data"}} with our own messages.
  */
 export function createAdminServer(params: AdminServerParams): AdminServer {
@@ -52,7 +44,8 @@ export function createAdminServer(params: AdminServerParams): AdminServer {
   let server: Server | undefined
 
   const route = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const [, head = '', id = '', action = ''] = (request.url ?? '').split('?')[0]?.split('/') ?? []
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://admin')
+    const [, head = '', id = '', action = ''] = pathname.split('/')
     const asked = `${request.method ?? ''} ${[head, id && ':id', action].filter(Boolean).join('/')}`
     switch (asked) {
       case 'GET status':
@@ -65,8 +58,16 @@ export function createAdminServer(params: AdminServerParams): AdminServer {
         return reply(response, 200, ceremonies.find(decodeURIComponent(id)))
       case 'POST ceremonies':
         return reply(response, 201, await ceremonies.propose(proposeSchema.parse(await readJson(request))))
+      case 'POST imports':
+        return reply(response, 201, await proposeImport(ceremonies, searchParams, request))
       case 'POST ceremonies/:id/approve':
-        return reply(response, 200, await ceremonies.approve(decodeURIComponent(id)))
+        return reply(
+          response,
+          200,
+          await ceremonies.approve(decodeURIComponent(id), approveSchema.parse(await readJson(request))),
+        )
+      case 'POST ceremonies/:id/abandon':
+        return reply(response, 200, await ceremonies.abandon(decodeURIComponent(id)))
       case 'GET watch':
         return watch(ceremonies, response)
       default:
@@ -126,6 +127,35 @@ function watch(ceremonies: CeremonyService, response: ServerResponse): void {
   }
   for (const status of ceremonies.list()) send(status)
   response.once('close', ceremonies.subscribe(send))
+}
+
+/** The key never becomes a string; every buffer it came in is wiped. */
+async function proposeImport(
+  ceremonies: CeremonyService,
+  params: URLSearchParams,
+  request: IncomingMessage,
+): Promise<CeremonyStatus> {
+  const key = await readSecret(request)
+  try {
+    const input = importSchema.parse(Object.fromEntries(params))
+    return await ceremonies.propose({ ...input, key })
+  } finally {
+    key.destroy()
+  }
+}
+
+async function readSecret(request: IncomingMessage): Promise<Secret> {
+  const bytes = new Uint8Array(KEY_BYTES)
+  let length = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    if (length + chunk.length <= KEY_BYTES) bytes.set(chunk, length)
+    length += chunk.length
+    chunk.fill(0)
+  }
+  const secret = new Secret(bytes)
+  if (length === KEY_BYTES) return secret
+  secret.destroy()
+  throw new KmsError('bad-request', `a key has ${KEY_BYTES} bytes`)
 }
 
 async function readJson(request: IncomingMessage): Promise<unknown> {

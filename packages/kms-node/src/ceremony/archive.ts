@@ -13,9 +13,10 @@ import {
   varBytes,
 } from '@tkms/dkg'
 import { concatBytes } from '@noble/hashes/utils.js'
-import type { CeremonyFrame, EngineFrame } from '../net/ceremony-frame.ts'
+import type { CeremonyFrame } from '../net/ceremony-frame.ts'
 import { maxCeremonyFrameBytes } from '../net/frame-caps.ts'
 import type { RecordStore } from '../ports.ts'
+import type { RoutedFrame } from './waiting-room.ts'
 
 /** What remains of a decided ceremony: public, and enough to answer late members without an engine (protocol R5). */
 export type CeremonyArchive = Pick<Extract<CeremonyEffect, { type: 'archive' }>, 'certificate' | 'dealings'>
@@ -64,10 +65,11 @@ export async function loadArchive(store: RecordStore, ceremony: CeremonyId): Pro
 export function answerLate(
   ceremony: CeremonyId,
   archive: CeremonyArchive,
-  frame: EngineFrame,
+  frame: RoutedFrame,
 ): CeremonyFrame | undefined {
-  if (frame.type === 'certificate') return undefined
-  if (frame.type === 'message') return { type: 'certificate', ceremony, certificate: archive.certificate }
+  if (frame.type === 'message' || frame.type === 'statusRequest')
+    return { type: 'certificate', ceremony, certificate: archive.certificate }
+  if (frame.type !== 'fetch') return undefined
   const named = (dealing: ArchivedDealing): boolean => equalBytes(dealing.dealHash, frame.dealHash)
   const dealing = archive.dealings.find(named)
   return dealing === undefined ? undefined : { type: 'message', ceremony, signed: dealing.signed }

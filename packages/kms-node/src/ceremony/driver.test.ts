@@ -49,12 +49,13 @@ function createWorld(script: Script, overrides: Partial<DriverPorts> = {}): Worl
     maxBytesPerPeer: 1000,
     store,
     startProcess,
-    drawSeeds: async () => ({ dealing: secret(1), receiver: secret(2) }),
+    drawSeeds: () => ({ dealing: secret(1), receiver: secret(2) }),
     send: (to, frame) => void journal.push(`send ${frame.type} to ${to}`),
     install: async (_certificate, share) => void journal.push(`install ${share === undefined ? 'no share' : 'share'}`),
     onProgress: () => {},
     onViewFailed: ({ reason }) => void journal.push(`stopped ${reason}`),
     onRolledBack: (view) => void journal.push(`rolled back ${view}`),
+    onAbandonRefused: (reason) => void journal.push(`refused ${reason}`),
     onFault: async () => {},
     onRestart: (restarts) => void journal.push(`restart ${restarts}`),
     ...overrides,
@@ -158,4 +159,12 @@ test('one peer leaves no more bytes than its share, and may leave more when they
   expect(driver.deliver(participantIndex(2), long(400))).toBe(true)
   expect((await driver.run()).kind).toBe('decided')
   expect(taken).toEqual([600, 600])
+})
+
+test('an abandoned ceremony ends its driver, and the process with it', async () => {
+  const world = createWorld((input) => (input.type === 'abandon' ? [{ type: 'abandoned' }] : []))
+  const driver = createCeremonyDriver(world.ports)
+  driver.order({ type: 'abandon' })
+  expect(await driver.run()).toEqual({ kind: 'abandoned' })
+  expect(world.journal).toContain('process gone')
 })

@@ -22,6 +22,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 export type CeremonyProgress = Extract<CeremonyEffect, { type: 'progress' }>
 export type ViewFailed = Extract<CeremonyEffect, { type: 'view-failed' }>
+export type NeededSeeds = Extract<CeremonyEffect, { type: 'need-seeds' }>
 
 /** What a running ceremony needs of its node. */
 export interface DriverPorts {
@@ -30,13 +31,16 @@ export interface DriverPorts {
   readonly maxBytesPerPeer: number
   readonly store: RecordStore
   readonly startProcess: () => EngineProcess
-  readonly drawSeeds: (view: number) => Promise<ViewSeeds>
+  /** Fresh seeds, those that are asked for, and what this node deals where it deals. */
+  readonly drawSeeds: (needed: NeededSeeds) => ViewSeeds
   readonly send: (to: 'all' | ParticipantIndex, frame: CeremonyFrame) => void
   /** Stores certificate and share durably, reads them back and checks them. `share` is borrowed. */
   readonly install: (certificate: Uint8Array, share: Secret | undefined) => Promise<void>
   readonly onProgress: (progress: CeremonyProgress) => void
   readonly onViewFailed: (failed: ViewFailed) => void
+  /** Peers showed messages of this node that its disk lacks (protocol 5). */
   readonly onRolledBack: (view: number) => void
+  readonly onAbandonRefused: (reason: string) => void
   readonly onFault: (fault: Fault) => Promise<void>
   readonly onRestart: (restarts: number, cause: unknown) => void
 }
@@ -56,6 +60,8 @@ export interface DriverTimes {
 export type DriverResult =
   /** Certified, and what this node holds of it is in the key store. */
   | { readonly kind: 'decided'; readonly archive: CeremonyArchive; readonly times: DriverTimes }
+  /** A quorum abandoned it: nothing of it is needed any more. */
+  | { readonly kind: 'abandoned' }
   /** The node is stopping: it resumes at the next start. */
   | { readonly kind: 'halted' }
 
@@ -63,7 +69,9 @@ export type DriverResult =
 export interface CeremonyDriver {
   /** False when the peer's share of the mailbox is full. */
   deliver(from: ParticipantIndex, input: CeremonyInput): boolean
-  /** Resolves when the ceremony is decided or halted. @throws KmsError when the store fails or the process keeps dying */
+  /** From this node's operator. */
+  order(input: Extract<CeremonyInput, { type: 'abandon' | 'supersede' }>): void
+  /** Resolves when the ceremony is decided, abandoned or halted. @throws KmsError when the store fails or the process keeps dying */
   run(): Promise<DriverResult>
   halt(): Promise<void>
 }
@@ -77,6 +85,7 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
   let halted = false
   let restarts = 0
   let archive: CeremonyArchive | undefined
+  let abandoned = false
   const startMs = performance.now()
   const times = { steps: 0, engineMs: 0, persists: 0, persistMs: 0 }
   const measured = async <T>(name: 'engineMs' | 'persistMs', work: () => Promise<T>): Promise<T> => {
@@ -101,7 +110,7 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
         await measured('persistMs', () => store.put('ceremony', recordId, effect.snapshot))
         return effect.snapshot.destroy()
       case 'need-seeds':
-        return mailbox.pushOwn({ type: 'seeds', view: effect.view, ...(await ports.drawSeeds(effect.view)) })
+        return mailbox.pushOwn({ type: 'seeds', view: effect.view, ...ports.drawSeeds(effect) })
       case 'send':
         return ports.send(effect.to, { type: 'message', ceremony, signed: effect.signed })
       case 'send-certificate':
@@ -109,6 +118,12 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
       case 'fetch': {
         const { to, sid, dealer, dealHash } = effect
         return ports.send(to, { type: 'fetch', ceremony, sid, dealer, dealHash })
+      }
+      case 'ask-status':
+        return ports.send(effect.to, { type: 'statusRequest', ceremony })
+      case 'send-status': {
+        const { to, messages, cert1 } = effect
+        return ports.send(to, { type: 'status', ceremony, messages, ...(cert1 !== undefined && { cert1 }) })
       }
       case 'start-timer': {
         const { name, view, ms } = effect
@@ -130,18 +145,14 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
       case 'archive':
         archive = { certificate: effect.certificate, dealings: effect.dealings }
         return
-      case 'ask-status':
-        return ports.send(effect.to, { type: 'statusRequest', ceremony })
-      case 'send-status': {
-        const { to, messages, cert1 } = effect
-        return ports.send(to, { type: 'status', ceremony, messages, ...(cert1 && { cert1 }) })
-      }
       case 'view-failed':
         return ports.onViewFailed(effect)
       case 'rolled-back':
         return ports.onRolledBack(effect.view)
       case 'abandon-refused':
+        return ports.onAbandonRefused(effect.reason)
       case 'abandoned':
+        abandoned = true
         return
     }
   }
@@ -209,6 +220,7 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
     try {
       await performAll(await measured('engineMs', openUntilItStays))
       while (!halted) {
+        if (abandoned) return { kind: 'abandoned' }
         if (archive !== undefined)
           return { kind: 'decided', archive, times: { ...times, totalMs: performance.now() - startMs } }
         const input = await mailbox.take()
@@ -228,6 +240,7 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
   let running: Promise<DriverResult> | undefined
   return {
     deliver: (from, input) => mailbox.pushFrom(from, input),
+    order: (input) => mailbox.pushOwn(input),
     run: () => (running ??= run()),
     halt: async () => {
       halted = true

@@ -41,6 +41,8 @@ function open(request: Extract<EngineRequest, { type: 'open' }>): Step<CeremonyS
     spec: decodeSpec(request.spec),
     self: participantIndex(request.self),
     timings: request.timings,
+    ...(request.previous && { previous: request.previous }),
+    ...(request.authorizations && { authorizations: request.authorizations }),
   }
   return request.snapshot === undefined ? engine.open(params) : engine.resume(params, seize(request.snapshot))
 }

@@ -1,4 +1,11 @@
-import { type CeremonyEffect, type CeremonyInput, type CeremonyTimings, Secret } from '@tkms/dkg'
+import {
+  type CeremonyEffect,
+  type CeremonyInput,
+  type CeremonyTimings,
+  type MemberSignature,
+  Secret,
+  type VerifiedKey,
+} from '@tkms/dkg'
 
 /**
  * What a node and the process that runs its engine say to each other over the IPC channel (structured clone, never argv or env).
@@ -13,6 +20,10 @@ export type EngineRequest =
       readonly spec: Uint8Array
       readonly self: number
       readonly timings: CeremonyTimings
+      /** RESHARE: the sharing that X replaces, verified; structured clone keeps its shape. */
+      readonly previous?: VerifiedKey
+      /** RESHARE, IMPORT: AUTH, verified. */
+      readonly authorizations?: readonly MemberSignature[]
       /** Present: continue from it. */
       readonly snapshot?: Uint8Array
     }

@@ -7,8 +7,10 @@ import {
   type CeremonySpec,
   type CeremonyTimings,
   encodeSpec,
+  type MemberSignature,
   type ParticipantIndex,
   type Secret,
+  type VerifiedKey,
 } from '@tkms/dkg'
 import { type EngineReply, type EngineRequest, expose, fromWireEffect, toWireInput, wipe } from './engine-messages.ts'
 import { ceremonyError } from './errors.ts'
@@ -23,6 +25,10 @@ export interface EngineProcessParams {
   readonly spec: CeremonySpec
   readonly self: ParticipantIndex
   readonly timings: CeremonyTimings
+  /** RESHARE: the sharing that X replaces, verified. */
+  readonly previous?: VerifiedKey | undefined
+  /** RESHARE, IMPORT: AUTH, verified. */
+  readonly authorizations?: readonly MemberSignature[] | undefined
 }
 
 /** The engine of one ceremony in a process of its own. One call at a time. */
@@ -54,8 +60,16 @@ export function startEngineProcess(params: EngineProcessParams): EngineProcess {
     open: async (snapshot) => {
       const identity = expose(params.identity)
       const exposed = snapshot === undefined ? undefined : expose(snapshot)
-      const { self, timings } = params
-      const request = { type: 'open', identity, spec: encodeSpec(params.spec), self, timings } as const
+      const { self, timings, previous, authorizations } = params
+      const request = {
+        type: 'open',
+        identity,
+        spec: encodeSpec(params.spec),
+        self,
+        timings,
+        ...(previous && { previous }),
+        ...(authorizations && { authorizations }),
+      } as const
       try {
         return await call(child, exposed === undefined ? request : { ...request, snapshot: exposed })
       } finally {

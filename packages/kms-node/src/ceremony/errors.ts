@@ -1,4 +1,4 @@
-import { KmsError, type KmsErrorOptions } from '@tkms/dkg'
+import { KmsError, type KmsErrorOptions, type SlotRefusal } from '@tkms/dkg'
 
 export type CeremonyErrorCode =
   /** The process that runs the engine ended by itself, again and again. */
@@ -7,12 +7,25 @@ export type CeremonyErrorCode =
   | 'engine-timeout'
   /** No proposal or ceremony with this id. */
   | 'unknown-ceremony'
-  /** Another X was approved for this slot and attempt. */
-  | 'slot-taken'
+  /** The rules of the slot say no (protocol 3). */
+  | `slot-${SlotRefusal}`
   /** Its `notAfter` has passed. */
   | 'expired'
   /** Not a proposal for this cluster as this node knows it. */
   | 'bad-proposal'
+  /** It continues a sharing that this node does not know. */
+  | 'unknown-sharing'
+  | 'unknown-key'
+  | 'unknown-node'
+  | 'already-a-member'
+  /** Only a member of the committee can do this. */
+  | 'not-a-member'
+  /** Fewer nodes than before would be enough to decrypt: the operator must say so. */
+  | 'lowers-threshold'
+  /** An earlier attempt is still under way. */
+  | 'attempt-open'
+  /** It holds or may get its certificate: nothing can be given up any more. */
+  | 'abandon-refused'
   /** This key and generation exists. */
   | 'key-exists'
   /** Too many ceremonies under way. */

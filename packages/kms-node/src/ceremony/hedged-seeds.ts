@@ -3,9 +3,17 @@ import { type CeremonyId, Secret, u32 } from '@tkms/dkg'
 import type { Rng } from '../ports.ts'
 
 export interface ViewSeeds {
-  /** 32 bytes each, independent of one another. */
-  readonly dealing: Secret
-  readonly receiver: Secret
+  /** 32 bytes each, independent of one another; those that were asked for. */
+  readonly dealing?: Secret
+  readonly receiver?: Secret
+  /** What this node deals: its share of the sharing before, or an imported key. 32 bytes. */
+  readonly oldShare?: Secret
+}
+
+export interface WantedSeeds {
+  readonly view: number
+  readonly dealing: boolean
+  readonly receiver: boolean
 }
 
 /**
@@ -13,10 +21,10 @@ export interface ViewSeeds {
  * seed, bound to (ceremony, view). A broken generator alone does not make two ceremonies use the same coefficients.
  * @param nodeSeed 32 bytes, borrowed
  */
-export function drawViewSeeds(rng: Rng, nodeSeed: Secret, ceremony: CeremonyId, view: number): ViewSeeds {
+export function drawViewSeeds(rng: Rng, nodeSeed: Secret, ceremony: CeremonyId, wanted: WantedSeeds): ViewSeeds {
   const draw = (purpose: string): Secret => {
     const fresh = rng.bytes(32)
-    const info = Buffer.concat([Buffer.from(`TKMS/1/view-seed/${purpose}`), ceremony, u32(view)])
+    const info = Buffer.concat([Buffer.from(`TKMS/1/view-seed/${purpose}`), ceremony, u32(wanted.view)])
     return nodeSeed.use((seed) => {
       const material = Buffer.concat([fresh, seed])
       try {
@@ -27,5 +35,8 @@ export function drawViewSeeds(rng: Rng, nodeSeed: Secret, ceremony: CeremonyId, 
       }
     })
   }
-  return { dealing: draw('dealing'), receiver: draw('receiver') }
+  return {
+    ...(wanted.dealing && { dealing: draw('dealing') }),
+    ...(wanted.receiver && { receiver: draw('receiver') }),
+  }
 }

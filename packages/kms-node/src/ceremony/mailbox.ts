@@ -84,6 +84,6 @@ export function createMailbox(maxBytesPerPeer: number): Mailbox {
 function sizeOf(input: CeremonyInput): number {
   if (input.type === 'message') return input.signed.length
   if (input.type === 'status')
-    return input.messages.reduce((sum, { length }) => sum + length, SMALL_INPUT_BYTES + (input.cert1?.length ?? 0))
+    return input.messages.reduce((sum, { length }) => sum + length, input.cert1?.length ?? SMALL_INPUT_BYTES)
   return input.type === 'certificate' ? input.certificate.length : SMALL_INPUT_BYTES
 }

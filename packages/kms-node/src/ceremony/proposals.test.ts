@@ -2,9 +2,11 @@ import { encodeSpec, type KeygenSpec, participantIndex, Secret } from '@tkms/dkg
 import { expect, test } from 'vitest'
 import { testCluster } from '../net/test-hosts.fixture.ts'
 import { memoryStore } from '../store/memory-store.fixture.ts'
-import { createApprovals } from './approvals.ts'
+import { checkSpec } from './check-spec.ts'
 import { drawViewSeeds } from './hedged-seeds.ts'
-import { createProposals } from './proposals.ts'
+import type { CeremonyKeys } from './ports.ts'
+import { createProposals, type Proposals } from './proposals.ts'
+import { createSlotBook } from './slot-book.ts'
 import { createWaitingRoom } from './waiting-room.ts'
 
 const cluster = testCluster(4, [])
@@ -23,11 +25,23 @@ const spec: KeygenSpec = {
   notAfter: NOW_S + 3600,
 }
 const two = participantIndex(2)
+const noKeys: CeremonyKeys = {
+  list: () => [],
+  find: () => undefined,
+  copyShare: () => undefined,
+  install: () => Promise.reject(new Error('nothing is certified here')),
+  learn: async () => undefined,
+}
+const sent = (of: KeygenSpec) => ({ spec: encodeSpec(of), nodes: [] })
+const proposalsAt = (nowS: () => number): Proposals => {
+  const context = { cluster, self: participantIndex(1), nodes: cluster.nodes, keys: noKeys }
+  return createProposals({ nowS, check: (of, nodes) => checkSpec({ ...context, nowS: nowS() }, of, nodes) })
+}
 
 test('a proposal for this committee waits, and the same one again changes nothing', () => {
-  const proposals = createProposals(cluster, () => NOW_S)
-  expect(proposals.receive(two, encodeSpec(spec))).toMatchObject({ proposedBy: 2 })
-  expect(proposals.receive(two, encodeSpec(spec))).toBeUndefined()
+  const proposals = proposalsAt(() => NOW_S)
+  expect(proposals.receive(two, sent(spec))).toMatchObject({ proposedBy: 2 })
+  expect(proposals.receive(two, sent(spec))).toBeUndefined()
   expect(proposals.list()).toHaveLength(1)
 })
 
@@ -43,22 +57,21 @@ test.for([
     'bad-proposal',
   ],
   ['another committee', { ...spec, newConfig: other }, 'bad-proposal'],
-  ['a second attempt', { ...spec, attempt: 1 }, 'bad-proposal'],
   ['a year of time', { ...spec, notAfter: NOW_S + 366 * 86_400 }, 'bad-proposal'],
   ['a time that has passed', { ...spec, notAfter: NOW_S - 1 }, 'expired'],
 ] as const)('a proposal with %s is refused', ([, bad, code]) => {
-  const proposals = createProposals(cluster, () => NOW_S)
-  expect(() => proposals.receive(two, encodeSpec(bad))).toThrow(expect.objectContaining({ code }))
-  expect(() => proposals.receive(two, Uint8Array.of(1, 2, 3))).toThrow(
+  const proposals = proposalsAt(() => NOW_S)
+  expect(() => proposals.receive(two, sent(bad))).toThrow(expect.objectContaining({ code }))
+  expect(() => proposals.receive(two, { spec: Uint8Array.of(1, 2, 3), nodes: [] })).toThrow(
     expect.objectContaining({ code: 'bad-proposal' }),
   )
 })
 
 test('one member has room for 16 proposals, the oldest goes first, and an expired one goes by itself', () => {
   let nowS = NOW_S
-  const proposals = createProposals(cluster, () => nowS)
-  for (let generation = 1; generation <= 20; generation++) proposals.receive(two, encodeSpec({ ...spec, generation }))
-  proposals.receive(participantIndex(3), encodeSpec({ ...spec, generation: 99 }))
+  const proposals = proposalsAt(() => nowS)
+  for (let generation = 1; generation <= 20; generation++) proposals.receive(two, sent({ ...spec, generation }))
+  proposals.receive(participantIndex(3), sent({ ...spec, generation: 99 }))
   expect(proposals.list().map((pending) => pending.spec.generation)).toEqual([
     ...Array.from({ length: 16 }, (_, at) => at + 5),
     99,
@@ -68,23 +81,25 @@ test('one member has room for 16 proposals, the oldest goes first, and an expire
 })
 
 test('a member that floods takes away nothing that another one proposed too', () => {
-  const proposals = createProposals(cluster, () => NOW_S)
-  proposals.receive(two, encodeSpec(spec))
-  expect(proposals.receive(participantIndex(3), encodeSpec(spec))).toBeUndefined()
-  for (let generation = 2; generation <= 20; generation++) proposals.receive(two, encodeSpec({ ...spec, generation }))
+  const proposals = proposalsAt(() => NOW_S)
+  proposals.receive(two, sent(spec))
+  expect(proposals.receive(participantIndex(3), sent(spec))).toBeUndefined()
+  for (let generation = 2; generation <= 20; generation++) proposals.receive(two, sent({ ...spec, generation }))
   const kept = proposals.list().filter((pending) => pending.spec.generation === 1)
   expect(kept).toMatchObject([{ proposedBy: 2 }])
 })
 
 test('one X is approved for a slot, the same again is fine, another never', async () => {
-  const approvals = createApprovals(memoryStore())
-  await approvals.approve(spec)
-  await approvals.approve(spec)
-  await expect(approvals.approve({ ...spec, notAfter: spec.notAfter + 1 })).rejects.toMatchObject({
-    code: 'slot-taken',
-  })
-  await approvals.approve({ ...spec, generation: 2 })
-  expect((await approvals.list()).map(({ generation }) => generation)).toEqual([1, 2])
+  const store = memoryStore()
+  const slots = createSlotBook(store)
+  await slots.approve(spec, 'plain')
+  await slots.approve(spec, 'plain')
+  const rival = { ...spec, notAfter: spec.notAfter + 1 }
+  await expect(slots.approve(rival, 'plain')).rejects.toMatchObject({ code: 'slot-other-approved' })
+  await slots.approve({ ...spec, generation: 2 }, 'plain')
+  const again = createSlotBook(store)
+  expect(new Set((await again.load()).map(({ generation }) => generation))).toEqual(new Set([1, 2]))
+  await expect(again.approve(rival, 'plain')).rejects.toMatchObject({ code: 'slot-other-approved' })
 })
 
 test('what arrives before the approval is kept, bounded per peer in number and bytes', () => {
@@ -109,8 +124,9 @@ test('a generator that repeats itself still gives every view and ceremony its ow
   const hexOf = (secret: Secret): string => secret.use((bytes) => Buffer.from(bytes).toString('hex'))
   const seeds = [0, 1].flatMap((view) =>
     [1, 2].flatMap((ceremony) => {
-      const drawn = drawViewSeeds(stuck, nodeSeed, new Uint8Array(32).fill(ceremony) as never, view)
-      return [hexOf(drawn.dealing), hexOf(drawn.receiver)]
+      const wanted = { view, dealing: true, receiver: true }
+      const drawn = drawViewSeeds(stuck, nodeSeed, new Uint8Array(32).fill(ceremony) as never, wanted)
+      return [drawn.dealing, drawn.receiver].flatMap((secret) => (secret === undefined ? [] : [hexOf(secret)]))
     }),
   )
   expect(new Set(seeds).size).toBe(8)

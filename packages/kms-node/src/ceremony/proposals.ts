@@ -2,40 +2,51 @@ import {
   attempt,
   bytesKey,
   type CeremonySpec,
-  type Cluster,
+  type ClusterNode,
   ceremonyId,
-  configHash,
   decodeSpec,
-  equalBytes,
-  type KeygenSpec,
   type ParticipantIndex,
 } from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
 import { ceremonyError } from './errors.ts'
 
 /** Proposals of one member that wait for the operator; the oldest goes first. */
 const MAX_PENDING_PER_PEER = 16
-/** A proposal that stays open longer than this is refused. */
-const MAX_LIFETIME_S = 90 * 24 * 3600
+
+/** An X as a member proposed it, with the addresses it named. */
+export interface ReceivedProposal {
+  readonly spec: Uint8Array
+  readonly nodes: readonly ClusterNode[]
+}
 
 /** An X that a member proposed and this node's operator has not approved. */
 export interface PendingProposal {
-  readonly spec: KeygenSpec
+  readonly spec: CeremonySpec
+  readonly nodes: readonly ClusterNode[]
   readonly proposedBy: ParticipantIndex
 }
 
 export interface Proposals {
-  /** False when it was already known. @throws KmsError `bad-proposal`, `expired` */
-  receive(from: ParticipantIndex, specBytes: Uint8Array): PendingProposal | undefined
+  /** False when it was already known. @throws KmsError `bad-proposal`, `expired`, `unknown-sharing` */
+  receive(from: ParticipantIndex, proposal: ReceivedProposal): PendingProposal | undefined
   get(idHex: string): PendingProposal | undefined
   remove(idHex: string): void
   list(): readonly PendingProposal[]
 }
 
+export interface ProposalsParams {
+  /** Whether this node could take part. @throws KmsError */
+  readonly check: (spec: CeremonySpec, nodes: readonly ClusterNode[]) => void
+  readonly nowS: () => number
+}
+
 /** Keeps proposals in memory, bounded per member; whoever proposed sends them again on every connection. */
-export function createProposals(cluster: Cluster, nowS: () => number): Proposals {
+export function createProposals({ check, nowS }: ProposalsParams): Proposals {
   const pending = new Map<string, PendingProposal & { readonly holders: Set<ParticipantIndex> }>()
-  const dropExpired = (): void => {
-    for (const [id, { spec }] of pending) if (spec.notAfter < nowS()) pending.delete(id)
+  /** What has expired, or continues a sharing that meanwhile got another successor. */
+  const dropStale = (): void => {
+    for (const [id, { spec, nodes }] of pending)
+      if (spec.notAfter < nowS() || isRefused(() => check(spec, nodes))) pending.delete(id)
   }
   /** Makes room for one more of this member; what another one proposed too stays for that one. */
   const makeRoom = (from: ParticipantIndex): void => {
@@ -47,12 +58,13 @@ export function createProposals(cluster: Cluster, nowS: () => number): Proposals
     if (holders.size === 0) pending.delete(id)
   }
   return {
-    receive: (from, bytes) => {
-      dropExpired()
-      const spec = attempt(() => decodeSpec(bytes))
+    receive: (from, proposal) => {
+      dropStale()
+      const spec = attempt(() => decodeSpec(proposal.spec))
       if (spec === undefined) throw ceremonyError('bad-proposal', 'this is not a ceremony specification')
-      const checked = checkSpec(cluster, spec, nowS())
-      const id = bytesKey(ceremonyId(checked))
+      const { nodes } = proposal
+      check(spec, nodes)
+      const id = bytesKey(ceremonyId(spec))
       const known = pending.get(id)
       if (known?.holders.has(from) === true) return undefined
       makeRoom(from)
@@ -60,37 +72,30 @@ export function createProposals(cluster: Cluster, nowS: () => number): Proposals
         known.holders.add(from)
         return undefined
       }
-      const proposal = { spec: checked, proposedBy: from, holders: new Set([from]) }
-      pending.set(id, proposal)
-      return proposal
+      const received = { spec, nodes, proposedBy: from, holders: new Set([from]) }
+      pending.set(id, received)
+      return received
     },
     get: (id) => {
-      dropExpired()
+      dropStale()
       return pending.get(id)
     },
     remove: (id) => {
       pending.delete(id)
     },
     list: () => {
-      dropExpired()
+      dropStale()
       return [...pending.values()]
     },
   }
 }
 
-/**
- * A node takes part in a key generation of its own cluster with its own committee, byte for byte, and in nothing else.
- * @throws KmsError `bad-proposal`, `expired`
- */
-export function checkSpec(cluster: Cluster, spec: CeremonySpec, nowS: number): KeygenSpec {
-  const refuse = (problem: string): never => {
-    throw ceremonyError('bad-proposal', problem)
+function isRefused(check: () => void): boolean {
+  try {
+    check()
+    return false
+  } catch (cause) {
+    if (isKmsError(cause)) return true
+    throw cause
   }
-  if (!equalBytes(spec.clusterId, cluster.config.clusterId)) return refuse('it belongs to another cluster')
-  if (spec.kind !== 'keygen') return refuse('only key generations can be approved')
-  if (spec.attempt !== 0) return refuse('a key generation has one attempt: propose the next generation instead')
-  if (!equalBytes(configHash(spec.newConfig), cluster.configHash)) return refuse('it names another committee')
-  if (spec.notAfter < nowS) throw ceremonyError('expired', 'this proposal has expired')
-  if (spec.notAfter > nowS + MAX_LIFETIME_S) return refuse('it stays open for too long')
-  return spec
 }

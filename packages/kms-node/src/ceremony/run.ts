@@ -1,160 +1,285 @@
 import {
+  attempt,
   bytesKey,
-  type CeremonyId,
-  type CeremonyInput,
-  type CeremonyTimings,
+  type CeremonySpec,
   ceremonyId,
-  type Fault,
-  type KeygenSpec,
+  type ClusterNode,
+  dealerConfig,
+  decodeCertificate,
+  memberAt,
   type ParticipantIndex,
+  quorum,
   type Secret,
-  type VerifiedKey,
+  signMemberAuthorization,
+  slotEntry,
 } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
-import type { EngineFrame, StatusFrame } from '../net/ceremony-frame.ts'
-import type { CeremonyNetwork } from '../net/ceremony-protocol.ts'
-import { maxCeremonyFrameBytes } from '../net/frame-caps.ts'
-import type { RecordStore, Rng } from '../ports.ts'
-import { type CeremonyArchive, saveArchive } from './archive.ts'
-import { type CeremonyDriver, type CeremonyProgress, createCeremonyDriver, type DriverTimes } from './driver.ts'
-import { startEngineProcess } from './engine-process.ts'
-import { writeEvidence } from './evidence-files.ts'
-import { drawViewSeeds } from './hedged-seeds.ts'
-import type { CeremonyLog, KnownKey } from './service.ts'
-import { type CeremonyStatus, initialStatus, type NamedMember } from './status.ts'
+import { answerLate, type CeremonyArchive, saveArchive } from './archive.ts'
+import { asAbandonment } from './books.ts'
+import type { CeremonyDriver } from './driver.ts'
+import { installOutcome } from './install-outcome.ts'
+import type { CeremonyRun, CeremonyRunPorts } from './run-ports.ts'
+import { createRunDriver } from './run-driver.ts'
+import { type CeremonyStatus, initialStatus, keyFields, type NamedMember } from './status.ts'
+import { errorFields, toInput } from './run-input.ts'
+import type { RoutedFrame } from './waiting-room.ts'
 
-/** Room of one peer in the mailbox beside four of the longest frames. */
-const MIN_MAILBOX_BYTES = 256 * 1024
-
-export interface CeremonyRunPorts {
-  readonly self: ParticipantIndex
-  readonly timings: CeremonyTimings
-  readonly identity: Secret
-  readonly nodeSeed: Secret
-  readonly store: RecordStore
-  readonly network: CeremonyNetwork
-  readonly rng: Rng
-  readonly log: CeremonyLog
-  readonly evidenceDirectory: string
-  readonly installKey: (certificate: Uint8Array, share: Secret | undefined) => Promise<VerifiedKey>
-  readonly nameOf: (index: number) => NamedMember
+export interface RunOf {
+  readonly spec: CeremonySpec
+  readonly nodes: readonly ClusterNode[]
   /** Not known any more after a restart. */
-  readonly proposedBy: NamedMember | undefined
-  readonly publish: (status: CeremonyStatus) => void
+  readonly proposedBy?: NamedMember | undefined
 }
 
-/** One approved ceremony at this node, from its start to its archive. */
-export interface CeremonyRun {
-  readonly ceremony: CeremonyId
-  readonly spec: KeygenSpec
-  readonly status: CeremonyStatus
-  /** Once decided. */
-  readonly archive: CeremonyArchive | undefined
-  /** Opens or resumes the engine. */
-  start(): void
-  /** It was decided in an earlier life of this node. */
-  restore(archive: CeremonyArchive, known: KnownKey): void
-  /** It is not started in this life of the node. */
-  end(stage: 'expired' | 'failed', reason: string): void
-  deliver(from: ParticipantIndex, frame: EngineFrame | StatusFrame): void
-  /** A connection to this peer came up. */
-  greet(peer: ParticipantIndex): void
-  halt(): Promise<void>
-}
-
-export function createCeremonyRun(spec: KeygenSpec, ports: CeremonyRunPorts): CeremonyRun {
-  const { store, network, log, nameOf } = ports
+/** The life of one ceremony at this node: AUTH, engine, certificate or abandonment, archive. */
+export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: CeremonyRunPorts): CeremonyRun {
+  const { self, store, network, log, nameOf, slots, authorizations, abandonments } = ports
   const ceremony = ceremonyId(spec)
-  let status = initialStatus(spec, 'running', ports.proposedBy)
+  const id = bytesKey(ceremony)
+  const dealers = dealerConfig(spec)
+  const nowS = (): number => Math.floor(ports.clock.nowMs() / 1000)
+  const peers = [...new Set([...dealers.members, ...spec.newConfig.members].map(({ index }) => index))].filter(
+    (index) => index !== self,
+  )
+  let status: CeremonyStatus = { ...initialStatus(spec, 'authorizing', { nameOf, proposedBy }), since: nowS() }
   let archive: CeremonyArchive | undefined
   let driver: CeremonyDriver | undefined
   let finished: Promise<void> = Promise.resolve()
+  let over = false
 
   const update = (change: Partial<CeremonyStatus>): void => {
     status = { ...status, ...change }
     ports.publish(status)
   }
-
-  const onProgress = ({ phase, view, have, want, missing }: CeremonyProgress): void => {
-    if (phase === 'complete') return
-    update({ stage: 'running', phase, view, have, want, missing: missing.map(nameOf) })
+  const broadcast = (frame: Parameters<typeof network.send>[1]): void => {
+    for (const peer of peers) network.send(peer, frame)
   }
 
-  const onFault = async (fault: Fault): Promise<void> => {
-    const file = await writeEvidence(ports.evidenceDirectory, ceremony, fault)
-    const { kind, certainty, summary } = fault
-    const culprit = nameOf(fault.culprit)
-    log.warn({ ceremony: status.ceremony, culprit, kind, certainty, summary, file }, 'ceremony-fault')
-    update({ faults: [...status.faults, { culprit, kind, certainty, summary, file }] })
+  /** Stops the engine and erases what it kept; what is public, and what was promised, stays. */
+  const clear = async (change: Pick<CeremonyStatus, 'stage'> & Partial<CeremonyStatus>): Promise<void> => {
+    over = true
+    await driver?.halt()
+    driver = undefined
+    await store.erase('ceremony', id)
+    await ports.imports.erase(spec)
+    const { authorization: _done, reason: _old, ...rest } = status
+    status = { ...rest, missing: [] }
+    update(change)
+    log.info({ ceremony: status.ceremony, stage: status.stage }, 'ceremony-over')
   }
 
-  const install = async (certificate: Uint8Array, share: Secret | undefined): Promise<void> => {
-    const key = await ports.installKey(certificate, share)
-    log.info({ ceremony: status.ceremony, keyId: hex(key.keyId), holdsShare: share !== undefined }, 'key-installed')
-    status = { ...status, holdsShare: share !== undefined, ...keyFields(key) }
+  const finishAbandoned = async (): Promise<void> => {
+    if (over || status.sharingId !== undefined) return
+    over = true
+    await slots.decideAgainst(spec)
+    await clear({ stage: 'abandoned', phase: 'abandoned', reason: 'a quorum of its members abandoned it' })
+    broadcastAbandonments()
+    ports.onSlotChanged(spec)
   }
 
-  const createDriver = (): CeremonyDriver =>
-    createCeremonyDriver({
-      ceremony,
-      maxBytesPerPeer: MIN_MAILBOX_BYTES + 4 * maxCeremonyFrameBytes(spec.newConfig),
-      store,
-      startProcess: () =>
-        startEngineProcess({ identity: ports.identity, spec, self: ports.self, timings: ports.timings }),
-      drawSeeds: async (view) => drawViewSeeds(ports.rng, ports.nodeSeed, ceremony, view),
-      send: (to, frame) => (to === 'all' ? network.broadcast(frame) : network.send(to, frame)),
-      install,
-      onProgress,
-      onViewFailed: ({ reason, leader, missing }) => {
-        log.warn({ ceremony: status.ceremony, reason, leader: nameOf(leader) }, 'ceremony-view-failed')
-        update({ reason: nameMembers(reason, [leader, ...missing], nameOf) })
-      },
-      onRolledBack: (view) => log.error({ ceremony: status.ceremony, view }, 'ceremony-disk-rolled-back'),
-      onFault,
-      onRestart: (restarts, cause) =>
-        log.error({ ceremony: status.ceremony, restarts, ...errorFields(cause) }, 'ceremony-process-restarted'),
-    })
+  const broadcastAbandonments = (): void => {
+    for (const signed of abandonments.messages(spec)) broadcast({ type: 'message', ceremony, signed })
+  }
 
   const drive = async (current: CeremonyDriver): Promise<void> => {
     try {
       const result = await current.run()
       if (result.kind === 'halted') return
+      if (result.kind === 'abandoned') return await finishAbandoned()
       await saveArchive(store, ceremony, result.archive)
-      await store.erase('ceremony', bytesKey(ceremony))
       archive = result.archive
       log.info({ ceremony: status.ceremony, keyId: status.keyId, ...rounded(result.times) }, 'ceremony-complete')
-      update({ stage: 'complete', phase: 'complete', missing: [] })
+      await clear({ stage: 'complete', phase: 'complete' })
+      ports.onSlotChanged(spec)
     } catch (cause) {
+      driver = undefined
       log.error({ ceremony: status.ceremony, ...errorFields(cause) }, 'ceremony-failed')
       update({ stage: 'failed', reason: 'this node cannot go on with the ceremony: see its log, then restart it' })
     }
   }
 
+  const install = async (certificate: Uint8Array, share: Secret | undefined): Promise<void> => {
+    const key = await installOutcome(ports, spec, certificate, share)
+    status = { ...status, holdsShare: share !== undefined, ...keyFields(key) }
+  }
+
+  const open = async (stage: 'running' | 'left' | 'superseded', first?: 'abandon' | 'supersede'): Promise<void> => {
+    if (driver !== undefined || over) return
+    const key = await ports.imports.read(spec)
+    if (driver !== undefined || over) return key?.destroy()
+    const { authorization: _done, ...rest } = status
+    status = { ...rest, stage, since: nowS() }
+    const current = createRunDriver(spec, ports, {
+      importedKey: key,
+      peers,
+      install,
+      update,
+      status: () => status,
+      onSent,
+    })
+    driver = current
+    if (first !== undefined) current.order({ type: first })
+    finished = drive(current).finally(() => key?.destroy())
+    log.info({ ceremony: status.ceremony, keyName: spec.keyName, kind: spec.kind, stage }, 'ceremony-started')
+    ports.publish(status)
+    for (const { from, frame } of ports.waitingRoom.claim(ceremony)) deliver(from, frame)
+  }
+
+  const describeAuthorization = (): Pick<CeremonyStatus, 'authorization'> => {
+    const missing = authorizations.missing(spec)
+    return {
+      authorization: {
+        have: dealers.n - missing.length,
+        want: quorum(dealers),
+        least: dealers.t,
+        missing: missing.map(nameOf),
+      },
+    }
+  }
+
+  const begin = async (): Promise<void> => {
+    if (driver !== undefined || over) return
+    const degraded = slotEntry(slots.state(spec), ceremony)?.approval === 'degraded'
+    status = { ...status, ...(degraded && { degraded }) }
+    try {
+      await slots.begin(spec, authorizations.strength(spec))
+    } catch (cause) {
+      if (!isKmsError(cause) || cause.code !== 'slot-not-authorized') throw cause
+      return update({ stage: 'authorizing', ...describeAuthorization() })
+    }
+    ports.onSlotChanged(spec)
+    await open('running')
+  }
+
+  /** In the background: a frame has nobody to tell, the log has. */
+  const later = (work: Promise<unknown>): void => {
+    work.catch((cause: unknown) =>
+      log.error({ ceremony: status.ceremony, ...errorFields(cause) }, 'ceremony-step-failed'),
+    )
+  }
+
+  const takeAuthorization = async (
+    from: ParticipantIndex,
+    entry: ReturnType<typeof signMemberAuthorization>,
+  ): Promise<void> => {
+    if (driver !== undefined || over || !(await authorizations.add(spec, entry))) return
+    log.info({ ceremony: status.ceremony, from, signer: entry.index }, 'ceremony-authorization')
+    update({ ...describeAuthorization(), since: nowS() })
+    await begin()
+  }
+
+  /** An ABANDON counts here even where no engine runs. */
+  const takeAbandonment = async (signed: Uint8Array): Promise<void> => {
+    const entry = asAbandonment(spec, signed)
+    if (entry === undefined || over || !(await abandonments.add(spec, entry))) return
+    if (abandonments.isDecided(spec)) await finishAbandoned()
+  }
+
+  const onSent = (signed: Uint8Array): void => later(takeAbandonment(signed))
+
+  const deliver = (from: ParticipantIndex, frame: RoutedFrame): void => {
+    if (frame.type === 'authorization') {
+      const { index, signature } = frame
+      return later(takeAuthorization(from, { index, signature }))
+    }
+    if (frame.type === 'message') later(takeAbandonment(frame.signed))
+    if (frame.type === 'statusRequest') greetWithBooks(from)
+    if (driver !== undefined) driver.deliver(from, toInput(from, frame))
+    else if (frame.type === 'statusRequest') answerStatus(from)
+    else if (over) answerOver(from, frame)
+    else {
+      ports.waitingRoom.add(from, frame)
+      if (frame.type === 'certificate') later(takeCertificate(from, frame.certificate))
+    }
+  }
+
+  /** It was certified while this node still waited for AUTH, which the certificate carries. */
+  const takeCertificate = async (from: ParticipantIndex, certificate: Uint8Array): Promise<void> => {
+    const decoded = attempt(() => decodeCertificate(ports.curve, certificate))
+    for (const entry of decoded?.authorizations ?? []) await takeAuthorization(from, entry)
+  }
+
+  const answerOver = (from: ParticipantIndex, frame: RoutedFrame): void => {
+    if (archive !== undefined) {
+      const answer = answerLate(ceremony, archive, frame)
+      if (answer !== undefined) network.send(from, answer)
+    } else if (frame.type === 'certificate') later(ports.keys.learn(frame.certificate))
+    else if (frame.type === 'message' && asAbandonment(spec, frame.signed) === undefined) greetWithBooks(from)
+  }
+
+  const answerStatus = (to: ParticipantIndex): void => {
+    network.send(to, { type: 'status', ceremony, messages: ports.waitingRoom.heldFrom(ceremony, to) })
+  }
+
+  const greetWithBooks = (peer: ParticipantIndex): void => {
+    for (const entry of authorizations.of(spec)) network.send(peer, { type: 'authorization', ceremony, ...entry })
+    for (const signed of abandonments.messages(spec)) network.send(peer, { type: 'message', ceremony, signed })
+  }
+
   return {
     ceremony,
     spec,
+    nodes,
     get status() {
       return status
     },
     get archive() {
       return archive
     },
-    start: () => {
-      driver = createDriver()
-      finished = drive(driver)
-      log.info({ ceremony: status.ceremony, keyName: spec.keyName, generation: spec.generation }, 'ceremony-started')
-      ports.publish(status)
+    get isBusy() {
+      return driver !== undefined
+    },
+    begin,
+    authorize: async () => {
+      if (spec.kind !== 'keygen' && memberAt(dealers, self) !== undefined) {
+        const holdsOldShare = spec.kind === 'import' || ports.keys.find(spec.prevOutcome)?.hasShare === true
+        const sign = (): Uint8Array => signMemberAuthorization(ports.sign, spec, self).signature
+        try {
+          const signature = await slots.authorize(spec, { holdsOldShare, sign })
+          await authorizations.add(spec, { index: self, signature })
+          broadcast({ type: 'authorization', ceremony, index: self, signature })
+        } catch (cause) {
+          if (!isKmsError(cause) || !cause.code.startsWith('slot-')) throw cause
+          log.warn({ ceremony: status.ceremony, code: cause.code }, 'ceremony-not-authorized-here')
+        }
+        ports.onSlotChanged(spec)
+      }
+      await begin()
+    },
+    abandon: async () => {
+      if (driver !== undefined) return driver.order({ type: 'abandon' })
+      await slots.abandon(spec)
+      await open('left', 'abandon')
     },
     restore: (kept, { key, hasShare }) => {
+      over = true
       archive = kept
       update({ stage: 'complete', phase: 'complete', holdsShare: hasShare, ...keyFields(key) })
     },
-    end: (stage, reason) => update({ stage, reason }),
-    deliver: (from, frame) => {
-      driver?.deliver(from, toInput(from, frame))
+    end: (stage, reason) => {
+      over = true
+      update({ stage, reason })
     },
+    supersede: async (certified) => {
+      if (over) return
+      const reason = certified
+        ? 'a later attempt or epoch has its certificate'
+        : 'this node gave it up for a later attempt'
+      if (certified) return await clear({ stage: 'superseded', reason })
+      if (status.stage === 'superseded') return
+      update({ stage: 'superseded', reason, missing: [] })
+      if (driver !== undefined) driver.order({ type: 'supersede' })
+      else if ((await store.list('ceremony')).includes(id)) await open('superseded', 'supersede')
+    },
+    deliver,
     greet: (peer) => {
+      greetWithBooks(peer)
       driver?.deliver(peer, { type: 'peer-connected', peer })
+    },
+    remind: () => {
+      if (driver !== undefined || over) return
+      for (const entry of authorizations.of(spec)) broadcast({ type: 'authorization', ceremony, ...entry })
+      broadcast({ type: 'statusRequest', ceremony })
     },
     halt: async () => {
       await driver?.halt()
@@ -163,40 +288,5 @@ export function createCeremonyRun(spec: KeygenSpec, ports: CeremonyRunPorts): Ce
   }
 }
 
-const rounded = (times: DriverTimes): Record<string, number> =>
+const rounded = (times: object): Record<string, number> =>
   Object.fromEntries(Object.entries(times).map(([name, value]: [string, number]) => [name, Math.round(value)]))
-
-const hex = (bytes: Uint8Array): string => `0x${bytesKey(bytes)}`
-
-const keyFields = (key: VerifiedKey): Pick<CeremonyStatus, 'keyId' | 'sharingId' | 'publicKey'> => ({
-  keyId: hex(key.keyId),
-  sharingId: hex(key.sharingId),
-  publicKey: hex(key.groupKey),
-})
-
-function toInput(from: ParticipantIndex, frame: EngineFrame | StatusFrame): CeremonyInput {
-  switch (frame.type) {
-    case 'message':
-      return { type: 'message', signed: frame.signed }
-    case 'certificate':
-      return { type: 'certificate', certificate: frame.certificate }
-    case 'statusRequest':
-      return { type: 'status-request', from }
-    case 'status': {
-      const { messages, cert1 } = frame
-      return { type: 'status', from, messages, ...(cert1 && { cert1 }) }
-    }
-    case 'fetch':
-      return { type: 'fetch', from, sid: frame.sid, dealer: frame.dealer, dealHash: frame.dealHash }
-  }
-}
-
-/** The engine knows members by index; people know them by name. */
-function nameMembers(reason: string, members: readonly number[], nameOf: (index: number) => NamedMember): string {
-  const named = [...new Set(members)].map((index) => `${index} = ${nameOf(index).name}`)
-  return named.length === 0 ? reason : `${reason} (${named.join(', ')})`
-}
-
-/** Codes and public data only. */
-const errorFields = (cause: unknown): Readonly<Record<string, unknown>> =>
-  isKmsError(cause) ? { code: cause.code, data: cause.data } : { code: 'unexpected', error: String(cause) }

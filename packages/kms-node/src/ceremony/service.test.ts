@@ -1,15 +1,24 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ceremonyId, encodeSpec, type KeygenSpec, participantIndex, PROTOCOL_TIMINGS, Secret } from '@tkms/dkg'
+import {
+  ceremonyId,
+  encodeSpec,
+  type KeygenSpec,
+  nobleCurve,
+  participantIndex,
+  PROTOCOL_TIMINGS,
+  Secret,
+} from '@tkms/dkg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createSigner } from '../identity/ed25519-signer.ts'
 import { testCluster } from '../net/test-hosts.fixture.ts'
 import type { RecordStore } from '../ports.ts'
 import { memoryStore } from '../store/memory-store.fixture.ts'
 import { systemClock, systemRng } from '../system.ts'
-import { createApprovals } from './approvals.ts'
 import { saveArchive } from './archive.ts'
 import { type CeremonyService, createCeremonyService } from './service.ts'
+import { createSlotBook } from './slot-book.ts'
 
 const cluster = testCluster(4, [])
 const two = participantIndex(2)
@@ -58,8 +67,17 @@ beforeEach(async () => {
     rng: systemRng,
     log: { info: log, warn: log, error: log },
     evidenceDirectory: join(directory, 'evidence'),
-    keys: () => [],
-    installKey: () => Promise.reject(new Error('nothing is certified here')),
+    sign: createSigner(new Secret(new Uint8Array(32).fill(1))),
+    curve: nobleCurve,
+    keys: {
+      list: () => [],
+      find: () => undefined,
+      copyShare: () => undefined,
+      install: () => Promise.reject(new Error('nothing is certified here')),
+      learn: async () => undefined,
+    },
+    addressBook: { nodes: () => cluster.nodes, add: async () => {} },
+    dataDir: directory,
   })
 })
 afterEach(async () => {
@@ -84,7 +102,7 @@ test('of two rival ceremonies for one slot that are approved at once only the fi
   const results = await Promise.allSettled(ids.map((id) => service.approve(id)))
   expect(results).toMatchObject([
     { status: 'fulfilled', value: { ceremony: `0x${ids[0]}` } },
-    { status: 'rejected', reason: { code: 'slot-taken' } },
+    { status: 'rejected', reason: { code: 'slot-other-approved' } },
   ])
   expect(started).toEqual([`0x${ids[0]}`])
 })
@@ -99,12 +117,14 @@ test('what is approved while the node stops does not begin', async () => {
 test('a member that proposes the last generation does not use up the numbers', async () => {
   propose(specOf(0xffffffff))
   propose(specOf(1))
-  expect(await service.propose({ keyName: 'ecies/1', purpose: 'ecies-dec' })).toMatchObject({ generation: 2 })
+  expect(await service.propose({ kind: 'keygen', keyName: 'ecies/1', purpose: 'ecies-dec' })).toMatchObject({
+    generation: 2,
+  })
 })
 
 test('a decided ceremony whose key does not load is never begun afresh', async () => {
   const spec = specOf(1)
-  await createApprovals(store).approve(spec)
+  await createSlotBook(store).approve(spec, 'plain')
   await saveArchive(store, ceremonyId(spec), { certificate: Uint8Array.of(1), dealings: [] })
   await service.start()
   expect(service.list()).toMatchObject([{ stage: 'failed' }])

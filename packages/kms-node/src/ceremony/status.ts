@@ -1,11 +1,26 @@
-import { bytesKey, type CeremonyPhase, ceremonyId, type Fault, type KeygenSpec } from '@tkms/dkg'
+import {
+  bytesKey,
+  type CeremonyPhase,
+  type CeremonySpec,
+  ceremonyId,
+  type CommitteeConfig,
+  type Fault,
+  memberAt,
+  type VerifiedKey,
+} from '@tkms/dkg'
 
 export type CeremonyStage =
   /** Waits for this node's operator. */
   | 'proposed'
+  /** Approved here; the old committee has not authorized it yet (protocol 6, AUTH). */
+  | 'authorizing'
   | 'running'
-  /** Nothing more comes of it by itself; it still completes when a certificate arrives. */
-  | 'stopped'
+  /** This node signed ABANDON; it takes part again in nothing, and a certificate still counts. */
+  | 'left'
+  /** A quorum abandoned it: it can never be certified. */
+  | 'abandoned'
+  /** Given up here for a later attempt; a certificate still counts. */
+  | 'superseded'
   | 'complete'
   /** This node cannot go on: its store or the engine's process failed. */
   | 'failed'
@@ -26,28 +41,63 @@ export interface FaultSummary {
   readonly file: string
 }
 
+/** A committee as an operator compares it. */
+export interface CommitteeSummary {
+  readonly n: number
+  readonly t: number
+  readonly members: readonly NamedMember[]
+}
+
+/** How far AUTH has come. */
+export interface AuthorizationStatus {
+  readonly have: number
+  /** A full AUTH. */
+  readonly want: number
+  /** Enough for a degraded one, which every operator must confirm. */
+  readonly least: number
+  readonly missing: readonly NamedMember[]
+}
+
 /** A ceremony as people and scripts see it; plain JSON. */
 export interface CeremonyStatus {
   /** 0x and 64 hex digits: TH("ceremony", X). */
   readonly ceremony: string
+  readonly kind: CeremonySpec['kind']
   readonly stage: CeremonyStage
   readonly keyName: string
   readonly purpose: string
   readonly generation: number
+  readonly epoch: number
+  readonly attempt: number
+  /** Of the new committee, as `members`. */
   readonly n: number
   readonly t: number
+  readonly members: readonly NamedMember[]
+  /** Who deals; absent in a key generation, where the members themselves do. */
+  readonly old?: CommitteeSummary
+  /** Fewer nodes than before would be enough to decrypt. */
+  readonly lowersThreshold: boolean
   /** Unix seconds. */
   readonly notAfter: number
   /** Not known any more after a restart. */
   readonly proposedBy?: NamedMember
+  readonly authorization?: AuthorizationStatus
+  /** Approved here also for an AUTH below the old quorum. */
+  readonly degraded?: boolean
   readonly phase?: CeremonyPhase
   readonly view?: number
   readonly have?: number
   readonly want?: number
   /** Who is waited for. */
   readonly missing?: readonly NamedMember[]
-  /** One sentence, with `stopped` and `failed`. */
-  readonly reason?: string
+  /** Unix seconds of the last progress seen in this life of the node. */
+  readonly since?: number
+  /** What the operator can do about a ceremony that waits, or has ended without a share here. */
+  readonly advice?: string
+  /** Why the view before this one ended without an outcome. */
+  readonly lastView?: { readonly view: number; readonly reason: string }
+  /** One sentence, with a stage that is final, or with a full disk. */
+  readonly reason?: string | undefined
   readonly faults: readonly FaultSummary[]
   /** Once complete. */
   readonly keyId?: string
@@ -57,21 +107,56 @@ export interface CeremonyStatus {
   readonly holdsShare?: boolean
 }
 
+export type NameOf = (index: number) => NamedMember
+
 export function initialStatus(
-  spec: KeygenSpec,
+  spec: CeremonySpec,
   stage: CeremonyStage,
-  proposedBy: NamedMember | undefined,
+  { nameOf, proposedBy }: { readonly nameOf: NameOf; readonly proposedBy?: NamedMember | undefined },
 ): CeremonyStatus {
+  const { n, t } = spec.newConfig
+  const summary = (config: CommitteeConfig): CommitteeSummary => ({
+    n: config.n,
+    t: config.t,
+    members: config.members.map(({ index }) => nameOf(index)),
+  })
   return {
     ceremony: `0x${bytesKey(ceremonyId(spec))}`,
+    kind: spec.kind,
     stage,
     keyName: spec.keyName,
     purpose: spec.purpose,
     generation: spec.generation,
-    n: spec.newConfig.n,
-    t: spec.newConfig.t,
+    epoch: spec.epoch,
+    attempt: spec.attempt,
+    n,
+    t,
+    members: summary(spec.newConfig).members,
+    ...(spec.kind !== 'keygen' && { old: summary(spec.oldConfig) }),
+    lowersThreshold: spec.kind === 'reshare' && t < spec.oldConfig.t,
     notAfter: spec.notAfter,
     ...(proposedBy !== undefined && { proposedBy }),
     faults: [],
   }
+}
+
+const hex = (bytes: Uint8Array): string => `0x${bytesKey(bytes)}`
+
+export const keyFields = (key: VerifiedKey): Pick<CeremonyStatus, 'keyId' | 'sharingId' | 'publicKey'> => ({
+  keyId: hex(key.keyId),
+  sharingId: hex(key.sharingId),
+  publicKey: hex(key.groupKey),
+})
+
+/** Nothing more comes of it at this node by itself. */
+export const isFinal = ({ stage }: Pick<CeremonyStatus, 'stage'>): boolean =>
+  stage === 'complete' || stage === 'abandoned' || stage === 'failed' || stage === 'expired' || stage === 'superseded'
+
+/** Who joins and who leaves, for people. */
+export function memberChanges(spec: CeremonySpec): { readonly joining: number[]; readonly leaving: number[] } {
+  if (spec.kind !== 'reshare') return { joining: [], leaving: [] }
+  const { oldConfig, newConfig } = spec
+  const only = (one: CommitteeConfig, other: CommitteeConfig): number[] =>
+    one.members.map(({ index }) => index).filter((index) => memberAt(other, index) === undefined)
+  return { joining: only(newConfig, oldConfig), leaving: only(oldConfig, newConfig) }
 }

@@ -1,27 +1,37 @@
-import { bytesKey, equalBytes, type ParticipantIndex } from '@tkms/dkg'
-import type { EngineFrame } from '../net/ceremony-frame.ts'
+import { bytesKey, type ParticipantIndex } from '@tkms/dkg'
+import type { CeremonyFrame } from '../net/ceremony-frame.ts'
+import { readHead } from './books.ts'
 
-/** What one peer may leave with us for ceremonies that are not approved here yet; the oldest goes first. */
+/** What one peer may leave with us for ceremonies that have no engine here yet; the oldest goes first. */
 const MAX_FRAMES_PER_PEER = 64
+
+/** A frame of one ceremony. */
+export type RoutedFrame = Extract<CeremonyFrame, { readonly ceremony: Uint8Array }>
 
 /** A frame of a ceremony with the member it came from. */
 export interface WaitingFrame {
   readonly from: ParticipantIndex
-  readonly frame: EngineFrame
+  readonly frame: RoutedFrame
 }
 
-/** Keeps what arrives for a ceremony before its operator approves it, bounded per peer. */
+/** Keeps what arrives for a ceremony before its engine runs here, bounded per peer. */
 export interface WaitingRoom {
-  add(from: ParticipantIndex, frame: EngineFrame): void
-  /** Signed messages of one ceremony that this peer left here. */
-  messagesFrom(ceremony: Uint8Array, from: ParticipantIndex): readonly Uint8Array[]
+  add(from: ParticipantIndex, frame: RoutedFrame): void
   /** Everything that waits for this ceremony, oldest first of each peer; it is forgotten here. */
   claim(ceremony: Uint8Array): readonly WaitingFrame[]
+  /** AUTH signatures and ABANDONs that wait; they stay here. */
+  peek(ceremony: Uint8Array): readonly WaitingFrame[]
+  /** The messages of this ceremony that are signed by the asker, as their headers say (protocol 5, STATUS). */
+  heldFrom(ceremony: Uint8Array, asker: ParticipantIndex): readonly Uint8Array[]
 }
 
 /** @param maxBytesPerPeer bytes one peer may leave, whatever their number */
 export function createWaitingRoom(maxBytesPerPeer: number): WaitingRoom {
   const rooms = new Map<number, WaitingFrame[]>()
+  const of = (ceremony: Uint8Array): WaitingFrame[] => {
+    const key = bytesKey(ceremony)
+    return [...rooms.values()].flat().filter(({ frame }) => bytesKey(frame.ceremony) === key)
+  }
   return {
     add: (from, frame) => {
       const frames = rooms.get(from) ?? []
@@ -29,27 +39,28 @@ export function createWaitingRoom(maxBytesPerPeer: number): WaitingRoom {
       while (frames.length > MAX_FRAMES_PER_PEER || totalBytes(frames) > maxBytesPerPeer) frames.shift()
       rooms.set(from, frames)
     },
-    messagesFrom: (ceremony, from) =>
-      (rooms.get(from) ?? []).flatMap(({ frame }) =>
-        frame.type === 'message' && equalBytes(frame.ceremony, ceremony) ? [frame.signed] : [],
-      ),
     claim: (ceremony) => {
-      const key = bytesKey(ceremony)
-      const claimed: WaitingFrame[] = []
-      for (const [from, frames] of rooms) {
-        const split = Map.groupBy(frames, ({ frame }) => bytesKey(frame.ceremony) === key)
-        claimed.push(...(split.get(true) ?? []))
-        rooms.set(from, split.get(false) ?? [])
-      }
+      const claimed = of(ceremony)
+      for (const [from, frames] of rooms)
+        rooms.set(
+          from,
+          frames.filter((waiting) => !claimed.includes(waiting)),
+        )
       return claimed
     },
+    peek: of,
+    heldFrom: (ceremony, asker) =>
+      of(ceremony).flatMap(({ frame }) =>
+        frame.type === 'message' && readHead(frame.signed)?.from === asker ? [frame.signed] : [],
+      ),
   }
 }
 
 const totalBytes = (frames: readonly WaitingFrame[]): number =>
   frames.reduce((sum, { frame }) => sum + sizeOf(frame), 0)
 
-function sizeOf(frame: EngineFrame): number {
+function sizeOf(frame: RoutedFrame): number {
   if (frame.type === 'message') return frame.signed.length
+  if (frame.type === 'status') return frame.messages.reduce((sum, { length }) => sum + length, 128)
   return frame.type === 'certificate' ? frame.certificate.length : 128
 }

@@ -13,8 +13,7 @@ export const EXIT_HELP = `
 Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage, 3 no node runs on this data directory,
 4 the ceremony stopped or failed (the message names who is missing).`
 
-/** How a hint names this program: nobody has it on the PATH. */
-export const COMMAND = 'npm run --silent kms-node --'
+export { COMMAND } from '../command.ts'
 
 /** Where a command writes. */
 export interface Output {

@@ -1,0 +1,149 @@
+import {
+  attempt,
+  bytesKey,
+  type CeremonySpec,
+  type CommitteeConfig,
+  equalBytes,
+  slotEntry,
+  superseded,
+  verifyEd25519,
+} from '@tkms/dkg'
+import { certifiedSharing } from '../cluster/cluster-file.ts'
+import { createTurns, type Turns } from '../turns.ts'
+import { loadArchive } from './archive.ts'
+import { createAbandonmentBook, createAuthorizationBook } from './books.ts'
+import { ceremonyError } from './errors.ts'
+import { createImportedKeys, type ImportedKeys } from './imported-keys.ts'
+import type { KnownKey } from './ports.ts'
+import { createCeremonyRun, type RunOf } from './run.ts'
+import type { CeremonyRun, CeremonyRunPorts } from './run-ports.ts'
+import { createSlotBook, type SlotBook } from './slot-book.ts'
+import { isFinal } from './status.ts'
+
+/** Ceremonies that make progress at once at this node; those that wait for others do not count. */
+const MAX_RUNNING = 8
+/** Engines at once, those that wait included. */
+const MAX_ENGINES = 32
+/** Without progress for this long a ceremony waits. */
+const WAITING_AFTER_S = 600
+
+type OwnPorts = 'slots' | 'authorizations' | 'abandonments' | 'imports' | 'onSlotChanged'
+
+export interface RegistryParams extends Omit<CeremonyRunPorts, OwnPorts> {
+  /** The committees of undecided ceremonies changed: other nodes may have to be connected. */
+  readonly onCommittees: () => void
+}
+
+/** Every X that this node approved or abandoned, and the rules of their slots. */
+export interface CeremonyRegistry {
+  readonly slots: SlotBook
+  readonly imports: ImportedKeys
+  /** One at a time: two engines of one ceremony, or two X in one slot, would make this node contradict itself. */
+  readonly inTurn: Turns
+  get(idHex: string): CeremonyRun | undefined
+  list(): readonly CeremonyRun[]
+  open(of: RunOf): CeremonyRun
+  /** Resumes what earlier lives of this node left undecided. */
+  resume(): Promise<void>
+  /** Ends what a later attempt, a certificate or a newer epoch has overtaken. In its turn. */
+  settle(): void
+  /** @throws KmsError `too-many-ceremonies` */
+  requireRoom(): void
+  openCommittees(): readonly CommitteeConfig[]
+}
+
+export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry {
+  const { store, keys, clock, log } = params
+  const slots = createSlotBook(store)
+  const authorizations = createAuthorizationBook(store, verifyEd25519)
+  const abandonments = createAbandonmentBook(store, verifyEd25519)
+  const imports = createImportedKeys(store)
+  const inTurn = createTurns()
+  const runs = new Map<string, CeremonyRun>()
+  const nowS = (): number => Math.floor(clock.nowMs() / 1000)
+
+  const settleOne = async (run: CeremonyRun): Promise<void> => {
+    const { spec, ceremony } = run
+    const state = slots.state(spec)
+    if (slotEntry(state, ceremony)?.certified !== undefined) return
+    const certified = state.entries.some((other) => other.certified !== undefined && other.attempt >= spec.attempt)
+    const overtaken =
+      spec.kind === 'reshare' &&
+      keys
+        .list()
+        .some(
+          ({ key }) => equalBytes(key.keyId, spec.keyId) && isAfter(key, spec) && !equalBytes(key.ceremony, ceremony),
+        )
+    if (certified || overtaken) await run.supersede(true)
+    else if (superseded(state, spec)) await run.supersede(false)
+  }
+
+  const settle = (): void => {
+    inTurn(async () => {
+      for (const run of runs.values()) await settleOne(run)
+      params.onCommittees()
+    }).catch((cause: unknown) => log.error({ cause: String(cause) }, 'ceremony-settle-failed'))
+  }
+
+  const open = (of: RunOf): CeremonyRun => {
+    const ports = { ...params, slots, authorizations, abandonments, imports, onSlotChanged: settle }
+    const run = createCeremonyRun(of, ports)
+    runs.set(bytesKey(run.ceremony), run)
+    return run
+  }
+
+  const resumeOne = async (spec: CeremonySpec): Promise<void> => {
+    await authorizations.load(spec)
+    await abandonments.load(spec)
+    const run = open({ spec, nodes: [] })
+    const id = bytesKey(run.ceremony)
+    const state = slots.state(spec)
+    const entry = slotEntry(state, run.ceremony)
+    if (entry?.decidedAgainst === true) return run.end('abandoned', 'a quorum of its members abandoned it')
+    const snapshot = (await store.list('ceremony')).includes(id)
+    const archive = await loadArchive(store, run.ceremony)
+    const sharing = archive === undefined ? entry?.certified : attempt(() => certifiedSharing(archive.certificate))
+    const key = sharing === undefined ? undefined : keys.find(sharing)
+    if (key !== undefined && (archive !== undefined || !snapshot)) {
+      if (snapshot) await store.erase('ceremony', id)
+      await imports.erase(spec)
+      return run.restore(archive ?? { certificate: key.key.certificate, dealings: [] }, key)
+    }
+    if (!snapshot && archive !== undefined)
+      return run.end('failed', 'it was decided, but its key does not load: see the log')
+    if (superseded(state, spec)) return run.supersede(false)
+    if (entry?.abandoned === true) return run.abandon()
+    if (!snapshot && spec.notAfter < nowS()) return run.end('expired', 'its time ran out before it began at this node')
+    await run.authorize()
+  }
+
+  return {
+    slots,
+    imports,
+    inTurn,
+    get: (id) => runs.get(id),
+    list: () => [...runs.values()],
+    open,
+    resume: async () => {
+      for (const spec of await slots.load()) await resumeOne(spec)
+      settle()
+    },
+    settle,
+    requireRoom: () => {
+      const engines = [...runs.values()].filter((run) => run.isBusy)
+      const moving = engines.filter(({ status }) => nowS() - (status.since ?? 0) < WAITING_AFTER_S)
+      if (moving.length >= MAX_RUNNING || engines.length >= MAX_ENGINES)
+        throw ceremonyError('too-many-ceremonies', 'too many ceremonies are under way at this node', {
+          retryable: true,
+        })
+    },
+    openCommittees: () =>
+      [...runs.values()]
+        .filter(({ status }) => !isFinal(status))
+        .flatMap(({ spec }) => (spec.kind === 'reshare' ? [spec.newConfig, spec.oldConfig] : [spec.newConfig])),
+  }
+}
+
+/** Of the same epoch a higher attempt, or a later epoch. */
+const isAfter = (key: KnownKey['key'], spec: CeremonySpec): boolean =>
+  key.epoch > spec.epoch || (key.epoch === spec.epoch && key.attempt >= spec.attempt)

@@ -1,0 +1,25 @@
+import type { CeremonyInput, ParticipantIndex } from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
+import type { RoutedFrame } from './waiting-room.ts'
+
+type DeliveredFrame = Exclude<RoutedFrame, { type: 'authorization' }>
+
+/** A frame as the engine takes it. */
+export function toInput(from: ParticipantIndex, frame: DeliveredFrame): CeremonyInput {
+  switch (frame.type) {
+    case 'message':
+      return { type: 'message', signed: frame.signed }
+    case 'certificate':
+      return { type: 'certificate', certificate: frame.certificate }
+    case 'fetch':
+      return { type: 'fetch', from, sid: frame.sid, dealer: frame.dealer, dealHash: frame.dealHash }
+    case 'statusRequest':
+      return { type: 'status-request', from }
+    case 'status':
+      return { type: 'status', from, messages: frame.messages, ...(frame.cert1 && { cert1: frame.cert1 }) }
+  }
+}
+
+/** For the log: codes and public data only. */
+export const errorFields = (cause: unknown): Readonly<Record<string, unknown>> =>
+  isKmsError(cause) ? { code: cause.code, data: cause.data } : { code: 'unexpected', error: String(cause) }

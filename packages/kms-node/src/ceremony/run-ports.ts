@@ -1,0 +1,76 @@
+import type {
+  CeremonyId,
+  CeremonySpec,
+  CeremonyTimings,
+  ClusterNode,
+  Curve,
+  ParticipantIndex,
+  Secret,
+  SignMessage,
+} from '@tkms/dkg'
+import type { CeremonyNetwork } from '../net/ceremony-protocol.ts'
+import type { Clock, RecordStore, Rng } from '../ports.ts'
+import type { CeremonyArchive } from './archive.ts'
+import type { AbandonmentBook, AuthorizationBook } from './books.ts'
+import type { ImportedKeys } from './imported-keys.ts'
+import type { CeremonyKeys, CeremonyLog, KnownKey } from './ports.ts'
+import type { SlotBook } from './slot-book.ts'
+import type { CeremonyStatus, NameOf } from './status.ts'
+import type { RoutedFrame, WaitingRoom } from './waiting-room.ts'
+
+/** What one ceremony needs of its node. */
+export interface CeremonyRunPorts {
+  readonly self: ParticipantIndex
+  readonly timings: CeremonyTimings
+  readonly identity: Secret
+  readonly sign: SignMessage
+  readonly curve: Curve
+  readonly nodeSeed: Secret
+  readonly store: RecordStore
+  readonly network: CeremonyNetwork
+  readonly clock: Clock
+  readonly rng: Rng
+  readonly log: CeremonyLog
+  readonly evidenceDirectory: string
+  readonly keys: CeremonyKeys
+  readonly slots: SlotBook
+  readonly authorizations: AuthorizationBook
+  readonly abandonments: AbandonmentBook
+  readonly imports: ImportedKeys
+  readonly waitingRoom: WaitingRoom
+  readonly nameOf: NameOf
+  readonly publish: (status: CeremonyStatus) => void
+  /** The rules of its slot moved on: other attempts may be over. */
+  readonly onSlotChanged: (spec: CeremonySpec) => void
+}
+
+/** One X that this node's operator approved or abandoned, from then to its end. */
+export interface CeremonyRun {
+  readonly ceremony: CeremonyId
+  readonly spec: CeremonySpec
+  /** Where its new members are reached. */
+  readonly nodes: readonly ClusterNode[]
+  readonly status: CeremonyStatus
+  /** Once decided. */
+  readonly archive: CeremonyArchive | undefined
+  /** An engine works on it. */
+  readonly isBusy: boolean
+  /** Begins, or goes on from the last snapshot, as soon as the rules of its slot allow it. */
+  begin(): Promise<void>
+  /** This node's AUTH, where it has a say; then `begin`. */
+  authorize(): Promise<void>
+  /** This node gives it up. */
+  abandon(): Promise<void>
+  /** It was decided in an earlier life of this node. */
+  restore(archive: CeremonyArchive, known: KnownKey): void
+  /** It does not begin in this life of the node. */
+  end(stage: 'expired' | 'failed' | 'abandoned', reason: string): void
+  /** A later attempt or epoch took its place: it signs nothing more, and with `certified` nothing of it is needed any more. */
+  supersede(certified: boolean): Promise<void>
+  deliver(from: ParticipantIndex, frame: RoutedFrame): void
+  /** A connection to this peer came up, or it asks: it gets what it may lack. */
+  greet(peer: ParticipantIndex): void
+  /** Asks again for what is missing before an engine runs. */
+  remind(): void
+  halt(): Promise<void>
+}

@@ -1,0 +1,137 @@
+import {
+  abandonHere,
+  approveInSlot,
+  authorizeInSlot,
+  type AuthorizationStrength,
+  beginInSlot,
+  bytesKey,
+  type CeremonySpec,
+  ceremonyId,
+  certifyInSlot,
+  decideAgainst,
+  decodeSlot,
+  decodeSpec,
+  emptySlot,
+  encodeSlot,
+  encodeSpec,
+  Secret,
+  type SharingId,
+  slotId,
+  type SlotRefusal,
+  type SlotState,
+  type SlotStep,
+} from '@tkms/dkg'
+import type { RecordStore } from '../ports.ts'
+import { createTurns } from '../turns.ts'
+import { ceremonyError } from './errors.ts'
+
+/**
+ * What this node agreed to, signed and gave up, durable: the slot rules of protocol 3 (`@tkms/dkg`, slot.ts) and every X that this node
+ * has to do with. Every method is durable when it resolves and throws KmsError `slot-<refusal>` where the rules say no.
+ */
+export interface SlotBook {
+  /** Reads all slots; call first. @returns every X approved or abandoned here, decided or not */
+  load(): Promise<readonly CeremonySpec[]>
+  /** As of the last durable write. */
+  state(spec: CeremonySpec): SlotState
+  approve(spec: CeremonySpec, approval: 'plain' | 'degraded'): Promise<void>
+  /** @returns this node's AUTH over X, 64 bytes, the same for ever */
+  authorize(
+    spec: CeremonySpec,
+    own: { readonly holdsOldShare: boolean; readonly sign: () => Uint8Array },
+  ): Promise<Uint8Array>
+  begin(spec: CeremonySpec, strength: AuthorizationStrength | undefined): Promise<void>
+  abandon(spec: CeremonySpec): Promise<void>
+  decideAgainst(spec: CeremonySpec): Promise<void>
+  certify(spec: CeremonySpec, sharingId: SharingId): Promise<void>
+}
+
+const SLOT = '.slot'
+const SPEC = '.x'
+
+const EXPLAINED: Readonly<Record<SlotRefusal, string>> = {
+  'other-approved': 'another ceremony was approved here for this key, epoch and attempt: abandon that one first',
+  'attempt-open':
+    'an earlier attempt is still open: it must be abandoned by a quorum first, or take the next generation',
+  superseded: 'this node gave this attempt up for a later one',
+  abandoned: 'this ceremony was abandoned',
+  certified: 'this key has its certificate for this epoch already',
+  'not-approved': 'this ceremony is not approved here',
+  'not-authorized': 'too few members of the old committee have authorized it',
+  'no-old-share': 'this node does not hold the old share, so it cannot give the earlier attempt up',
+}
+
+export function createSlotBook(store: RecordStore): SlotBook {
+  const slots = new Map<string, SlotState>()
+  const inTurn = createTurns()
+
+  const put = async (id: string, bytes: Uint8Array): Promise<void> => {
+    const record = new Secret(bytes)
+    try {
+      await store.put('approval', id, record)
+    } finally {
+      record.destroy()
+    }
+  }
+
+  const state = (spec: CeremonySpec): SlotState => slots.get(bytesKey(slotId(spec))) ?? emptySlot
+
+  /** The promise first, then X itself: after a crash in between the operator says the same once more. */
+  const change = (spec: CeremonySpec, rule: (state: SlotState) => SlotStep): Promise<void> =>
+    inTurn(async () => {
+      const slot = bytesKey(slotId(spec))
+      const known = state(spec)
+      const step = rule(known)
+      if ('refusal' in step) throw refused(step)
+      if (step.state === known) return
+      await put(`${slot}${SLOT}`, encodeSlot(step.state))
+      slots.set(slot, step.state)
+    })
+
+  const keep = (spec: CeremonySpec): Promise<void> => put(`${bytesKey(ceremonyId(spec))}${SPEC}`, encodeSpec(spec))
+
+  const read = async <T>(id: string, decode: (bytes: Uint8Array) => T): Promise<T | undefined> => {
+    const record = await store.get('approval', id)
+    try {
+      return record?.use(decode)
+    } finally {
+      record?.destroy()
+    }
+  }
+
+  return {
+    load: async () => {
+      const specs: CeremonySpec[] = []
+      for (const id of await store.list('approval')) {
+        const slot = id.endsWith(SLOT) ? await read(id, decodeSlot) : undefined
+        if (slot !== undefined) slots.set(id.slice(0, -SLOT.length), slot)
+        const spec = id.endsWith(SPEC) ? await read(id, decodeSpec) : undefined
+        if (spec !== undefined) specs.push(spec)
+      }
+      return specs
+    },
+    state,
+    approve: async (spec, approval) => {
+      await change(spec, (slot) => approveInSlot(slot, spec, approval))
+      await keep(spec)
+    },
+    authorize: async (spec, own) => {
+      await change(spec, (slot) => authorizeInSlot(slot, spec, own))
+      const made = state(spec).entries.find(({ authorization, attempt }) => authorization && attempt === spec.attempt)
+      if (made?.authorization === undefined) throw ceremonyError('slot-not-approved', EXPLAINED['not-approved'])
+      return made.authorization
+    },
+    begin: (spec, strength) => change(spec, (slot) => beginInSlot(slot, spec, strength)),
+    abandon: async (spec) => {
+      await change(spec, (slot) => abandonHere(slot, spec))
+      await keep(spec)
+    },
+    decideAgainst: (spec) => change(spec, (slot) => decideAgainst(slot, spec)),
+    certify: (spec, sharingId) => change(spec, (slot) => certifyInSlot(slot, spec, sharingId)),
+  }
+}
+
+function refused(step: Extract<SlotStep, { readonly refusal: SlotRefusal }>): Error {
+  const data = step.ceremony === undefined ? {} : { ceremony: `0x${bytesKey(step.ceremony)}` }
+  return ceremonyError(`slot-${step.refusal}`, EXPLAINED[step.refusal], { data })
+}

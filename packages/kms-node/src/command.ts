@@ -1,0 +1,2 @@
+/** How advice names this program: nobody has it on the PATH. */
+export const COMMAND = 'npm run --silent kms-node --'
