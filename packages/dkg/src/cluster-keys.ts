@@ -1,5 +1,5 @@
-import { followCertificates, followChains } from './ceremony/certificate-chain.ts'
-import { readFacts } from './ceremony/check-certificate.ts'
+import { advanceKey, followCertificates, followChains, withoutRefreshes } from './ceremony/certificate-chain.ts'
+import { readFacts, refuseCertificate } from './ceremony/check-certificate.ts'
 import type { CommitteeConfig } from './ceremony/config.ts'
 import type { VerifiedKey } from './ceremony/verify-certificate.ts'
 import {
@@ -39,15 +39,19 @@ export function addCertificate(
   certificate: Uint8Array,
   accepted: readonly Uint8Array[] = [],
 ): Cluster {
-  const { keyId } = readFacts(curve, certificate).key
-  const ofKey = (bytes: Uint8Array): boolean => equalBytes(readFacts(curve, bytes).key.keyId, keyId)
-  const known = cluster.certificates.filter(ofKey)
+  const { keyId, epoch } = readFacts(curve, certificate).key
+  const known = cluster.certificates.filter((bytes) => equalBytes(readFacts(curve, bytes).key.keyId, keyId))
   const pins = { configHash: cluster.configHash, accepted }
-  const before = known.length === 0 ? [] : followChains(curve, verify, pins, known)
-  const [chain] = followChains(curve, verify, pins, [...known, certificate])
-  if (chain === undefined || before.some(({ key }) => equalBytes(key.sharingId, chain.key.sharingId))) return cluster
+  const [before] = followChains(curve, verify, pins, known.length === 0 ? [certificate] : known)
+  if (before === undefined) return cluster
+  const { key, steps, refused } = advanceKey(curve, verify, before.key, [certificate], accepted)
+  const [problem] = refused
+  if (problem !== undefined) throw problem
+  if (epoch > key.epoch) refuseCertificate('no certificate before it leads to it')
+  if (known.length > 0 && steps.length === 0) return cluster
+  const chain = withoutRefreshes([...before.steps, ...steps])
   const others = cluster.certificates.filter((bytes) => !known.includes(bytes))
-  const certificates = [...others, ...chain.steps.map((step) => step.certificate)]
+  const certificates = [...others, ...chain.map((step) => step.certificate)]
   if (certificates.length > MAX_CLUSTER_CERTIFICATES)
     throw dkgError('too-large', `a cluster file holds at most ${MAX_CLUSTER_CERTIFICATES} certificates`, {
       data: { certificates: certificates.length },

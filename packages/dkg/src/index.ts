@@ -41,7 +41,14 @@ export {
   verifyAuthorization as verifyMemberAuthorization,
 } from './ceremony/authorization.ts'
 export { checkCertificate, type CheckedKey } from './ceremony/check-certificate.ts'
-export { advanceKey, type Advance, followCertificates, type Pins } from './ceremony/certificate-chain.ts'
+export {
+  advanceKey,
+  type Advance,
+  followCertificates,
+  followChains,
+  type Pins,
+  withoutRefreshes,
+} from './ceremony/certificate-chain.ts'
 export {
   type CertificatePin,
   type SuccessorOptions,

@@ -31,6 +31,8 @@ export interface NodeAnswer {
  */
 export async function askNodes(input: {
   readonly check: AnswerCheck
+  /** Whom to ask: members of the key's committee. */
+  readonly nodes: readonly ClusterNode[]
   /** The same request under a new id. */
   readonly signAgain: () => Promise<SignedRequest>
   readonly transport: Transport
@@ -43,7 +45,7 @@ export async function askNodes(input: {
   const { check, records, limits } = input
   const { key } = check.request
   const partials = await gather<VerifiedPartial>({
-    nodes: records.order(check.trusted.nodes),
+    nodes: records.order(input.nodes),
     needed: key.t,
     ...limits,
     hedgeAfterMs: (node) => records.hedgeAfterMs(node.index),

@@ -16,10 +16,14 @@ import {
   type VerifiedKey,
   verifyEnvelopeV2,
 } from '@tkms/dkg'
-import { askNodes, type AskLimits, type NodeAnswer } from './ask-nodes.ts'
+import type { AskLimits, NodeAnswer } from './ask-nodes.ts'
+import { askRounds } from './ask-rounds.ts'
 import { type DecryptOutcome, decryptMany } from './decrypt-many.ts'
 import { encrypt, type EncryptOptions } from './encrypt.ts'
 import { clientError, type NodeFailure, throwIfCancelled } from './errors.ts'
+import { fetchCluster, type RemoteCluster, requirePin } from './fetch-cluster.ts'
+import { createChainFollower } from './follow-chain.ts'
+import { parseHex } from './hex.ts'
 import { createNodeRecords } from './node-records.ts'
 import { randomU32 } from './random.ts'
 import { createRequesterKey, type RequesterKey } from './requester.ts'
@@ -29,14 +33,7 @@ import type { RequestSigner } from './signer.ts'
 import { fetchExchange, type HttpExchange } from './transport/exchange.ts'
 import { http } from './transport/http.ts'
 import type { Transport } from './transport/types.ts'
-import {
-  fetchCluster,
-  type KeySelector,
-  type RemoteCluster,
-  requirePin,
-  trustCluster,
-  type TrustedCluster,
-} from './trust.ts'
+import { type KeySelector, trustCluster, type TrustedCluster } from './trust.ts'
 
 const DEFAULT_LIMITS: ClientLimits = { nodeTimeoutMs: 10_000, totalTimeoutMs: 30_000, requestLifetimeSeconds: 300 }
 const DEFAULT_CONCURRENCY = 16
@@ -51,6 +48,11 @@ export interface KmsClientOptions {
   readonly cluster: unknown
   /** The pin of a cluster file's content: 32 bytes, or "0x" and their hex. */
   readonly configHash?: Uint8Array | string
+  /**
+   * Config hashes of later committees that you know to be right although less than a quorum of the one before authorised them
+   * (error `degraded-certificate`): 32 bytes each, or "0x" and their hex.
+   */
+  readonly acceptedConfigHashes?: readonly (Uint8Array | string)[]
   /** Signs requests; `encrypt` does without. */
   readonly signer?: RequestSigner
   /** Default: `http()`. The client closes it. */
@@ -59,7 +61,7 @@ export interface KmsClientOptions {
   readonly curve?: Curve
   /** The RSA key answers are boxed to; default: a fresh one, made when first needed. */
   readonly requesterKey?: RequesterKey
-  /** How a cluster file is fetched; default: `fetch`. */
+  /** How cluster files are fetched, at first and whenever nodes have moved on to newer certificates; default: `fetch`. */
   readonly exchange?: HttpExchange
   readonly limits?: Partial<ClientLimits>
   /** Unix milliseconds; default: the system clock. */
@@ -101,8 +103,9 @@ export interface SharedSecret {
 
 /** A cluster, as somebody who encrypts to it and decrypts through it sees it. */
 export interface KmsClient {
+  /** The cluster file as it is known now: it grows with the certificates that the client follows. Worth storing for the next client. */
   readonly cluster: Cluster
-  /** The cluster's ECIES keys, verified under the config hash. */
+  /** The cluster's ECIES keys, each at the latest epoch known, verified from the config hash on. */
   readonly keys: readonly VerifiedKey[]
   /** The RSA key of this client, for issuers of grants, which name the SHA-256 of its SPKI. */
   requesterKey(): Promise<RequesterKey>
@@ -124,8 +127,9 @@ export interface KmsClient {
 }
 
 /**
- * Opens a cluster: checks its file and every certificate in it, and returns a client.
- * @throws KmsError `bad-cluster-file`, `bad-certificate`, `pin-mismatch`, `cluster-unreachable`
+ * Opens a cluster: checks its file and the chain of certificates in it, and returns a client. When the nodes have moved on to a newer
+ * sharing, the client follows by itself: it fetches their certificates, verifies them as successors of those it knows, and asks again.
+ * @throws KmsError `bad-cluster-file`, `bad-certificate`, `degraded-certificate`, `pin-mismatch`, `cluster-unreachable`
  * @example
  * const kms = await createKmsClient({ cluster: JSON.parse(text), signer })
  * const envelope = await kms.encrypt(bytes, { key: 'ecies/421614', owners: [signer.publicKeyId] })
@@ -134,7 +138,10 @@ export interface KmsClient {
 export async function createKmsClient(options: KmsClientOptions): Promise<KmsClient> {
   const curve = options.curve ?? nobleCurve
   const cluster = await loadCluster(options)
-  return wireKmsClient({ ...options, curve }, trustCluster(curve, cluster))
+  const accepted = (options.acceptedConfigHashes ?? []).map((hash) =>
+    typeof hash === 'string' ? parseHex(hash, 32, 'acceptedConfigHashes') : hash,
+  )
+  return wireKmsClient({ ...options, curve }, trustCluster({ curve, accepted }, cluster))
 }
 
 async function loadCluster(options: KmsClientOptions): Promise<Cluster> {
@@ -151,6 +158,13 @@ async function loadCluster(options: KmsClientOptions): Promise<Cluster> {
 const isRemote = (source: unknown): source is RemoteCluster =>
   typeof source === 'object' && source !== null && 'url' in source && 'configHash' in source
 
+/** What the nodes are asked, whatever the sharing that answers. */
+interface Question {
+  readonly key: VerifiedKey
+  readonly item: RequestItem
+  readonly grant: Uint8Array | undefined
+}
+
 /** A client of a cluster that is trusted already. `createKmsClient` is the way in. */
 function wireKmsClient(
   options: Omit<KmsClientOptions, 'cluster'> & { readonly curve: Curve },
@@ -161,6 +175,12 @@ function wireKmsClient(
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const records = createNodeRecords(randomU32)
   const closed = new AbortController()
+  const follower = createChainFollower({
+    trusted,
+    exchange: options.exchange ?? fetchExchange(),
+    order: (nodes) => records.order(nodes),
+    closed: closed.signal,
+  })
   let requesterKey: Promise<RequesterKey> | undefined
 
   function ownKey(): Promise<RequesterKey> {
@@ -185,33 +205,41 @@ function wireKmsClient(
     })
   }
 
-  async function ask(signAgain: () => Promise<SignedRequest>, callerSignal: AbortSignal | undefined): Promise<Secret> {
+  async function ask({ key, item, grant }: Question, callerSignal: AbortSignal | undefined): Promise<Secret> {
     if (closed.signal.aborted) throw clientError('closed', 'this client is closed')
     const signal = callerSignal === undefined ? closed.signal : AbortSignal.any([closed.signal, callerSignal])
-    const check = { curve, trusted, requesterKey: await ownKey(), request: await signAgain() }
-    const onNodeFailure = options.onNodeFailure ?? ((): void => undefined)
-    const onNodeAnswer = options.onNodeAnswer ?? ((): void => undefined)
-    const asking = { check, signAgain, transport, records, limits, signal, onNodeAnswer, onNodeFailure }
-    return new Secret(await askNodes(asking))
+    const point = await askRounds({
+      check: { curve, trusted, requesterKey: await ownKey() },
+      follower,
+      keyId: key.keyId,
+      sign: (latest) => sign(latest, item, grant),
+      transport,
+      records,
+      limits,
+      signal,
+      onNodeFailure: options.onNodeFailure ?? ((): void => undefined),
+      onNodeAnswer: options.onNodeAnswer ?? ((): void => undefined),
+    })
+    return new Secret(point)
   }
 
-  function requestFor(envelope: Envelope, call: DecryptOptions): Promise<SignedRequest> {
+  function questionOf(envelope: Envelope, call: DecryptOptions): Question {
     if (envelope.version === 1) {
       const permission = { chainId: call.chainId ?? 0, grant: call.grant ?? new Uint8Array(0) }
-      return sign(trusted.key(call.key), requestItemV1(envelope, permission), undefined)
+      return { key: trusted.key(call.key), item: requestItemV1(envelope, permission), grant: undefined }
     }
     const key = trusted.key(envelope.header.keyId)
     if (call.key !== undefined && !equalBytes(trusted.key(call.key).keyId, key.keyId))
       throw clientError('foreign-envelope', 'the envelope is sealed to another key than the one named')
     if (!verifyEnvelopeV2(curve, envelope))
       throw clientError('bad-envelope', 'the header proof does not cover this ciphertext, key and policy')
-    return sign(key, requestItemV2(envelope), call.grant)
+    return { key, item: requestItemV2(envelope), grant: call.grant }
   }
 
   async function decrypt(source: EnvelopeSource, call: DecryptOptions = {}): Promise<Uint8Array> {
     throwIfCancelled(call.signal)
     const envelope = readEnvelope(curve, source)
-    const point = await ask(() => requestFor(envelope, call), call.signal)
+    const point = await ask(questionOf(envelope, call), call.signal)
     try {
       return point.use((bytes) => {
         const D = decodePoint(curve, bytes)
@@ -223,8 +251,12 @@ function wireKmsClient(
   }
 
   return {
-    cluster: trusted.cluster,
-    keys: trusted.keys,
+    get cluster() {
+      return trusted.cluster
+    },
+    get keys() {
+      return trusted.keys
+    },
     requesterKey: ownKey,
     encrypt: async (plaintext, call = {}) => encrypt(curve, trusted, plaintext, call),
     decrypt,
@@ -243,10 +275,13 @@ function wireKmsClient(
         handle: call.handle ?? new Uint8Array(32),
         grant: call.grant ?? new Uint8Array(0),
       }
-      const point = await ask(() => sign(trusted.key(call.key), item, undefined), call.signal)
+      const point = await ask({ key: trusted.key(call.key), item, grant: undefined }, call.signal)
       return { point, x: new Secret(point.use((bytes) => sharedX(decodePoint(curve, bytes)))) }
     },
-    request: async (source, call = {}) => requestFor(readEnvelope(curve, source), call),
+    request: async (source, call = {}) => {
+      const { key, item, grant } = questionOf(readEnvelope(curve, source), call)
+      return sign(key, item, grant)
+    },
     async close() {
       closed.abort()
       await transport.close()

@@ -50,21 +50,6 @@ const MISBEHAVIOUR: ReadonlySet<NodeFailureCode> = new Set([
   'bad-partial',
 ])
 
-/** What proves a wrong partial decryption to anyone who has the certificate (protocol 7, E6). Holds no secret but D_j itself. */
-export interface WrongPartialEvidence {
-  /** Canonical CERT. */
-  readonly certificate: Uint8Array
-  /** Canonical REQ, as it was sent. */
-  readonly request: Uint8Array
-  readonly index: ParticipantIndex
-  /** The box as it was answered. */
-  readonly box: Uint8Array
-  /** The node's signature, tag "resp", 64 bytes. */
-  readonly signature: Uint8Array
-  /** What the box held: index || D_j || proof. */
-  readonly content: Uint8Array
-}
-
 /** One node's cause, as a value. */
 export interface NodeFailure {
   readonly index: ParticipantIndex
@@ -74,13 +59,23 @@ export interface NodeFailure {
   readonly detail: string
   /** Seconds the node's clock is ahead of the request's window (negative: behind); only with `clock-skew`. */
   readonly skewSeconds?: number
-  readonly evidence?: WrongPartialEvidence
+  /** Only with `bad-partial`: bytes that `verifyEvidence` of @tkms/dkg and `kms-node evidence verify` judge by the pins alone (protocol 7, E6). */
+  readonly evidence?: Uint8Array
 }
 
 /** Whether this failure shows that the node breaks the protocol, not only that it is absent or says no. */
 export const isMisbehaviour = (failure: NodeFailure): boolean => MISBEHAVIOUR.has(failure.code)
 
-const TRANSIENT: ReadonlySet<NodeFailureCode> = new Set(['unreachable', 'timed-out', 'busy', 'not-needed', 'internal'])
+const TRANSIENT: ReadonlySet<NodeFailureCode> = new Set([
+  'unreachable',
+  'timed-out',
+  'busy',
+  'not-needed',
+  'internal',
+  'not-ready',
+  'no-share',
+  'wrong-sharing',
+])
 
 /** Carries a NodeFailure from where it is found to where the quorum is counted. Never leaves this package. */
 export class NodeFailureError extends Error {

@@ -18,7 +18,6 @@ export {
   type NodeFailure,
   type NodeFailureCode,
   QuorumError,
-  type WrongPartialEvidence,
 } from './errors.ts'
 export { createRequesterKey, type RequesterKey, requesterKeyFromPair } from './requester.ts'
 export { type EnvelopeSource, SealedEnvelope } from './sealed-envelope.ts'
@@ -27,4 +26,5 @@ export { createEd25519Signer, type RequestSigner } from './signer.ts'
 export { fetchExchange, type HttpExchange, type HttpReply, type HttpRequest } from './transport/exchange.ts'
 export { http } from './transport/http.ts'
 export type { Transport, TransportErrorCode, TransportReply } from './transport/types.ts'
-export type { KeySelector, RemoteCluster, TrustedCluster } from './trust.ts'
+export type { RemoteCluster } from './fetch-cluster.ts'
+export type { KeySelector, TrustedCluster } from './trust.ts'

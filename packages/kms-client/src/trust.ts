@@ -1,105 +1,141 @@
 import {
+  advanceKey,
   bytesKey,
   type Cluster,
   type ClusterNode,
+  committeeNodes,
   type Curve,
   equalBytes,
+  followChains,
+  type KmsError,
   type KeyId,
   type ParticipantIndex,
-  parseCluster,
   type PointBytes,
   verificationShare,
-  verifyCertificate,
   type VerifiedKey,
   verifyEd25519,
+  withoutRefreshes,
 } from '@tkms/dkg'
 import { clientError } from './errors.ts'
 import { parseHex } from './hex.ts'
-import { type HttpExchange, parseJsonReply } from './transport/exchange.ts'
+import { learnNodes } from './learn-nodes.ts'
 
-/** A cluster file on a server: only the pin makes it trustworthy, whoever serves it. */
-export interface RemoteCluster {
-  readonly url: string
-  /** 32 bytes, or "0x" and their hex. */
-  readonly configHash: Uint8Array | string
-}
+export type KeySelector = string | Uint8Array
 
-/** A cluster whose certificates all hold under its config hash. */
+/** A cluster whose certificates all hold: the chain of each key, from the pinned committee to the latest epoch known. */
 export interface TrustedCluster {
+  /** As it was opened, with the certificates and addresses learnt since: worth storing, so that the next client begins there. */
   readonly cluster: Cluster
-  /** The ECIES keys among its certificates. */
+  /** The ECIES keys, each at its latest epoch. */
   readonly keys: readonly VerifiedKey[]
-  readonly nodes: readonly ClusterNode[]
   /**
-   * A key by its keyId, or the newest generation and epoch of a key name.
+   * A key by its keyId, or the newest generation of a key name.
    * @param selector 32 bytes, "0x" and 64 hex digits, or a name ("ecies/421614"); undefined: the only key there is
    * @throws KmsError `unknown-key`, `ambiguous-key`
    */
   key(selector: KeySelector | undefined): VerifiedKey
+  /** The members of the key's committee that can be reached: identities of the certificate, addresses of the address book. */
+  nodesOf(key: VerifiedKey): readonly ClusterNode[]
+  /** The certificates from the pinned committee to the latest epoch of this key. */
+  chainOf(key: VerifiedKey): readonly Uint8Array[]
   /** Y_j, computed from the certificate and never taken from a node (protocol 6, step 5). */
   verificationShare(key: VerifiedKey, index: ParticipantIndex): PointBytes
+  /**
+   * Follows what other cluster files of this cluster add. Their certificates are verified as successors, and never lead below an
+   * epoch already seen; their addresses are believed only for members that this cluster file does not name.
+   */
+  learn(files: readonly Cluster[]): Learnt
 }
 
-export type KeySelector = string | Uint8Array
-
-/** 128 certificates of the largest committee in hex. */
-const MAX_CLUSTER_FILE_BYTES = 8 * 1024 * 1024
-
-/**
- * Fetches a cluster file and checks it against the pin; addresses and TLS keys in it are outside the pin and only concern metadata.
- * @throws KmsError `cluster-unreachable`, `pin-mismatch`, `bad-cluster-file`
- */
-export async function fetchCluster(
-  source: RemoteCluster,
-  options: { readonly exchange: HttpExchange; readonly signal: AbortSignal },
-): Promise<Cluster> {
-  const { url } = source
-  const reply = await options
-    .exchange({ url, method: 'GET', signal: options.signal, maxReplyBytes: MAX_CLUSTER_FILE_BYTES })
-    .catch((cause: unknown) => {
-      throw clientError('cluster-unreachable', 'the cluster file cannot be fetched', { cause, retryable: true })
-    })
-  if (reply.status !== 200)
-    throw clientError('cluster-unreachable', `the cluster file is answered with HTTP status ${reply.status}`)
-  return requirePin(parseCluster(parseJsonReply(reply.body)), source.configHash)
+export interface Learnt {
+  /** A key got further, or a member an address. */
+  readonly changed: boolean
+  /** A successor that less than a quorum of the old committee authorised: somebody must decide (protocol 6). */
+  readonly degraded?: KmsError
 }
 
-/** @throws KmsError `pin-mismatch` */
-export function requirePin(cluster: Cluster, configHash: Uint8Array | string): Cluster {
-  const pin = typeof configHash === 'string' ? parseHex(configHash, 32, 'configHash') : configHash
-  if (!equalBytes(cluster.configHash, pin))
-    throw clientError('pin-mismatch', 'the cluster file does not have the pinned config hash', {
-      data: { pinned: bytesKey(pin), found: bytesKey(cluster.configHash) },
-    })
-  return cluster
+export interface TrustOptions {
+  readonly curve: Curve
+  /** Config hashes of committees accepted by hand, 32 bytes each. */
+  readonly accepted: readonly Uint8Array[]
 }
 
 /**
- * Verifies every certificate of the cluster file under its config hash.
- * @throws KmsError `bad-certificate`, `unsupported`
+ * Verifies the certificates of the cluster file from its config hash on.
+ * @throws KmsError `bad-certificate`, `degraded-certificate`
  */
-export function trustCluster(curve: Curve, cluster: Cluster): TrustedCluster {
-  const pin = { configHash: cluster.configHash }
-  const keys = cluster.certificates.map((certificate) => verifyCertificate(curve, verifyEd25519, certificate, pin))
-  return trustKeys(curve, cluster, keys)
-}
-
-/** The same from keys that were verified already. */
-function trustKeys(curve: Curve, cluster: Cluster, verified: readonly VerifiedKey[]): TrustedCluster {
-  const keys = verified.filter((key) => key.purpose === 'ecies-dec')
+export function trustCluster({ curve, accepted }: TrustOptions, opened: Cluster): TrustedCluster {
+  const pins = { configHash: opened.configHash, accepted }
+  const followed = followChains(curve, verifyEd25519, pins, opened.certificates)
+  const chains = new Map(followed.map(({ key, steps }) => [bytesKey(key.keyId), steps]))
   const shares = new Map<string, PointBytes>()
+  let cluster = opened
+
+  const chainOf = (key: VerifiedKey): readonly VerifiedKey[] => chains.get(bytesKey(key.keyId)) ?? [key]
+  const latest = (): VerifiedKey[] => [...chains.values()].flatMap((steps) => steps.at(-1) ?? [])
+  const keys = (): VerifiedKey[] => latest().filter((key) => key.purpose === 'ecies-dec')
+
+  const learn = (files: readonly Cluster[]): Learnt => {
+    const refused: KmsError[] = []
+    let changed = false
+    for (const [name, steps] of chains) {
+      const further = lengthen({ curve, accepted }, steps, candidatesOf(files), refused)
+      changed ||= further !== steps
+      chains.set(name, further)
+    }
+    const certificates = [...chains.values()].flat().map(({ certificate }) => certificate)
+    const members = latest().flatMap(({ config }) => config.members)
+    const before = cluster
+    cluster = learnNodes(opened, before, members, files)
+    changed ||= cluster !== before
+    cluster = changed ? { ...cluster, certificates } : before
+    const degraded = refused.find(({ code }) => code === 'degraded-certificate')
+    return { changed, ...(degraded && { degraded }) }
+  }
+
   return {
-    cluster,
-    keys,
-    nodes: cluster.nodes,
-    key: (selector) => selectKey(keys, selector),
+    get cluster() {
+      return cluster
+    },
+    get keys() {
+      return keys()
+    },
+    key: (selector) => selectKey(keys(), selector),
+    nodesOf: (key) => committeeNodes(cluster, key.config),
+    chainOf: (key) => chainOf(key).map(({ certificate }) => certificate),
     verificationShare(key, index) {
       const name = `${bytesKey(key.sharingId)}/${index}`
       const share = shares.get(name) ?? verificationShare(curve, key.commitment, index)
       shares.set(name, share)
       return share
     },
+    learn,
   }
+}
+
+const candidatesOf = (files: readonly Cluster[]): Uint8Array[] => [
+  ...new Map(files.flatMap(({ certificates }) => certificates).map((bytes) => [bytesKey(bytes), bytes])).values(),
+]
+
+/** The chain as far as the candidates lead: from its end, or where they only lead there from its beginning, from there. */
+function lengthen(
+  { curve, accepted }: TrustOptions,
+  chain: readonly VerifiedKey[],
+  candidates: readonly Uint8Array[],
+  refused: KmsError[],
+): readonly VerifiedKey[] {
+  const [first] = chain
+  const last = chain.at(-1)
+  if (first === undefined || last === undefined) return chain
+  const known = new Set(chain.map(({ certificate }) => bytesKey(certificate)))
+  const fresh = candidates.filter((bytes) => !known.has(bytesKey(bytes)))
+  if (fresh.length === 0) return chain
+  const onward = advanceKey(curve, verifyEd25519, last, fresh, accepted)
+  refused.push(...onward.refused)
+  if (onward.steps.length > 0) return withoutRefreshes([...chain, ...onward.steps])
+  const again = advanceKey(curve, verifyEd25519, first, [...fresh, ...chain.map((step) => step.certificate)], accepted)
+  const later = again.key.epoch > last.epoch || (again.key.epoch === last.epoch && again.key.attempt > last.attempt)
+  return later ? withoutRefreshes([first, ...again.steps]) : chain
 }
 
 const KEY_ID_HEX = /^0x[0-9a-fA-F]{64}$/
@@ -107,7 +143,7 @@ const KEY_ID_HEX = /^0x[0-9a-fA-F]{64}$/
 function selectKey(keys: readonly VerifiedKey[], selector: KeySelector | undefined): VerifiedKey {
   const byName = typeof selector === 'string' && !KEY_ID_HEX.test(selector)
   const candidates = byName ? keys.filter((key) => key.keyName === selector) : keysById(keys, selector)
-  const newest = candidates.toSorted((left, right) => right.generation - left.generation || right.epoch - left.epoch)[0]
+  const newest = candidates.toSorted((left, right) => right.generation - left.generation)[0]
   if (newest === undefined)
     throw clientError(
       'unknown-key',

@@ -5,6 +5,7 @@ import {
   type ClusterNode,
   type Curve,
   decodeSingle,
+  encodeWrongPartialEvidence,
   equalBytes,
   type ParticipantIndex,
   pdecContext,
@@ -13,7 +14,7 @@ import {
   verifyEd25519,
   verifyPartial,
 } from '@tkms/dkg'
-import { type NodeFailureCode, NodeFailureError, type WrongPartialEvidence } from './errors.ts'
+import { type NodeFailureCode, NodeFailureError } from './errors.ts'
 import type { RequesterKey } from './requester.ts'
 import type { SignedRequest } from './signed-request.ts'
 import type { TrustedCluster } from './trust.ts'
@@ -30,6 +31,8 @@ export interface AnswerCheck {
   readonly trusted: TrustedCluster
   readonly requesterKey: RequesterKey
   readonly request: SignedRequest
+  /** The chain to the sharing of the request, for evidence. */
+  readonly certificates: readonly Uint8Array[]
 }
 
 /**
@@ -41,7 +44,7 @@ export interface AnswerCheck {
 export async function verifyAnswer(check: AnswerCheck, node: ClusterNode, answer: Answer): Promise<VerifiedPartial> {
   const { curve, trusted, requesterKey, request } = check
   const { key, requestId, requestHash, K } = request
-  const fail = (code: NodeFailureCode, detail: string, evidence?: WrongPartialEvidence): never => {
+  const fail = (code: NodeFailureCode, detail: string, evidence?: Uint8Array): never => {
     const failure = { index: node.index, name: node.name, code, detail }
     throw new NodeFailureError(evidence === undefined ? failure : { ...failure, evidence })
   }
@@ -67,12 +70,7 @@ export async function verifyAnswer(check: AnswerCheck, node: ClusterNode, answer
     verifyPartial(curve, { verificationShare: share, K, ctx, ...partial })
   )
     return { index: node.index, sharingId, D: partial.D }
-  return fail('bad-partial', 'signed a partial decryption that its proof does not support', {
-    certificate: key.certificate,
-    request: request.authorization.payload,
-    index: node.index,
-    box,
-    signature,
-    content,
-  })
+  const chain = { certificates: check.certificates, request: request.authorization.payload, index: node.index }
+  const evidence = encodeWrongPartialEvidence({ ...chain, box, signature, content })
+  return fail('bad-partial', 'signed a partial decryption that its proof does not support', evidence)
 }

@@ -191,3 +191,9 @@ function isRepeated(chain: readonly VerifiedKey[], bytes: Uint8Array, { sharingI
 
 const earliestFirst = (left: Candidate, right: Candidate): number =>
   left.facts.epoch - right.facts.epoch || right.facts.attempt - left.facts.attempt
+
+/** The chain without what lies between two certificates of the same committee: not needed to get from one to the other. */
+export function withoutRefreshes(chain: readonly VerifiedKey[]): VerifiedKey[] {
+  const hashes = chain.map(({ config }) => bytesKey(configHash(config)))
+  return chain.filter((_, at) => at === 0 || hashes[at - 1] !== hashes[at] || hashes[at + 1] !== hashes[at])
+}

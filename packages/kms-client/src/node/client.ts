@@ -2,6 +2,7 @@ import { type SelectedCurve, selectCurve } from '@tkms/curve-native'
 import { createKmsClient, type KmsClient, type KmsClientOptions } from '../client.ts'
 import { pinnedExchange } from './pinned-exchange.ts'
 import { pinnedHttp } from './pinned-http.ts'
+import type { Transport } from '../transport/types.ts'
 
 /** libsecp256k1 where its binary is there and passes a self-check, else noble with the reason. */
 export const nodeCurve = (): SelectedCurve => selectCurve()
@@ -14,14 +15,18 @@ export const nodeCurve = (): SelectedCurve => selectCurve()
  */
 export async function createNodeKmsClient(options: KmsClientOptions): Promise<KmsClient> {
   const door = pinnedExchange()
+  const transport = options.transport ?? pinnedHttp()
+  const both: Transport = {
+    ask: (node, authorization, call) => transport.ask(node, authorization, call),
+    async close() {
+      await transport.close()
+      door.close()
+    },
+  }
   try {
-    return await createKmsClient({
-      curve: nodeCurve().curve,
-      transport: pinnedHttp(),
-      exchange: door.exchange,
-      ...options,
-    })
-  } finally {
+    return await createKmsClient({ curve: nodeCurve().curve, exchange: door.exchange, ...options, transport: both })
+  } catch (error) {
     door.close()
+    throw error
   }
 }
