@@ -9,7 +9,7 @@ import {
   createConfig,
   faultTolerance,
 } from '../../packages/dkg/src/ceremony/config.ts'
-import { verifyEvidence } from '../../packages/dkg/src/ceremony/evidence.ts'
+import { verifyEvidence } from '../../packages/dkg/src/evidence/verify-evidence.ts'
 import { encodeVote } from '../../packages/dkg/src/ceremony/messages.ts'
 import { encodeOutcome, outcomeHash } from '../../packages/dkg/src/ceremony/outcome.ts'
 import {

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { decodeScalar, encodeScalar, modOrder } from '../../packages/dkg/src/primitives/scalar.ts'
 import { Secret } from '../../packages/dkg/src/primitives/secret.ts'
 import type { ParticipantIndex } from '../../packages/dkg/src/primitives/types.ts'
-import { verifyRepairEvidence } from '../../packages/dkg/src/repair/evidence.ts'
+import { configHash } from '../../packages/dkg/src/ceremony/config.ts'
+import { verifyEvidence } from '../../packages/dkg/src/evidence/verify-evidence.ts'
 import {
   CONTRIBUTION_TAG,
   decodeContribution,
@@ -29,9 +30,9 @@ const signerOf = (repair: RepairCase, index: number) => {
 }
 const { curve } = repairCase(3, 2, 0).committee
 
-/** Everybody's verdict on evidence, from the certificate alone. */
+/** Everybody's verdict on evidence, from the pinned committee alone. */
 const proven = (repair: RepairCase, evidence: Uint8Array) =>
-  verifyRepairEvidence(curve, repair.committee.verify, evidence, () => repair.sharing)
+  verifyEvidence(curve, repair.committee.verify, evidence, { configHash: configHash(repair.sharing.config) })
 
 const plusOne = (secret: Secret): Secret =>
   new Secret(secret.use((bytes) => encodeScalar(modOrder(decodeScalar(bytes) + 1n))))

@@ -1,11 +1,13 @@
-import { createConfig, type Member } from '../../packages/dkg/src/ceremony/config.ts'
+import { encodeCertificate } from '../../packages/dkg/src/ceremony/certificate.ts'
+import { type CeremonySpec, ceremonyId, createConfig, type Member } from '../../packages/dkg/src/ceremony/config.ts'
+import { encodeOutcome, keygenKeyId, outcomeHash } from '../../packages/dkg/src/ceremony/outcome.ts'
 import { bytesKey } from '../../packages/dkg/src/primitives/codec.ts'
 import { participantIndex } from '../../packages/dkg/src/primitives/point.ts'
 import { encodeScalar, modOrder } from '../../packages/dkg/src/primitives/scalar.ts'
 import { Secret } from '../../packages/dkg/src/primitives/secret.ts'
-import type { ClusterId, KeyId, ParticipantIndex, SharingId } from '../../packages/dkg/src/primitives/types.ts'
+import type { ClusterId, ParticipantIndex } from '../../packages/dkg/src/primitives/types.ts'
 import type { RepairSharing } from '../../packages/dkg/src/repair/messages.ts'
-import { commit, verifyShare } from '../../packages/dkg/src/sharing/feldman.ts'
+import { type Commitment, commit, verifyShare } from '../../packages/dkg/src/sharing/feldman.ts'
 import { evaluatePolynomial } from '../../packages/dkg/src/sharing/polynomial.ts'
 import { bytesOf, type Committee, type Identity, seededRandom, simulatedCommittee } from './simulated-committee.ts'
 
@@ -34,14 +36,32 @@ export function repairCase(n: number, t: number, seed: number, signatures: 'chea
   const polynomial = Array.from({ length: t }, (_, k) =>
     modOrder(BigInt(`0x${bytesKey(bytesOf('coefficient', seed, k))}`)),
   )
-  const sharing = {
-    keyId: bytesOf('key', seed) as KeyId,
-    sharingId: bytesOf('sharing', seed) as SharingId,
-    commitment: commit(committee.curve, polynomial),
-    config,
-  }
+  const sharing = sharingOf(
+    { ...committee.spec, clusterId: config.clusterId, newConfig: config },
+    commit(committee.curve, polynomial),
+  )
   const shareOf = (index: number): Uint8Array => encodeScalar(evaluatePolynomial(polynomial, participantIndex(index)))
   return { committee, sharing, identities, shareOf }
+}
+
+/** The sharing of this commitment under a certificate that nobody signed: what evidence needs of it is what its hash covers. */
+function sharingOf(spec: CeremonySpec, commitment: Commitment): RepairSharing {
+  const [groupKey] = commitment
+  if (groupKey === undefined) throw new Error('a sharing has a key')
+  const sid = bytesOf('sid')
+  const outcome = {
+    ceremony: ceremonyId(spec),
+    view: 0,
+    sid,
+    keyId: keygenKeyId(spec, groupKey, sid),
+    t: spec.newConfig.t,
+    commitment,
+    dealings: spec.newConfig.members.map(({ index }) => ({ dealer: index, dealHash: bytesOf('deal', index) })),
+  }
+  const unsigned = { spec, outcome, authorizations: [], votes: [], view: 0, laterVotes: [], commits: [] }
+  const sharingId = outcomeHash(encodeOutcome(outcome))
+  const certificate = encodeCertificate(unsigned)
+  return { certificate, keyId: outcome.keyId, sharingId, commitment, config: spec.newConfig }
 }
 
 /** Whether the bytes hold this secret somewhere. */

@@ -59,7 +59,10 @@ export {
   verifySuccessor,
 } from './ceremony/verify-certificate.ts'
 export { createCeremonyEngine } from './ceremony/engine.ts'
-export { type Fault, type FaultKind, verifyEvidence } from './ceremony/evidence.ts'
+export { type Fault, type FaultKind } from './ceremony/fault.ts'
+export { doubleAuthorization, type SignedSpec } from './ceremony/authorization-evidence.ts'
+export type { EvidencePins } from './evidence/identities.ts'
+export { evidencePins, MAX_EVIDENCE_BYTES, verifyEvidence } from './evidence/verify-evidence.ts'
 export { MAX_SIGNED_MESSAGE_BYTES, maxSignedMessageBytes } from './ceremony/signed-message.ts'
 export {
   abandonHere,

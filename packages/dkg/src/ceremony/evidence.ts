@@ -4,13 +4,24 @@ import { attempt, decodeAll, equalBytes, list, u8, varBytes } from '../primitive
 import type { Curve } from '../primitives/curve.ts'
 import type { VerifyMessage } from '../primitives/ed25519.ts'
 import type { ParticipantIndex } from '../primitives/types.ts'
+import { MAX_CERTIFICATE_BYTES } from './certificate.ts'
+import { readFacts } from './check-certificate.ts'
 import { decodeCert1 } from './cert1.ts'
 import { judgeComplaint } from './complaint.ts'
-import { type CeremonySpec, configHash, decodeSpec, encodeSpec, MAX_MEMBERS, MAX_SPEC_BYTES } from './config.ts'
+import {
+  type CeremonySpec,
+  type CommitteeConfig,
+  decodeSpec,
+  encodeSpec,
+  MAX_MEMBERS,
+  MAX_SPEC_BYTES,
+  type Member,
+} from './config.ts'
 import { checkDeal } from './dealing.ts'
 import { leaderOf, openSession, type Session } from './join.ts'
 import { decodeComplain, decodeDeal, decodeJoin } from './messages.ts'
-import { type Parties, partiesOf } from './parties.ts'
+import { type Parties, partiesOf, partyAt } from './parties.ts'
+import type { FaultKind } from './fault.ts'
 import { followsSession, missums, readPropose } from './proposal.ts'
 import {
   decodeSigned,
@@ -20,77 +31,81 @@ import {
   verifySigned,
 } from './signed-message.ts'
 
-/** Kinds of protocol 7; E6 and E7 concern serving and repair. */
-export type FaultKind = 'E1' | 'E2' | 'E3' | 'E4' | 'E5' | 'E6' | 'E7'
-
-/** A peer's misbehaviour, as a value. */
-export interface Fault {
-  readonly culprit: ParticipantIndex
-  readonly kind: FaultKind
-  readonly certainty: 'proven' | 'alleged'
-  /** One sentence of our own for the operator. */
-  readonly summary: string
-  /** Self-contained bytes that anyone can verify offline with `verifyEvidence`; empty when only alleged. */
-  readonly evidence: Uint8Array
-}
-
-export const FAULT_KINDS: readonly FaultKind[] = ['E1', 'E2', 'E3', 'E4', 'E5', 'E6', 'E7']
+export { type Fault, FAULT_KINDS, FAULT_SUMMARIES, type FaultKind } from './fault.ts'
 
 /** The kinds a ceremony proves, in the order of their code: E1 = 1. */
 const CEREMONY_KINDS = ['E1', 'E2', 'E3', 'E4', 'E5'] as const
 export type CeremonyFaultKind = (typeof CEREMONY_KINDS)[number]
 
 /**
- * u8 1 || u8 kind || var X || list(var signed message), in the order of protocol 7:
- * E1 JOINSET, DEAL; E2 both messages; E3 and E4 JOINSET, DEAL, COMPLAIN; E5 JOINSET, or PROPOSE and, where they are needed, the DEALs it names.
+ * u8 1 || u8 kind || var X || [var CERT of the sharing that X replaces, RESHARE only] || list(var signed message), in the order of protocol 7:
+ * E1 JOINSET, DEAL; E2 both messages; E3 and E4 JOINSET, DEAL, COMPLAIN; E5 JOINSET, or PROPOSE and, where they are needed, the JOINSET of
+ * its view or the DEALs it names.
+ * @param previousCertificate RESHARE only
  */
 export function encodeEvidence(
   kind: CeremonyFaultKind,
   spec: CeremonySpec,
   messages: readonly SignedMessage[],
-  _previousCertificate?: Uint8Array,
+  previousCertificate: Uint8Array = new Uint8Array(0),
 ): Uint8Array {
   return concatBytes(
     u8(1),
     u8(CEREMONY_KINDS.indexOf(kind) + 1),
     varBytes(encodeSpec(spec)),
+    spec.kind === 'reshare' ? varBytes(previousCertificate) : new Uint8Array(0),
     list(messages, (message) => varBytes(message.bytes)),
   )
 }
 
-interface JudgedEvidence extends DecodedEvidence {
-  readonly parties: Parties
-}
-
-interface DecodedEvidence {
+interface CeremonyEvidence {
   readonly kind: CeremonyFaultKind
-  readonly spec: CeremonySpec
+  readonly parties: Parties
   readonly messages: readonly SignedMessage[]
+  /** RESHARE: of the sharing that X replaces. */
+  readonly previous?: Uint8Array
 }
 
-/** @throws KmsError `bad-encoding`, `bad-config`, `unsupported` */
-export function decodeEvidence(bytes: Uint8Array): DecodedEvidence {
+/** @throws KmsError for bytes that are no evidence about a ceremony, or whose X and certificate do not belong together */
+function decodeEvidence(curve: Curve, bytes: Uint8Array): CeremonyEvidence {
   return decodeAll(bytes, 'evidence', (reader) => {
     if (reader.u8('version') !== 1) throw dkgError('bad-encoding', 'unknown evidence version')
     const kind = CEREMONY_KINDS[reader.u8('kind') - 1]
     if (kind === undefined) throw dkgError('bad-encoding', 'unknown kind of evidence')
     const spec = decodeSpec(reader.var(MAX_SPEC_BYTES, 'X'))
+    const previous = spec.kind === 'reshare' ? reader.var(MAX_CERTIFICATE_BYTES, 'CERT') : undefined
     const messages = reader.list({ min: 1, max: 3 + MAX_MEMBERS }, 'messages', (item) =>
       decodeSigned(item.var(MAX_SIGNED_MESSAGE_BYTES, 'message')),
     )
-    return { kind, spec, messages }
+    // X names the old sharing by the hash of all that matters of it: the signatures on its certificate prove nothing more here.
+    const parties = partiesOf(spec, previous && readFacts(curve, previous).key)
+    return { kind, parties, messages, ...(previous && { previous }) }
   })
 }
 
-/** What `summary` says of each kind. */
-export const FAULT_SUMMARIES: Readonly<Record<FaultKind, string>> = {
-  E1: 'sent a malformed or inconsistent dealing',
-  E2: 'signed two different messages for one slot',
-  E3: 'dealt a bad share to another node',
-  E4: 'accused an honest dealer',
-  E5: 'led with a message that contradicts itself',
-  E6: 'answered with a wrong partial decryption',
-  E7: 'contributed wrongly to a repair',
+/** Who is guilty, if the identity is known: an honest member signs no such messages in whatever ceremony. */
+export interface Judgement {
+  readonly kind: FaultKind
+  readonly culprit: Member
+  /** Committees in the evidence: if one of them is trusted, its members are known. */
+  readonly committees: readonly CommitteeConfig[]
+  /** Certificates in the evidence, not verified: they may lead from a trusted committee to another. */
+  readonly certificates: readonly Uint8Array[]
+}
+
+/** Judges evidence E1 to E5 about a ceremony; undefined when the bytes prove nothing. Which identity is to be trusted is not asked here. */
+export function judgeCeremonyEvidence(curve: Curve, verify: VerifyMessage, bytes: Uint8Array): Judgement | undefined {
+  return attempt(() => {
+    const evidence = decodeEvidence(curve, bytes)
+    const { parties, messages, previous, kind } = evidence
+    const authentic = messages.every(
+      (message) => equalBytes(message.header.ceremony, parties.ceremony) && verifySigned(verify, parties, message),
+    )
+    const index = authentic ? findCulprit(curve, verify, evidence) : undefined
+    const culprit = index === undefined ? undefined : partyAt(parties, index)
+    const committees = [parties.receivers, parties.dealers]
+    return culprit && { kind, culprit, committees, certificates: previous === undefined ? [] : [previous] }
+  })
 }
 
 /** Slots in which two different signed messages are a fault (protocol 7, E2). VOUCH is not among them. */
@@ -112,33 +127,7 @@ export function contradicts(curve: Curve, parties: Parties, commit: SignedMessag
   return carried !== undefined && carried.view < commit.header.view
 }
 
-/**
- * Verifies evidence offline, from the pinned committee alone (protocol 7, E1 to E5).
- * @param pin.configHash 32 bytes; evidence against another committee is refused
- * @returns the proven fault, or undefined when the bytes prove nothing
- */
-export function verifyEvidence(
-  curve: Curve,
-  verify: VerifyMessage,
-  bytes: Uint8Array,
-  pin: { readonly configHash: Uint8Array },
-): Fault | undefined {
-  const decoded = attempt(() => decodeEvidence(bytes))
-  if (decoded === undefined || !equalBytes(configHash(decoded.spec.newConfig), pin.configHash)) return undefined
-  // What this version would judge by the rules of a key generation proves nothing about a resharing.
-  if (decoded.spec.kind !== 'keygen') return undefined
-  const parties = partiesOf(decoded.spec)
-  const { ceremony } = parties
-  const authentic = decoded.messages.every(
-    (message) => equalBytes(message.header.ceremony, ceremony) && verifySigned(verify, parties, message),
-  )
-  if (!authentic) return undefined
-  const culprit = findCulprit(curve, verify, { ...decoded, parties })
-  if (culprit === undefined) return undefined
-  return { culprit, kind: decoded.kind, certainty: 'proven', summary: FAULT_SUMMARIES[decoded.kind], evidence: bytes }
-}
-
-function findCulprit(curve: Curve, verify: VerifyMessage, evidence: JudgedEvidence): ParticipantIndex | undefined {
+function findCulprit(curve: Curve, verify: VerifyMessage, evidence: CeremonyEvidence): ParticipantIndex | undefined {
   const { kind, messages } = evidence
   switch (kind) {
     case 'E1':
@@ -164,7 +153,11 @@ function sessionOf(
   return openSession({ curve, verify, parties }, joinset)
 }
 
-function malformedDealer(curve: Curve, verify: VerifyMessage, evidence: JudgedEvidence): ParticipantIndex | undefined {
+function malformedDealer(
+  curve: Curve,
+  verify: VerifyMessage,
+  evidence: CeremonyEvidence,
+): ParticipantIndex | undefined {
   const { parties, messages } = evidence
   const deal = messages[1]
   if (messages.length !== 2 || deal?.header.name !== 'deal') return undefined
@@ -190,7 +183,7 @@ function equivocator(curve: Curve, parties: Parties, messages: readonly SignedMe
 function guiltyOfComplaint(
   curve: Curve,
   verify: VerifyMessage,
-  evidence: JudgedEvidence,
+  evidence: CeremonyEvidence,
 ): ParticipantIndex | undefined {
   const { kind, parties, messages } = evidence
   const [joinset, deal, complain] = messages
@@ -226,7 +219,7 @@ export function complaintVerdict(
 function contradictingLeader(
   curve: Curve,
   verify: VerifyMessage,
-  evidence: JudgedEvidence,
+  evidence: CeremonyEvidence,
 ): ParticipantIndex | undefined {
   const { parties, messages } = evidence
   const [first, ...rest] = messages

@@ -1,5 +1,9 @@
 import { concatBytes } from '@noble/hashes/utils.js'
-import { type Fault, FAULT_SUMMARIES } from '../ceremony/evidence.ts'
+import { MAX_CERTIFICATE_BYTES } from '../ceremony/certificate.ts'
+import { readFacts } from '../ceremony/check-certificate.ts'
+import { memberAt } from '../ceremony/config.ts'
+import type { Judgement } from '../ceremony/evidence.ts'
+import { type Fault, FAULT_SUMMARIES } from '../ceremony/fault.ts'
 import { attempt, decodeAll, equalBytes, list, u8, varBytes } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
 import type { VerifyMessage } from '../primitives/ed25519.ts'
@@ -8,7 +12,6 @@ import { checkContribution, checkRequest } from './contribution.ts'
 import {
   contributionHead,
   CONTRIBUTION_TAG,
-  decodeRequest,
   MAX_REPAIR_MESSAGE_BYTES,
   repairId,
   type RepairRequest,
@@ -20,15 +23,17 @@ import { decodeSignedBody, type SignedBody, verifySignedBody } from './signed-bo
 export const REPAIR_EVIDENCE_CODES = { E7: 7, E2: 8 } as const
 type RepairFaultKind = keyof typeof REPAIR_EVIDENCE_CODES
 
-/** u8 1 || u8 code || list(var signed): REQ, M1 for E7; REQ and both M1s for E2. */
+/** u8 1 || u8 code || var CERT of the sharing || list(var signed): REQ, M1 for E7; REQ and both M1s for E2. */
 export function encodeRepairEvidence(
   kind: RepairFaultKind,
+  certificate: Uint8Array,
   request: SignedBody,
   contributions: readonly SignedBody[],
 ): Uint8Array {
   return concatBytes(
     u8(1),
     u8(REPAIR_EVIDENCE_CODES[kind]),
+    varBytes(certificate),
     list([request, ...contributions], (signed) => varBytes(signed.bytes)),
   )
 }
@@ -37,65 +42,53 @@ export function encodeRepairEvidence(
 export function repairFault(
   kind: RepairFaultKind,
   culprit: ParticipantIndex,
-  request: SignedBody,
+  about: { readonly sharing: RepairSharing; readonly request: SignedBody },
   contributions: readonly SignedBody[],
 ): Fault {
-  const evidence = encodeRepairEvidence(kind, request, contributions)
+  const evidence = encodeRepairEvidence(kind, about.sharing.certificate, about.request, contributions)
   return { culprit, kind, certainty: 'proven', summary: FAULT_SUMMARIES[kind], evidence }
 }
 
-interface DecodedRepairEvidence {
+interface RepairEvidence {
   readonly kind: RepairFaultKind
+  readonly sharing: RepairSharing
   readonly request: SignedBody
   readonly decoded: RepairRequest
   readonly contributions: readonly SignedBody[]
 }
 
-function decodeRepairEvidence(bytes: Uint8Array): DecodedRepairEvidence | undefined {
-  return attempt(() =>
-    decodeAll(bytes, 'repair evidence', (reader) => {
-      const version = reader.u8('version')
-      const code = reader.u8('kind')
-      const kind = code === REPAIR_EVIDENCE_CODES.E7 ? 'E7' : code === REPAIR_EVIDENCE_CODES.E2 ? 'E2' : undefined
-      const [request, ...contributions] = reader.list({ min: 2, max: 3 }, 'messages', (item) =>
-        decodeSignedBody(item.var(MAX_REPAIR_MESSAGE_BYTES, 'message'), MAX_REPAIR_MESSAGE_BYTES),
-      )
-      if (version !== 1 || kind === undefined || request === undefined) return undefined
-      return { kind, request, decoded: decodeRequest(request.body), contributions }
-    }),
-  )
+/** @throws KmsError for bytes that are no evidence about a repair */
+function decodeRepairEvidence(curve: Curve, verify: VerifyMessage, bytes: Uint8Array): RepairEvidence | undefined {
+  return decodeAll(bytes, 'repair evidence', (reader) => {
+    const version = reader.u8('version')
+    const code = reader.u8('kind')
+    const kind = code === REPAIR_EVIDENCE_CODES.E7 ? 'E7' : code === REPAIR_EVIDENCE_CODES.E2 ? 'E2' : undefined
+    // REQ names the sharing by the hash of all that matters of it: the signatures on its certificate prove nothing more here.
+    const sharing = readFacts(curve, reader.var(MAX_CERTIFICATE_BYTES, 'CERT')).key
+    const [request, ...contributions] = reader.list({ min: 2, max: 3 }, 'messages', (item) =>
+      decodeSignedBody(item.var(MAX_REPAIR_MESSAGE_BYTES, 'message'), MAX_REPAIR_MESSAGE_BYTES),
+    )
+    // Without a valid REQ nobody owed a contribution: an honest helper signs no M1 for another one.
+    const decoded = request && checkRequest(verify, sharing, request)
+    if (version !== 1 || kind === undefined || request === undefined || decoded === undefined) return undefined
+    return { kind, sharing, request, decoded, contributions }
+  })
 }
 
-/**
- * Verifies E7, or E2 by two M1s, offline (protocol 7).
- * @param sharingOf the sharing of that id from verified certificates; undefined when none is known
- * @returns the proven fault, or undefined when the bytes prove nothing
- */
-export function verifyRepairEvidence(
-  curve: Curve,
-  verify: VerifyMessage,
-  bytes: Uint8Array,
-  sharingOf: (sharingId: Uint8Array) => RepairSharing | undefined,
-): Fault | undefined {
-  const evidence = decodeRepairEvidence(bytes)
-  const sharing = evidence && sharingOf(evidence.decoded.sharingId)
-  // Without a valid REQ nobody owed a contribution: an honest helper signs no M1 for another one.
-  if (evidence === undefined || sharing === undefined) return undefined
-  if (checkRequest(verify, sharing, evidence.request) === undefined) return undefined
-  const culprit =
-    evidence.kind === 'E7'
-      ? badContributor(curve, verify, sharing, evidence)
-      : doubleContributor(verify, sharing, evidence)
-  return (
-    culprit && { ...repairFault(evidence.kind, culprit, evidence.request, evidence.contributions), evidence: bytes }
-  )
+/** Judges E7, or E2 by two M1s (protocol 7); undefined when the bytes prove nothing. Which identity is to be trusted is not asked here. */
+export function judgeRepairEvidence(curve: Curve, verify: VerifyMessage, bytes: Uint8Array): Judgement | undefined {
+  const evidence = attempt(() => decodeRepairEvidence(curve, verify, bytes))
+  if (evidence === undefined) return undefined
+  const index = evidence.kind === 'E7' ? badContributor(curve, verify, evidence) : doubleContributor(verify, evidence)
+  const { kind, sharing } = evidence
+  const culprit = index === undefined ? undefined : memberAt(sharing.config, index)
+  return culprit && { kind, culprit, committees: [sharing.config], certificates: [sharing.certificate] }
 }
 
 function badContributor(
   curve: Curve,
   verify: VerifyMessage,
-  sharing: RepairSharing,
-  { request, decoded, contributions }: DecodedRepairEvidence,
+  { sharing, request, decoded, contributions }: RepairEvidence,
 ): ParticipantIndex | undefined {
   const [signed] = contributions
   if (signed === undefined || contributions.length !== 1) return undefined
@@ -105,8 +98,7 @@ function badContributor(
 
 function doubleContributor(
   verify: VerifyMessage,
-  sharing: RepairSharing,
-  { request, decoded, contributions }: DecodedRepairEvidence,
+  { sharing, request, decoded, contributions }: RepairEvidence,
 ): ParticipantIndex | undefined {
   const [first, second] = contributions
   if (first === undefined || second === undefined || equalBytes(first.body, second.body)) return undefined

@@ -83,7 +83,10 @@ export class HelperTurn {
     const { faulty, request, signedRequest, params } = this.state
     if (culprit === params.self || faulty.has(culprit)) return
     faulty.add(culprit)
-    this.effects.push({ type: 'fault', fault: repairFault(kind, culprit, signedRequest, signed) })
+    this.effects.push({
+      type: 'fault',
+      fault: repairFault(kind, culprit, { sharing: params.sharing, request: signedRequest }, signed),
+    })
     for (const one of signed) this.send(request.recoverer, encodeSignedRepair('contribution', one))
   }
 

@@ -16,6 +16,8 @@ import { decodeSignedBody, type SignedBody } from './signed-body.ts'
 
 /** The sharing under repair, as its verified certificate says. */
 export interface RepairSharing {
+  /** Its canonical CERT: part of evidence. */
+  readonly certificate: Uint8Array
   readonly keyId: KeyId
   readonly sharingId: SharingId
   /** A', t points. */

@@ -1,5 +1,5 @@
 import type { EnginePorts } from '../ceremony/engine-types.ts'
-import { FAULT_SUMMARIES } from '../ceremony/evidence.ts'
+import { FAULT_SUMMARIES } from '../ceremony/fault.ts'
 import type { ParticipantIndex } from '../primitives/types.ts'
 import { repairFault } from './evidence.ts'
 import { encodeOver, encodeSignedRepair } from './messages.ts'
@@ -48,7 +48,10 @@ export class RecovererTurn {
 
   /** A proven fault: the helper is never asked again. */
   blame(kind: 'E2' | 'E7', culprit: ParticipantIndex, attempt: Attempt, signed: readonly SignedBody[]): void {
-    this.effects.push({ type: 'fault', fault: repairFault(kind, culprit, attempt.signed, signed) })
+    this.effects.push({
+      type: 'fault',
+      fault: repairFault(kind, culprit, { sharing: this.state.params.sharing, request: attempt.signed }, signed),
+    })
     this.state.excluded.set(culprit, 'faulty')
     this.giveUpAttempt()
   }

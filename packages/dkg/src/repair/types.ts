@@ -1,4 +1,4 @@
-import type { Fault } from '../ceremony/evidence.ts'
+import type { Fault } from '../ceremony/fault.ts'
 import type { Secret } from '../primitives/secret.ts'
 import type { ParticipantIndex } from '../primitives/types.ts'
 import type { RepairRefusal, RepairSharing } from './messages.ts'
