@@ -73,8 +73,10 @@ export function createServingNode(curve: Curve, spki: Uint8Array): ServingNode {
   if (self === undefined || identity === undefined || share === undefined) throw new Error('five members were made')
   const pin = { configHash: configHash(spec.newConfig) }
   const key = verifyCertificate(curve, verifyEd25519, certificate, pin)
-  const table = createKeyTable({ curve, verify: verifyEd25519, self: self.publicKey, ...pin })
-  table.add({ certificate, share })
+  const table = createKeyTable({ curve, self: self.publicKey })
+  table.hold(key, share)
+  const { keyId, purpose, sharingId } = key
+  table.arrange({ keyId, purpose, sharings: [{ sharingId, answer: 'serve' }] })
   const signatures = createSignatureVerifier({ maxKeys: 16 })
   const pipeline = createDelegationPipeline({
     curve,

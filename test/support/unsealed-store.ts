@@ -2,7 +2,18 @@ import { bytesKey, Reader, type VerifiedKey } from '@tkms/dkg'
 import { loadNodeConfig, type RecordKind, withNodeStore } from '@tkms/kms-node'
 import type { KnownSecret } from './leak-search.ts'
 
-const KINDS: readonly RecordKind[] = ['identity', 'node-seed', 'ceremony', 'share', 'approval', 'tls', 'pin']
+const KINDS: readonly RecordKind[] = [
+  'identity',
+  'node-seed',
+  'ceremony',
+  'share',
+  'approval',
+  'tls',
+  'pin',
+  'sharing',
+  'destroyed',
+  'odometer',
+]
 
 export interface UnsealedRecord {
   readonly kind: RecordKind

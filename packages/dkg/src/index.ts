@@ -40,7 +40,7 @@ export {
   signAuthorization as signMemberAuthorization,
   verifyAuthorization as verifyMemberAuthorization,
 } from './ceremony/authorization.ts'
-export { checkCertificate, type CheckedKey } from './ceremony/check-certificate.ts'
+export { checkCertificate, type CheckedKey, readFacts as readCertificateFacts } from './ceremony/check-certificate.ts'
 export {
   advanceKey,
   type Advance,

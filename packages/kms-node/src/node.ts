@@ -1,8 +1,7 @@
 import { join } from 'node:path'
 import { selectCurve } from '@tkms/curve-native'
-import { type Cluster, equalBytes, KmsError, Secret, verifyEd25519 } from '@tkms/dkg'
+import { type Cluster, KmsError, type Secret } from '@tkms/dkg'
 import { createAdminServer } from './admin/admin-server.ts'
-import type { CeremonyKeys } from './ceremony/ports.ts'
 import { createCeremonyService } from './ceremony/service.ts'
 import { clusterPath, ownEntry, readJoinedCluster } from './cluster/cluster-file.ts'
 import type { NodeConfig } from './config/types.ts'
@@ -10,7 +9,8 @@ import { callerOf, createRateLimit } from './http/rate-limit.ts'
 import { createHttpServer } from './http/server.ts'
 import { createSigner } from './identity/ed25519-signer.ts'
 import { forgetIdentity, loadNodeIdentity } from './identity/node-identity.ts'
-import { createKeyInstaller, type KeyInstaller } from './key-installer.ts'
+import { ceremonyKeys } from './keys/ceremony-keys.ts'
+import { openKeys } from './keys/open-keys.ts'
 import { createCeremonyNetwork } from './net/ceremony-protocol.ts'
 import { createDelegateServer } from './net/delegate-protocol.ts'
 import { createHost, startHost } from './net/host.ts'
@@ -18,16 +18,14 @@ import { DEFAULT_NET_LIMITS, type NetLimits } from './net/limits.ts'
 import { createRoster } from './net/roster.ts'
 import { type Log, logDelegation } from './ops/log.ts'
 import { createReadiness } from './ops/readiness.ts'
-import { createStatus, describeKey } from './ops/status.ts'
+import { createStatus } from './ops/status.ts'
 import { loadPolicy } from './policy/policy-file.ts'
 import { createSignatureVerifier } from './policy/signature-verifier.ts'
 import type { Rng } from './ports.ts'
 import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
-import { createKeyTable, type KeyTable } from './serve/key-table.ts'
 import { createDelegationPipeline } from './serve/pipeline.ts'
 import { nodeFileSystem } from './store/file-system.ts'
 import { openRecordStore } from './store/record-store.ts'
-import { createShareStore } from './store/share-store.ts'
 import { storeDirectory, systemClock, systemRng } from './system.ts'
 import { VERSION } from './version.ts'
 
@@ -91,25 +89,24 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
   const joined = await readJoinedCluster(store, config.dataDir)
   const self = ownEntry(joined, identity.publicKey)
 
-  const keyTable = createKeyTable({
+  const keys = await openKeys({
     curve,
-    verify: verifyEd25519,
+    store,
+    cluster: joined,
+    clusterPath: clusterPath(config.dataDir),
     self: identity.publicKey,
-    configHash: joined.configHash,
+    clock,
+    log,
+    retireGraceMs: config.ceremony.retireGraceMs,
   })
-  stops.push(() => keyTable.destroy())
-  const shares = createShareStore(store)
-  const { loaded, refused } = await keyTable.load(shares)
-  for (const { code } of refused) log.error({ code }, 'key-refused')
-  log.info({ keys: loaded.length, refused: refused.length }, 'self-check')
-  const installer = createKeyInstaller({ shares, keyTable, path: clusterPath(config.dataDir), cluster: joined })
-  await installer.completeClusterFile()
+  stops.push(() => keys.stop())
+  keys.keeper.open()
 
   const signatures = createSignatureVerifier({ maxKeys: MAX_REQUESTER_KEYS })
   const pipeline = createDelegationPipeline({
     curve,
     clusterId: joined.config.clusterId,
-    lender: keyTable.lender('ecies-dec'),
+    lender: keys.table.lender('ecies-dec'),
     signatures,
     policy: await loadPolicy(config.policyFile, { signatures }),
     sign: createSigner(identity.seed),
@@ -125,7 +122,7 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
     profile: config.profile,
     sealing: sealer.provider,
     curve,
-    keyTable,
+    keys: keys.directory,
     pipeline,
     clock,
   })
@@ -133,10 +130,10 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
   const { key, cert } = identity.tls
   const http = createHttpServer({
     pipeline,
-    keyTable,
-    cluster: installer.cluster,
+    keys: keys.directory,
+    cluster: keys.cluster,
     status,
-    readiness: createReadiness({ keyTable, fileSystem: nodeFileSystem, directory, clock, rng }),
+    readiness: createReadiness({ keys: keys.directory, fileSystem: nodeFileSystem, directory, clock, rng }),
     host: config.http.host,
     port: config.http.port,
     ...(config.http.tls && { tls: { key: key.use((pem) => Buffer.from(pem).toString()), cert } }),
@@ -193,8 +190,8 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
     evidenceDirectory: join(config.dataDir, 'evidence'),
     sign: createSigner(identity.seed),
     curve,
-    keys: ceremonyKeys(keyTable, installer),
-    addressBook: { nodes: () => installer.cluster().nodes, add: async () => {} },
+    keys: ceremonyKeys(keys.keeper),
+    addressBook: { nodes: () => keys.cluster().nodes, add: async () => {} },
     dataDir: config.dataDir,
   })
   stops.push(() => ceremonies.stop())
@@ -207,7 +204,7 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
     socketPath: config.adminSocket,
     ceremonies,
     status: () => ({ ...status(), index: self.index, peersConnected: network.connected, url: http.url }),
-    keys: () => keyTable.list().map(describeKey),
+    keys: () => keys.directory.list(),
     onInternalError: (cause) => log.error({ cause }, 'admin-error'),
   })
   await admin.start()
@@ -220,23 +217,10 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
     name: config.name,
     url: http.url,
     addresses,
-    cluster: installer.cluster,
+    cluster: keys.cluster,
     stop: () => (stopping ??= stopAll(stops, log)),
   }
 }
-
-/** What ceremonies see of the keys of this node. */
-const ceremonyKeys = (keyTable: KeyTable, installer: KeyInstaller): CeremonyKeys => ({
-  list: () => keyTable.list(),
-  find: (sharingId) => keyTable.list().find(({ key }) => equalBytes(key.sharingId, sharingId)),
-  copyShare: (sharingId) => {
-    const known = keyTable.list().find(({ key }) => equalBytes(key.sharingId, sharingId))
-    const found = known && keyTable.lender(known.key.purpose).find(known.key.keyId, sharingId)
-    return found?.kind === 'found' ? found.use((share) => share.use((bytes) => Secret.copyOf(bytes))) : undefined
-  },
-  install: (certificate, share) => installer.install(certificate, share),
-  learn: async () => undefined,
-})
 
 /** In reverse order; one that fails does not keep the others from being stopped. */
 async function stopAll(stops: readonly (() => Promise<void> | void)[], log: Log): Promise<void> {

@@ -23,7 +23,17 @@ export interface Sealer {
   unseal(sealed: Uint8Array, aad: Uint8Array): Promise<Secret>
 }
 
-export type RecordKind = 'identity' | 'node-seed' | 'ceremony' | 'share' | 'approval' | 'tls' | 'pin'
+export type RecordKind =
+  | 'identity'
+  | 'node-seed'
+  | 'ceremony'
+  | 'share'
+  | 'approval'
+  | 'tls'
+  | 'pin'
+  | 'sharing'
+  | 'destroyed'
+  | 'odometer'
 
 /**
  * Sealed records, each version under its own random data key. A resolved `put` is durable (file and directory fsynced),

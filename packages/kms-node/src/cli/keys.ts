@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { connectAdmin } from '../admin/admin-client.ts'
-import type { KeyDescription } from '../ops/status.ts'
+import type { KeyDescription } from '../keys/describe-key.ts'
 import { dataDirOf, outputOf } from './options.ts'
 import { COMMAND, EXIT_HELP } from './output.ts'
 

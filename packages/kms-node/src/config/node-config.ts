@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import { PROTOCOL_TIMINGS } from '@tkms/dkg'
+import { DEFAULT_RETIREMENT } from '../keys/life.ts'
 import { DEFAULT_SCRYPT } from '../seal/passphrase-sealer.ts'
 import { overlayEnvironment } from './environment.ts'
 import { nodeConfigSchema } from './schema.ts'
@@ -67,5 +68,9 @@ function developmentSwitches({ sealer, ceremony }: NodeConfigFile): readonly str
   for (const name of ['phaseBaseMs', 'phasePerMemberMs', 'retransmitMs', 'retransmitMaxMs'] as const)
     if (ceremony[name] < PROTOCOL_TIMINGS[name])
       problems.push(`ceremony.${name}: below the protocol's ${PROTOCOL_TIMINGS[name]} only in the development profile`)
+  if (ceremony.retireGraceMs < DEFAULT_RETIREMENT.graceMs)
+    problems.push(
+      `ceremony.retireGraceMs: below the protocol's ${DEFAULT_RETIREMENT.graceMs} only in the development profile`,
+    )
   return problems
 }

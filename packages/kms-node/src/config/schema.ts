@@ -1,5 +1,6 @@
 import { PROTOCOL_TIMINGS } from '@tkms/dkg'
 import { z } from 'zod'
+import { DEFAULT_RETIREMENT } from '../keys/life.ts'
 import { DEFAULT_SCRYPT } from '../seal/passphrase-sealer.ts'
 import type { NodeConfigFile } from './types.ts'
 
@@ -33,6 +34,7 @@ const ceremony = z.strictObject({
   phasePerMemberMs: milliseconds.default(PROTOCOL_TIMINGS.phasePerMemberMs),
   retransmitMs: milliseconds.default(PROTOCOL_TIMINGS.retransmitMs),
   retransmitMaxMs: milliseconds.default(PROTOCOL_TIMINGS.retransmitMaxMs),
+  retireGraceMs: milliseconds.default(DEFAULT_RETIREMENT.graceMs),
 })
 
 const limits = z.strictObject({

@@ -11,6 +11,11 @@ export interface HttpConfig {
   readonly corsOrigins: readonly string[]
 }
 
+export interface CeremonyConfig extends CeremonyTimings {
+  /** How long the share of an epoch is served after the certificate of the next one was seen. */
+  readonly retireGraceMs: number
+}
+
 export interface SealerConfig {
   readonly provider: 'passphrase'
   /** Otherwise TKMS_PASSPHRASE_FILE or TKMS_PASSPHRASE. */
@@ -56,7 +61,7 @@ export interface NodeConfigFile {
   /** Default: admin.sock in dataDir. */
   readonly adminSocket?: string | undefined
   readonly sealer: SealerConfig
-  readonly ceremony: CeremonyTimings
+  readonly ceremony: CeremonyConfig
   readonly limits: LimitsConfig
   /** Default: policy.yaml in dataDir. */
   readonly policyFile?: string | undefined

@@ -9,9 +9,8 @@ import {
   parseAuthorization,
 } from '@tkms/dkg'
 import { hexToBytes } from '@noble/hashes/utils.js'
-import { describeKey } from '../ops/status.ts'
 import type { Readiness } from '../ops/readiness.ts'
-import type { KeyTable } from '../serve/key-table.ts'
+import type { KeyDirectory } from '../keys/key-directory.ts'
 import type { DelegationPipeline } from '../serve/pipeline.ts'
 import { readJsonBody } from './body.ts'
 import type { HttpErrorCode } from './errors.ts'
@@ -43,7 +42,7 @@ export interface Route {
 
 export interface RoutePorts {
   readonly pipeline: DelegationPipeline
-  readonly keyTable: KeyTable
+  readonly keys: KeyDirectory
   readonly cluster: () => Cluster
   /** Public posture, ready for JSON. */
   readonly status: () => Promise<object> | object
@@ -67,11 +66,24 @@ export function createRoutes(ports: RoutePorts): readonly Route[] {
     get(/^\/v1\/status$/, true, async () => ok(await ports.status())),
     get(/^\/v1\/cluster$/, true, () => ok(formatCluster(ports.cluster()))),
     get(/^\/v1\/keys\/(?:0x)?([0-9a-f]{64})$/, true, ({ parameter }) => {
-      const served = ports.keyTable.get(hexToBytes(parameter) as KeyId)
-      return served === undefined ? failed('unknown-key') : ok(describeKey(served))
+      const key = ports.keys.get(hexToBytes(parameter) as KeyId)
+      return key === undefined ? failed('unknown-key') : ok(key)
+    }),
+    get(/^\/v1\/keys\/(?:0x)?([0-9a-f]{64})\/certificates$/, true, ({ parameter, request }) => {
+      const above = aboveOf(request.url ?? '')
+      if (above === 'bad') return failed('malformed')
+      const page = ports.keys.chain(hexToBytes(parameter) as KeyId, above)
+      return page === undefined ? failed('unknown-key') : ok(page)
     }),
     { method: 'POST', pattern: /^\/v1\/delegate$/, limited: true, handle: (call) => delegate(ports.pipeline, call) },
   ]
+}
+
+/** The epoch of `?above=`, at most 10 digits; undefined when there is none. */
+function aboveOf(url: string): number | undefined | 'bad' {
+  const value = new URLSearchParams(url.split('?')[1] ?? '').get('above')
+  if (value === null) return undefined
+  return /^[0-9]{1,10}$/.test(value) ? Number(value) : 'bad'
 }
 
 async function delegate(pipeline: DelegationPipeline, { request, remote, signal }: RouteCall): Promise<Reply> {

@@ -5,14 +5,14 @@ import { formatAuthorization, type KeyId, parseAnswer } from '@tkms/dkg'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createTlsIdentity } from '../identity/tls-certificate.ts'
-import type { KeyTable, ServedKey } from '../serve/key-table.ts'
+import type { KeyDescription } from '../keys/describe-key.ts'
+import type { KeyDirectory } from '../keys/key-directory.ts'
 import {
   authorize,
   clock,
   createTestPipeline,
   index,
   keyId,
-  ownVerificationShare,
   requestOf,
   rng,
   sharingId,
@@ -22,15 +22,33 @@ import { MAX_BODY_BYTES } from './body.ts'
 import { callerOf, createRateLimit } from './rate-limit.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from './server.ts'
 
-const served: ServedKey = { key: verifiedKey(), index, verificationShare: ownVerificationShare, hasShare: true }
-const { pipeline, lender } = createTestPipeline()
-const keyTable: KeyTable = {
-  load: async () => ({ loaded: [], refused: [] }),
-  add: () => served,
-  list: () => [served],
-  get: (id: KeyId) => (bytesToHex(id) === bytesToHex(keyId) ? served : undefined),
-  lender: () => lender,
-  destroy: () => undefined,
+const served = verifiedKey()
+const { pipeline } = createTestPipeline()
+const description: KeyDescription = {
+  keyId: `0x${bytesToHex(keyId)}`,
+  keyName: served.keyName,
+  purpose: served.purpose,
+  generation: 1,
+  epoch: 3,
+  attempt: 0,
+  sharingId: `0x${bytesToHex(sharingId)}`,
+  threshold: 2,
+  publicKey: `0x${bytesToHex(served.groupKey)}`,
+  index,
+  serving: true,
+  role: 'active',
+  certificate: '0x01',
+  sharings: [],
+}
+const isKey = (id: KeyId): boolean => bytesToHex(id) === bytesToHex(keyId)
+const keys: KeyDirectory = {
+  list: () => [description],
+  get: (id) => (isKey(id) ? description : undefined),
+  chain: (id, above) =>
+    isKey(id)
+      ? { keyId: description.keyId, latest: { epoch: 3, attempt: 0 }, certificates: [`0x${above ?? 'all'}`] }
+      : undefined,
+  serves: () => true,
 }
 
 const running: HttpServer[] = []
@@ -40,10 +58,10 @@ afterEach(async () => {
 
 async function serve(overrides: Partial<HttpServerOptions> = {}): Promise<string> {
   const limits = { requestsPerSecond: 1, requestBurst: 100, maxHttpConnections: 64, httpRequestTimeoutMs: 400 }
-  const { config } = served.key
+  const { config } = served
   const server = createHttpServer({
     pipeline,
-    keyTable,
+    keys,
     cluster: () => ({ config, configHash: new Uint8Array(32), nodes: [], certificates: [] }),
     status: () => ({ version: '0' }),
     readiness: { problems: async () => [] },
@@ -93,6 +111,11 @@ describe('HTTP API', () => {
     const key = await fetch(`${url}/v1/keys/0x${bytesToHex(keyId)}`)
     expect(await key.json()).toMatchObject({ sharingId: `0x${bytesToHex(sharingId)}`, keyName: 'ecies/1', index })
     expect(await codeOf(await fetch(`${url}/v1/keys/${'00'.repeat(32)}`))).toEqual([404, 'unknown-key'])
+    const chain = `${url}/v1/keys/0x${bytesToHex(keyId)}/certificates`
+    expect(await (await fetch(chain)).json()).toMatchObject({ latest: { epoch: 3 }, certificates: ['0xall'] })
+    expect(await (await fetch(`${chain}?above=2`)).json()).toMatchObject({ certificates: ['0x2'] })
+    expect(await codeOf(await fetch(`${chain}?above=-1`))).toEqual([400, 'malformed'])
+    expect(await codeOf(await fetch(chain.replace(/0x../, '0xff')))).toEqual([404, 'unknown-key'])
   })
 
   it('is not ready while something is wrong', async () => {

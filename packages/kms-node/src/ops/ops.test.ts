@@ -1,25 +1,16 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { configHash, KmsError, nobleCurve, Secret, verifyEd25519 } from '@tkms/dkg'
+import { KmsError, nobleCurve, Secret } from '@tkms/dkg'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { generateKey } from '../serve/committee.fixture.ts'
-import { createKeyTable } from '../serve/key-table.ts'
 import { rng } from '../serve/pipeline.fixture.ts'
 import { createLog, logDelegation } from './log.ts'
 import { type FileSystem, nodeFileSystem } from '../store/file-system.ts'
 import { createReadiness } from './readiness.ts'
 import { createStatus } from './status.ts'
 
-const committee = generateKey()
-const [member] = committee.members
-if (member === undefined) throw new Error('the ceremony did not finish')
-const keyTable = createKeyTable({
-  curve: nobleCurve,
-  verify: verifyEd25519,
-  self: member.publicKey,
-  configHash: configHash(committee.config),
-})
+let serves = false
+const keys = { list: () => [], get: () => undefined, chain: () => undefined, serves: () => serves }
 
 describe('log', () => {
   it('prints no secret, and errors by code', () => {
@@ -48,10 +39,10 @@ describe('readiness', () => {
     const directory = await mkdtemp(join(tmpdir(), 'tkms-ready-'))
     let nowMs = 0
     const clock = { nowMs: () => 0, monotonicMs: () => nowMs }
-    const ports = { keyTable, fileSystem: nodeFileSystem, clock, rng }
+    const ports = { keys, fileSystem: nodeFileSystem, clock, rng }
     const readiness = createReadiness({ ...ports, directory })
     expect(await readiness.problems()).toEqual(['no-key'])
-    keyTable.add({ certificate: member.certificate, share: member.share })
+    serves = true
     expect(await readiness.problems()).toEqual([])
     expect(await readdir(directory)).toEqual([])
     await rm(directory, { recursive: true })
@@ -70,7 +61,7 @@ describe('readiness on a full disk', () => {
     }
     const clock = { nowMs: () => 0, monotonicMs: () => 0 }
     const fileSystem = { ...nodeFileSystem, writeNew }
-    const readiness = createReadiness({ keyTable, fileSystem, directory, clock, rng })
+    const readiness = createReadiness({ keys, fileSystem, directory, clock, rng })
     expect(await readiness.problems()).toContain('disk-full')
     expect(await readdir(directory)).toEqual([])
     await rm(directory, { recursive: true })
@@ -81,12 +72,12 @@ describe('status', () => {
   it('shows the public posture', () => {
     const clock = { nowMs: () => 7_000, monotonicMs: () => 0 }
     const ports = { version: '1', name: 'alice', profile: 'production', sealing: 'passphrase', curve: nobleCurve }
-    const status = createStatus({ ...ports, keyTable, pipeline: { underWay: 3 }, clock })
+    const status = createStatus({ ...ports, keys, pipeline: { underWay: 3 }, clock })
     expect(status()).toMatchObject({
       curve: 'noble',
       time: 7,
       requestsUnderWay: 3,
-      keys: [{ keyName: 'ecies/1', index: 1 }],
+      keys: [],
     })
   })
 })

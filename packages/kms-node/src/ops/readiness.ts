@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { isKmsError } from '../errors.ts'
 import type { Clock, Rng } from '../ports.ts'
-import type { KeyTable } from '../serve/key-table.ts'
+import type { KeyDirectory } from '../keys/key-directory.ts'
 import type { FileSystem } from '../store/file-system.ts'
 
 /** One look at the disk answers for this long, so that asking often costs nothing. */
@@ -15,7 +15,7 @@ export interface Readiness {
 }
 
 export function createReadiness(ports: {
-  readonly keyTable: KeyTable
+  readonly keys: Pick<KeyDirectory, 'serves'>
   readonly fileSystem: FileSystem
   /** The store's directory. */
   readonly directory: string
@@ -46,8 +46,7 @@ export function createReadiness(ports: {
       if (last === undefined || clock.monotonicMs() - last.atMs >= PROBE_MS)
         last = { atMs: clock.monotonicMs(), problem: probe() }
       const storage = await last.problem
-      const serves = ports.keyTable.list().some(({ hasShare }) => hasShare)
-      return [...(serves ? [] : ['no-key']), ...(storage === undefined ? [] : [storage])]
+      return [...(ports.keys.serves() ? [] : ['no-key']), ...(storage === undefined ? [] : [storage])]
     },
   }
 }

@@ -19,10 +19,9 @@ import {
 } from '@tkms/dkg'
 import { concatBytes } from '@noble/hashes/utils.js'
 import type { Rng } from '../ports.ts'
-import type { ServedKey, ShareLookup } from './key-table.ts'
+import type { Loan, ServedKey } from './key-table.ts'
 import { type RsaVerdict, wrapOaep } from './rsa-policy.ts'
 
-type Found = Extract<ShareLookup, { kind: 'found' }>
 type AcceptedRsaKey = Extract<RsaVerdict, { kind: 'accepted' }>
 
 /** ctx of every partial in the answer to one request (protocol 10.1). */
@@ -43,12 +42,12 @@ export const answerContext = (served: ServedKey, request: DelegationRequest, req
  */
 export function computePartial(
   ports: { readonly curve: Curve; readonly rng: Rng },
-  input: { readonly found: Found; readonly item: RequestItem; readonly ctx: Uint8Array },
+  input: { readonly served: ServedKey; readonly loan: Loan; readonly item: RequestItem; readonly ctx: Uint8Array },
 ): Extract<BatchItem, { kind: 'partial' }> {
-  const { found, item, ctx } = input
+  const { served, loan, item, ctx } = input
   const aux = ports.rng.bytes(32)
-  const partial = found.use((share) => createPartial(ports.curve, { share, K: itemPoint(item), ctx, aux }))
-  if (!equalBytes(partial.verificationShare, found.served.verificationShare))
+  const partial = loan.use((share) => createPartial(ports.curve, { share, K: itemPoint(item), ctx, aux }))
+  if (!equalBytes(partial.verificationShare, served.verificationShare))
     throw new KmsError('self-check-failed', 'the share in memory is not the certified one')
   return { kind: 'partial', D: partial.D, proof: partial.proof }
 }

@@ -1,121 +1,139 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { selectCurve } from '@tkms/curve-native'
-import { bytesToHex } from '@noble/hashes/utils.js'
-import { configHash, type KeyId, Secret, type SharingId, verifyEd25519 } from '@tkms/dkg'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { createPassphraseSealer } from '../seal/passphrase-sealer.ts'
-import { createRecordStore, type OpenRecordStore } from '../store/record-store.ts'
-import { createShareStore } from '../store/share-store.ts'
-import { generateKey, type TestMember } from './committee.fixture.ts'
-import { createKeyTable, type KeyTable } from './key-table.ts'
-import { bytes32, rng } from './pipeline.fixture.ts'
+import {
+  configHash,
+  type KeyId,
+  Secret,
+  type SharingId,
+  type VerifiedKey,
+  verifyCertificate,
+  verifyEd25519,
+} from '@tkms/dkg'
+import { describe, expect, it } from 'vitest'
+import { generateKey, type TestCommittee, type TestMember } from './committee.fixture.ts'
+import { createKeyTable, type KeyStanding, type KeyTable } from './key-table.ts'
+import { bytes32 } from './pipeline.fixture.ts'
 
 const { curve } = selectCurve()
 const committee = generateKey()
 const [first, second] = committee.members
 if (first === undefined || second === undefined) throw new Error('the ceremony did not finish')
-const tableOf = (member: TestMember, hash = configHash(committee.config)): KeyTable =>
-  createKeyTable({ curve, verify: verifyEd25519, self: member.publicKey, configHash: hash })
-const stored = (member: TestMember, share: Secret = member.share): { certificate: Uint8Array; share: Secret } => ({
-  certificate: member.certificate,
-  share: share.use((bytes) => Secret.copyOf(bytes)),
+const verified = ({ config }: TestCommittee, { certificate }: TestMember): VerifiedKey =>
+  verifyCertificate(curve, verifyEd25519, certificate, { configHash: configHash(config) })
+const key = verified(committee, first)
+const { keyId, sharingId, purpose } = key
+const tableOf = (member: TestMember): KeyTable => createKeyTable({ curve, self: member.publicKey })
+const copy = (secret: Secret): Secret => secret.use((bytes) => Secret.copyOf(bytes))
+const standing = (change: Partial<KeyStanding> = {}): KeyStanding => ({
+  keyId,
+  purpose,
+  sharings: [{ sharingId, answer: 'serve' }],
+  ...change,
 })
-
-let directory: string
-let records: OpenRecordStore
-beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'tkms-shares-'))
-})
-beforeEach(async () => {
-  const sealer = createPassphraseSealer({
-    passphrase: Secret.copyOf(Buffer.from('a passphrase')),
-    rng,
-    params: { logN: 10, r: 8, p: 1 },
-  })
-  await records?.close()
-  records = await createRecordStore({ directory: join(directory, bytesToHex(rng.bytes(4))), sealer, rng })
-})
-afterAll(async () => {
-  await records.close()
-  await rm(directory, { recursive: true })
-})
+const serving = (): KeyTable => {
+  const table = tableOf(first)
+  table.hold(key, copy(first.share))
+  table.arrange(standing())
+  return table
+}
+const ask = (table: KeyTable, named?: SharingId): string => table.lender('ecies-dec').find(keyId, named).kind
 
 describe('key table', () => {
-  it('never puts none in the place of a share', async () => {
-    const shares = createShareStore(records)
-    await shares.put(stored(first))
-    await shares.put({ certificate: first.certificate, share: undefined })
-    expect((await shares.list()).map(({ share }) => share?.length)).toEqual([32])
-  })
-
-  it('loads what was stored, one record per sharing, and lends the share', async () => {
-    const shares = createShareStore(records)
-    await shares.put(stored(first))
-    await shares.put(stored(first))
-    expect(await records.list('share')).toHaveLength(1)
-    const table = tableOf(first)
-    const report = await table.load(shares)
-    expect(report).toMatchObject({ loaded: [{ index: 1, hasShare: true }], refused: [] })
-    const [served] = table.list()
-    if (served === undefined) throw new Error('nothing served')
-    expect(await records.list('share')).toEqual([bytesToHex(served.key.sharingId)])
-    const found = table.lender('ecies-dec').find(served.key.keyId, undefined)
+  it('lends the share under the certified verification share', () => {
+    const table = serving()
+    const found = table.lender('ecies-dec').find(keyId, undefined)
     if (found.kind !== 'found') throw new Error(found.kind)
-    expect(found.use((share) => curve.mulBaseSecret(share))).toEqual(served.verificationShare)
-    expect(table.lender('ecies-dec').find(served.key.keyId, served.key.sharingId).kind).toBe('found')
-    expect(table.get(served.key.keyId)).toEqual(served)
+    expect(found.served).toMatchObject({ index: 1, key: { sharingId } })
+    const loan = found.borrow()
+    expect(loan.use((share) => curve.mulBaseSecret(share))).toEqual(found.served.verificationShare)
+    expect(ask(table, sharingId)).toBe('found')
+    expect(table.held(sharingId)).toEqual(found.served)
+    expect(table.copyShare(sharingId)?.use((bytes) => [...bytes])).toEqual(first.share.use((bytes) => [...bytes]))
   })
 
-  it('refuses a share that is not the one of the certificate', async () => {
-    const shares = createShareStore(records)
-    await shares.put(stored(first, second.share))
-    expect(await tableOf(first).load(shares)).toEqual({ loaded: [], refused: [{ code: 'self-check-failed' }] })
-    expect(() => tableOf(first).add(stored(first, second.share))).toThrow(
-      expect.objectContaining({ code: 'self-check-failed' }),
+  it('takes no share that is not the one of the certificate, and none of a committee without this node', () => {
+    const wrong = copy(second.share)
+    expect(() => tableOf(first).hold(key, wrong)).toThrow(expect.objectContaining({ code: 'self-check-failed' }))
+    expect(wrong.destroyed).toBe(true)
+    const [stranger = first] = generateKey().members
+    const share = copy(first.share)
+    expect(() => tableOf(stranger).hold(key, share)).toThrow(expect.objectContaining({ code: 'bad-certificate' }))
+    expect(share.destroyed).toBe(true)
+  })
+
+  it('keeps the share it has, and wipes the second copy', () => {
+    const table = serving()
+    const again = copy(first.share)
+    table.hold(key, again)
+    expect([again.destroyed, ask(table)]).toEqual([true, 'found'])
+  })
+
+  it('says why it lends nothing', () => {
+    const table = serving()
+    const past = bytes32(7) as SharingId
+    expect(table.lender('ckd-dprf').find(keyId, undefined).kind).toBe('wrong-purpose')
+    expect(table.lender('ckd-dprf').find(keyId, sharingId).kind).toBe('wrong-purpose')
+    expect(table.lender('ecies-dec').find(bytes32(7) as KeyId, undefined).kind).toBe('unknown-key')
+    expect(ask(table, past)).toBe('wrong-sharing')
+    table.arrange(
+      standing({
+        sharings: [
+          { sharingId, answer: 'serve' },
+          { sharingId: past, answer: 'superseded' },
+        ],
+      }),
     )
-  })
-
-  it('refuses a certificate of another committee, a changed one, and one that does not name this node', async () => {
-    const code = { code: 'bad-certificate' }
-    expect(() => tableOf(first, bytes32(1)).add(stored(first))).toThrow(expect.objectContaining(code))
-    const changed = Uint8Array.from(first.certificate)
-    changed[changed.length - 1] = (changed.at(-1) ?? 0) ^ 1
-    expect(() => tableOf(first).add({ ...stored(first), certificate: changed })).toThrow(expect.objectContaining(code))
-    const stranger = generateKey().members[0] ?? first
-    expect(() => tableOf(stranger).add(stored(first))).toThrow(expect.objectContaining(code))
-  })
-
-  it('lends nothing for another purpose, key or sharing, and nothing without a share', () => {
-    const table = tableOf(first)
-    const { key } = table.add(stored(first))
-    expect(table.lender('ckd-dprf').find(key.keyId, undefined)).toEqual({ kind: 'wrong-purpose' })
-    expect(table.lender('ckd-dprf').find(key.keyId, key.sharingId)).toEqual({ kind: 'wrong-purpose' })
-    expect(table.lender('ecies-dec').find(bytes32(7) as KeyId, undefined)).toEqual({ kind: 'unknown-key' })
-    expect(table.lender('ecies-dec').find(key.keyId, bytes32(7) as SharingId)).toEqual({ kind: 'wrong-sharing' })
-    const waiting = tableOf(second)
-    waiting.add({ certificate: second.certificate, share: undefined })
-    expect(waiting.list()).toMatchObject([{ hasShare: false }])
-    expect(waiting.lender('ecies-dec').find(key.keyId, undefined)).toEqual({ kind: 'wrong-sharing' })
+    expect(ask(table, past)).toBe('superseded')
+    table.arrange(
+      standing({
+        sharings: [
+          { sharingId: past, answer: 'no-share' },
+          { sharingId, answer: 'serve' },
+        ],
+      }),
+    )
+    expect([ask(table), ask(table, past), ask(table, sharingId)]).toEqual(['no-share', 'no-share', 'found'])
+    for (const refusal of ['not-ready', 'destroyed'] as const) {
+      table.arrange(standing({ refusal }))
+      expect([ask(table), ask(table, sharingId), ask(table, past)]).toEqual([refusal, refusal, refusal])
+    }
   })
 
   it('an ECIES handler does not reach a derivation key', () => {
     const derivation = generateKey('ckd-dprf', 'ckd/1')
     const [member] = derivation.members
     if (member === undefined) throw new Error('the ceremony did not finish')
-    const table = tableOf(member, configHash(derivation.config))
-    const { key } = table.add(stored(member))
-    expect(table.lender('ecies-dec').find(key.keyId, undefined)).toEqual({ kind: 'wrong-purpose' })
-    expect(table.lender('ckd-dprf').find(key.keyId, undefined).kind).toBe('found')
+    const other = verified(derivation, member)
+    const table = tableOf(member)
+    table.hold(other, member.share)
+    table.arrange({ ...other, sharings: [{ sharingId: other.sharingId, answer: 'serve' }] })
+    expect(table.lender('ecies-dec').find(other.keyId, undefined)).toEqual({ kind: 'wrong-purpose' })
+    expect(table.lender('ckd-dprf').find(other.keyId, undefined).kind).toBe('found')
+  })
+
+  it('releases a share when the last loan ends, and lends it to nobody meanwhile', async () => {
+    const table = serving()
+    const found = table.lender('ecies-dec').find(keyId, undefined)
+    if (found.kind !== 'found') throw new Error(found.kind)
+    const [one, two] = [found.borrow(), found.borrow()]
+    const released = Promise.all([table.release(sharingId), table.release(sharingId)]).then(() => 'released')
+    one.end()
+    one.end()
+    expect(ask(table)).toBe('no-share')
+    expect(await Promise.race([released, new Promise((resolve) => setImmediate(resolve, 'on loan'))])).toBe('on loan')
+    expect(two.use((share) => share.length)).toBe(32)
+    two.end()
+    expect(await released).toBe('released')
+    expect(() => two.use((share) => share.use(() => 'bytes'))).toThrow(
+      expect.objectContaining({ code: 'secret-destroyed' }),
+    )
+    await table.release(sharingId)
   })
 
   it('wipes its shares', () => {
     const table = tableOf(first)
-    const entry = stored(first)
-    table.add(entry)
+    const share = copy(first.share)
+    table.hold(key, share)
     table.destroy()
-    expect(entry.share.destroyed).toBe(true)
-    expect(table.list()).toEqual([])
+    expect([share.destroyed, ask(table)]).toEqual([true, 'unknown-key'])
   })
 })

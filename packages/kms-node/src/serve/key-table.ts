@@ -8,64 +8,80 @@ import {
   type ParticipantIndex,
   type PointBytes,
   type Purpose,
-  type Secret,
+  Secret,
   type SharingId,
   type VerifiedKey,
-  type VerifyMessage,
   verificationShare,
-  verifyCertificate,
 } from '@tkms/dkg'
-import { isKmsError } from '../errors.ts'
-import type { ShareStore, StoredShare } from '../store/share-store.ts'
 
-/** One sharing that this node holds, without its share. */
+/** A sharing whose share this node lends, without the share. */
 export interface ServedKey {
   readonly key: VerifiedKey
-  /** This node's place in the key's committee. */
+  /** This node's place in the committee of the sharing. */
   readonly index: ParticipantIndex
   /** Y_j, computed from the certificate. */
   readonly verificationShare: PointBytes
-  /** Without a share the node knows the key but cannot serve it. */
-  readonly hasShare: boolean
 }
 
-/** A key that was stored but is not served: its certificate or its share does not hold. */
-export interface UnservedKey {
-  /** Code of the KmsError that says why. */
-  readonly code: string
+/** How a request for a sharing is answered. */
+export type SharingAnswer = 'serve' | 'superseded' | 'no-share'
+
+/** How requests for one key are answered now. Replaced as a whole whenever the life of one of its shares goes on. */
+export interface KeyStanding {
+  readonly keyId: KeyId
+  /** Absent where nothing but the order to destroy the key is known. */
+  readonly purpose?: Purpose
+  /** Refuses every request for the key. */
+  readonly refusal?: 'not-ready' | 'destroyed'
+  /** The active one first: it is meant by a request that names none. `serve` of a share that is being erased counts as `superseded`. */
+  readonly sharings: readonly { readonly sharingId: SharingId; readonly answer: SharingAnswer }[]
 }
 
-export interface LoadReport {
-  readonly loaded: readonly ServedKey[]
-  readonly refused: readonly UnservedKey[]
+/** A share on loan: while it lasts, the share is not erased. */
+export interface Loan {
+  /** Lends the share to `fn`, which must not keep it. @throws KmsError `secret-destroyed` after `end` of the table */
+  readonly use: <T>(fn: (share: Secret) => T) => T
+  /** Idempotent. */
+  readonly end: () => void
 }
 
 export type ShareLookup =
   | {
       readonly kind: 'found'
       readonly served: ServedKey
-      /** Lends the share to `fn`, which must not keep it. */
-      readonly use: <T>(fn: (share: Secret) => T) => T
+      /** To be called before the next `await`, and ended whatever happens. */
+      readonly borrow: () => Loan
     }
-  | { readonly kind: 'unknown-key' | 'wrong-purpose' | 'wrong-sharing' }
+  | {
+      readonly kind:
+        | 'unknown-key'
+        | 'wrong-purpose'
+        | 'wrong-sharing'
+        | Exclude<SharingAnswer, 'serve'>
+        | NonNullable<KeyStanding['refusal']>
+    }
 
 /** Finds keys of one purpose only: what the handler of that purpose holds, and nobody else (protocol 0.9, 10.3). */
 export interface ShareLender {
   readonly purpose: Purpose
-  /** Without a sharingId: the active sharing, the one of the latest epoch. */
+  /** Without a sharingId: the active sharing. */
   find(keyId: KeyId, sharingId: SharingId | undefined): ShareLookup
 }
 
-/** The live set of keys. Public data for everybody, shares through a lender only. */
+/** The shares in memory. Whether a share is served is the key keeper's word (`arrange`); here it is only kept and lent. */
 export interface KeyTable {
-  /** Reads every stored share and checks certificate and share * G == Y_j (protocol 5). A key that fails is reported, not served. */
-  load(store: ShareStore): Promise<LoadReport>
-  /** Takes a key of a finished ceremony over, and its share with it. @throws KmsError `bad-certificate`, `self-check-failed` */
-  add(entry: StoredShare): ServedKey
-  /** Every sharing, by key name, generation and epoch. */
-  list(): readonly ServedKey[]
-  /** The active sharing of a key. */
-  get(keyId: KeyId): ServedKey | undefined
+  /**
+   * Takes a share over, after checking share * G == Y_j against a certificate that the caller verified (protocol 5).
+   * A share held for the same sharing is kept, and the new one wiped.
+   * @throws KmsError `self-check-failed`, `bad-certificate` where this node is not in the committee; the share is wiped
+   */
+  hold(key: VerifiedKey, share: Secret): ServedKey
+  arrange(standing: KeyStanding): void
+  /** Lends the share no more; resolves when nobody has it on loan, and it is wiped. */
+  release(sharingId: SharingId): Promise<void>
+  held(sharingId: SharingId): ServedKey | undefined
+  /** A copy of a held share, for a ceremony of this node; the caller wipes it. */
+  copyShare(sharingId: SharingId): Secret | undefined
   lender(purpose: Purpose): ShareLender
   /** Wipes every share. */
   destroy(): void
@@ -73,115 +89,104 @@ export interface KeyTable {
 
 export interface KeyTableOptions {
   readonly curve: Curve
-  readonly verify: VerifyMessage
   /** This node's identity. */
   readonly self: NodePublicKey
-  /** The committee this node joined, 32 bytes. */
-  readonly configHash: Uint8Array
 }
 
-interface Entry extends ServedKey {
-  readonly share: Secret | undefined
+interface HeldShare {
+  readonly served: ServedKey
+  readonly share: Secret
+  loans: number
+  /** Set by `release`: called when the last loan ends. */
+  drained: (() => void) | undefined
 }
 
 export function createKeyTable(options: KeyTableOptions): KeyTable {
-  /** keyId -> sharings, the latest epoch first. */
-  const keys = new Map<string, readonly Entry[]>()
+  const standings = new Map<string, KeyStanding>()
+  const shares = new Map<string, HeldShare>()
 
-  const add = (stored: StoredShare): ServedKey => {
-    const entry = checkEntry(options, stored)
-    const name = bytesKey(entry.key.keyId)
-    const known = keys.get(name) ?? []
-    const replaced = known.find((other) => equalBytes(other.key.sharingId, entry.key.sharingId))
-    if (replaced !== undefined && replaced.share !== entry.share) replaced.share?.destroy()
-    const others = known.filter((other) => other !== replaced)
-    keys.set(
-      name,
-      [entry, ...others].toSorted((left, right) => right.key.epoch - left.key.epoch),
-    )
-    return publicPart(entry)
+  const borrow = (held: HeldShare): Loan => {
+    let ended = false
+    held.loans++
+    return {
+      use: (fn) => fn(held.share),
+      end: () => {
+        if (ended) return
+        ended = true
+        held.loans--
+        if (held.loans === 0) held.drained?.()
+      },
+    }
   }
 
   const find = (purpose: Purpose, keyId: KeyId, sharingId: SharingId | undefined): ShareLookup => {
-    const entries = keys.get(bytesKey(keyId)) ?? []
-    const [active] = entries
-    if (active === undefined) return { kind: 'unknown-key' }
-    if (active.key.purpose !== purpose) return { kind: 'wrong-purpose' }
-    const entry = sharingId === undefined ? active : entries.find(({ key }) => equalBytes(key.sharingId, sharingId))
-    const share = entry?.share
-    if (entry === undefined || share === undefined) return { kind: 'wrong-sharing' }
-    return { kind: 'found', served: publicPart(entry), use: (fn) => fn(share) }
+    const standing = standings.get(bytesKey(keyId))
+    if (standing === undefined) return { kind: 'unknown-key' }
+    if (standing.purpose !== undefined && standing.purpose !== purpose) return { kind: 'wrong-purpose' }
+    if (standing.refusal !== undefined) return { kind: standing.refusal }
+    const named = standing.sharings.find((sharing, at) =>
+      sharingId === undefined ? at === 0 : equalBytes(sharing.sharingId, sharingId),
+    )
+    if (named === undefined) return { kind: 'wrong-sharing' }
+    if (named.answer !== 'serve') return { kind: named.answer }
+    const held = shares.get(bytesKey(named.sharingId))
+    if (held === undefined || held.drained !== undefined)
+      return { kind: named === standing.sharings[0] ? 'no-share' : 'superseded' }
+    return { kind: 'found', served: held.served, borrow: () => borrow(held) }
   }
 
   return {
-    add,
-    async load(store) {
-      const loaded: ServedKey[] = []
-      const refused: UnservedKey[] = []
-      for (const stored of await store.list()) {
-        try {
-          loaded.push(add(stored))
-        } catch (error) {
-          if (!isKmsError(error)) throw error
-          refused.push({ code: error.code })
+    hold(key, share) {
+      const served = checkShare(options, key, share)
+      const id = bytesKey(key.sharingId)
+      const known = shares.get(id)
+      if (known === undefined) shares.set(id, { served, share, loans: 0, drained: undefined })
+      else if (known.share !== share) share.destroy()
+      return served
+    },
+    arrange: (standing) => void standings.set(bytesKey(standing.keyId), standing),
+    async release(sharingId) {
+      const id = bytesKey(sharingId)
+      const held = shares.get(id)
+      if (held === undefined) return
+      await new Promise<void>((resolve) => {
+        const others = held.drained
+        held.drained = () => {
+          others?.()
+          resolve()
         }
-      }
-      return { loaded, refused }
+        if (held.loans === 0) held.drained()
+      })
+      held.share.destroy()
+      if (shares.get(id) === held) shares.delete(id)
     },
-    list: () =>
-      [...keys.values()]
-        .flat()
-        .map(publicPart)
-        .toSorted((left, right) => (sortKey(left) < sortKey(right) ? -1 : 1)),
-    get(keyId) {
-      const active = keys.get(bytesKey(keyId))?.[0]
-      return active === undefined ? undefined : publicPart(active)
-    },
+    held: (sharingId) => shares.get(bytesKey(sharingId))?.served,
+    copyShare: (sharingId) => shares.get(bytesKey(sharingId))?.share.use((bytes) => Secret.copyOf(bytes)),
     lender: (purpose) => ({ purpose, find: (keyId, sharingId) => find(purpose, keyId, sharingId) }),
     destroy() {
-      for (const entry of [...keys.values()].flat()) entry.share?.destroy()
-      keys.clear()
+      for (const { share } of shares.values()) share.destroy()
+      shares.clear()
+      standings.clear()
     },
   }
 }
 
-const sortKey = ({ key }: ServedKey): string =>
-  [
-    key.keyName,
-    String(key.generation).padStart(10, '0'),
-    String(key.epoch).padStart(10, '0'),
-    bytesKey(key.sharingId),
-  ].join(' ')
-
-const publicPart = ({ key, index, verificationShare: share, hasShare }: Entry): ServedKey => ({
-  key,
-  index,
-  verificationShare: share,
-  hasShare,
-})
-
-function checkEntry({ curve, verify, self, configHash }: KeyTableOptions, stored: StoredShare): Entry {
+/** share * G == Y_j, with Y_j computed from the certificate (protocol 5). */
+function checkShare({ curve, self }: KeyTableOptions, key: VerifiedKey, share: Secret): ServedKey {
   try {
-    const key = verifyCertificate(curve, verify, stored.certificate, { configHash })
     const member = key.config.members.find(({ publicKey }) => equalBytes(publicKey, self))
     if (member === undefined)
       throw new KmsError('bad-certificate', 'this node is no member of the committee of the key', {
         data: { keyName: key.keyName },
       })
     const expected = verificationShare(curve, key.commitment, member.index)
-    if (stored.share !== undefined && !equalBytes(curve.mulBaseSecret(stored.share), expected))
+    if (!equalBytes(curve.mulBaseSecret(share), expected))
       throw new KmsError('self-check-failed', 'the stored share is not the one of the certificate', {
         data: { keyName: key.keyName },
       })
-    return {
-      key,
-      index: member.index,
-      verificationShare: expected,
-      hasShare: stored.share !== undefined,
-      share: stored.share,
-    }
+    return { key, index: member.index, verificationShare: expected }
   } catch (error) {
-    stored.share?.destroy()
+    share.destroy()
     throw error
   }
 }

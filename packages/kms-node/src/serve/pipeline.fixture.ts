@@ -34,7 +34,7 @@ import { parsePolicy } from '../policy/policy-file.ts'
 import type { Policy } from '../policy/policy.ts'
 import { createSignatureVerifier } from '../policy/signature-verifier.ts'
 import type { Clock, Rng } from '../ports.ts'
-import type { ShareLender } from './key-table.ts'
+import type { ShareLender, ShareLookup } from './key-table.ts'
 import {
   createDelegationPipeline,
   type DelegationEvent,
@@ -102,23 +102,27 @@ export const rsaPrivateKey: KeyObject = createPrivateKey(rsaPair.privateKey.expo
 export const spki: Uint8Array = new Uint8Array(rsaPair.publicKey.export({ format: 'der', type: 'spki' }))
 
 /** Lends the share of the one key to the handler of its purpose, as the key table does, and counts. */
-export function createTestLender(): ShareLender & { uses: number } {
+export function createTestLender(): ShareLender & { uses: number; onLoan: number } {
   const key = verifiedKey()
   const lender = {
     uses: 0,
+    onLoan: 0,
     purpose: key.purpose,
     find: (wanted: KeyId, sharing: SharingId | undefined): ReturnType<ShareLender['find']> => {
       if (Buffer.compare(wanted, keyId) !== 0) return { kind: 'unknown-key' }
       if (sharing !== undefined && Buffer.compare(sharing, sharingId) !== 0) return { kind: 'wrong-sharing' }
-      const served = { key, index, verificationShare: ownVerificationShare, hasShare: true }
-      return {
-        kind: 'found',
-        served,
-        use: (fn) => {
-          lender.uses++
-          return fn(share)
-        },
+      const served = { key, index, verificationShare: ownVerificationShare }
+      const borrow: Extract<ShareLookup, { kind: 'found' }>['borrow'] = () => {
+        lender.onLoan++
+        return {
+          use: (fn) => {
+            lender.uses++
+            return fn(share)
+          },
+          end: () => void lender.onLoan--,
+        }
       }
+      return { kind: 'found', served, borrow }
     },
   }
   return lender

@@ -53,7 +53,7 @@ const answerOf = (result: DelegationResult): Extract<DelegationResult, { kind: '
 const unwrap = (block: Uint8Array): Uint8Array =>
   privateDecrypt({ key: rsaPrivateKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' }, block)
 const contextOf = (request: DelegationRequest): Uint8Array => {
-  const served = { key: verifiedKey(), index, verificationShare: ownVerificationShare, hasShare: true }
+  const served = { key: verifiedKey(), index, verificationShare: ownVerificationShare }
   return answerContext(served, request, requestHash(encodeRequest(request)))
 }
 const openBox = (request: DelegationRequest, box: Uint8Array): BatchContent => {

@@ -16,6 +16,7 @@ import type { Policy } from '../policy/policy.ts'
 import type { Clock, Rng } from '../ports.ts'
 import { type AdmissionPorts, type Admitted, admitRequest, LEEWAY_SECONDS, refuse, type Refusal } from './admission.ts'
 import { answerContext, computePartial, createAnswer } from './answer.ts'
+import type { Loan } from './key-table.ts'
 import { createReplayCache } from './replay-cache.ts'
 import { createRequestGrants } from './request-grants.ts'
 import { createRsaPolicy } from './rsa-policy.ts'
@@ -109,7 +110,7 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
 
   const release = async (
     authorization: Authorization,
-    admitted: Admitted,
+    { admitted, loan }: { readonly admitted: Admitted; readonly loan: Loan },
     signal: AbortSignal,
   ): Promise<Release | Refusal> => {
     const { request, found } = admitted
@@ -134,7 +135,7 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     const items = await eachItem(request.items, signal, (item, at): BatchItem => {
       const verdict = checked[at]
       if (verdict === undefined || 'kind' in verdict) return { kind: 'refusal', code: verdict?.code ?? 'internal' }
-      return computePartial(options, { found, item, ctx })
+      return computePartial(options, { served: found.served, loan, item, ctx })
     })
     if (signal.aborted) return refuse('cancelled')
     const answer = createAnswer(options, { rsa, served: found.served, request, ctx, items })
@@ -182,7 +183,12 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
           requester: request.publicKeyId,
           items: request.items.length,
         }
-        return release(authorization, admitted, signal)
+        const loan = admitted.found.borrow()
+        try {
+          return await release(authorization, { admitted, loan }, signal)
+        } finally {
+          loan.end()
+        }
       })
       return finish(typeof result === 'string' ? refuse(result) : result)
     } catch (cause) {

@@ -15,6 +15,9 @@ const KIND_CODES: Readonly<Record<RecordKind, number>> = {
   approval: 5,
   tls: 6,
   pin: 7,
+  sharing: 8,
+  destroyed: 9,
+  odometer: 10,
 }
 const KINDS = new Map(Object.entries(KIND_CODES).map(([kind, code]) => [code, kind as RecordKind]))
 

@@ -1,0 +1,261 @@
+import {
+  bytesKey,
+  configHash,
+  equalBytes,
+  KmsError,
+  type KeyId,
+  type Secret,
+  type SharingId,
+  type VerifiedKey,
+} from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
+import type { KeyStanding } from '../serve/key-table.ts'
+import { createTurns } from '../turns.ts'
+import { type Accepted, acceptCertificates, acceptOwn } from './accept-certificate.ts'
+import { certificateNames } from './certificate-names.ts'
+import { type BookEntry, createKeyBook, isNewestGeneration } from './key-book.ts'
+import type { KeyKeeper, KeyKeeperParams, KeyLife, Learned, LearnOptions } from './keeper-types.ts'
+import { type KnownSharing, knownSharing, newRecord } from './known-sharing.ts'
+import { lifeOf, type Retirement, type SharingLife } from './life.ts'
+import { loadKeys } from './load-keys.ts'
+import { createRetirementClock } from './retirement-clock.ts'
+import type { SharingRecord } from './sharing-record.ts'
+
+export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
+  const { shares, table, odometer, clock, times, events } = params
+  const book = createKeyBook()
+  const accept = { ...params, book }
+  const inTurn = createTurns()
+  let opened = false
+
+  const lifeOfEntry = ({ sharings, destroyed }: BookEntry): readonly SharingLife<KnownSharing>[] =>
+    destroyed === undefined
+      ? lifeOf(sharings, odometer.read(), times)
+      : sharings.map((sharing) => ({ sharing, state: 'erased', servable: false }))
+
+  const arrange = (keyId: KeyId): void => {
+    const entry = book.get(keyId)
+    const standing = entry && standingOf(entry, lifeOfEntry(entry), opened)
+    if (standing !== undefined) table.arrange(standing)
+  }
+
+  const changed = (keyId: KeyId): void => {
+    arrange(keyId)
+    events.onChanged(keyId)
+    retirement.wake()
+  }
+
+  const update = (
+    sharing: KnownSharing,
+    change: Partial<Pick<KnownSharing, 'record' | 'hasShare' | 'damaged'>>,
+  ): void => book.put(knownSharing(params, { ...sharing, ...change }))
+
+  /** Makes a share durable, reads it back from the disk and takes that copy into service (protocol 5). */
+  const keepShare = async (key: VerifiedKey, certificate: Uint8Array, share: Secret): Promise<void> => {
+    await shares.putShare({ certificate, share })
+    const stored = await shares.readShare(key.sharingId)
+    if (stored?.share === undefined)
+      throw new KmsError('self-check-failed', 'the share that was just stored cannot be read back')
+    table.hold(key, stored.share)
+  }
+
+  const see = async (
+    key: VerifiedKey,
+    word: Pick<SharingRecord, 'mayErase' | 'refusesEarlier'>,
+  ): Promise<SharingRecord> => {
+    await odometer.save()
+    const record = newRecord(key.certificate, { reading: odometer.read(), atMs: clock.nowMs() }, word)
+    await shares.putSharing(record)
+    return record
+  }
+
+  const requireAlive = (keyId: KeyId): void => {
+    if (book.get(keyId)?.destroyed !== undefined)
+      throw new KmsError('key-destroyed', 'this key was destroyed for ever', { data: { keyId: bytesKey(keyId) } })
+  }
+
+  const install: KeyKeeper['install'] = (certificate, share, { approvedHere, mayErase }) =>
+    inTurn(async () => {
+      const { keyId } = certificateNames(certificate)
+      requireAlive(keyId)
+      const { key, late } = acceptOwn(accept, certificate, approvedHere)
+      const known = book.sharing(key.sharingId)
+      if (late && known === undefined) return key
+      const keeps = share !== undefined && !late && !(known?.hasShare ?? false)
+      if (keeps) await keepShare(key, certificate, share)
+      if (known === undefined) {
+        const record = await see(key, {
+          mayErase: mayErase && (approvedHere || key.authorization !== 'degraded'),
+          refusesEarlier: false,
+        })
+        book.put(knownSharing(params, { key, record, hasShare: keeps, damaged: false }))
+      } else {
+        const record = { ...known.record, mayErase: known.record.mayErase || mayErase }
+        if (record.mayErase !== known.record.mayErase) await shares.putSharing(record)
+        update(known, { record, hasShare: known.hasShare || keeps, damaged: known.damaged && !keeps })
+      }
+      changed(keyId)
+      return key
+    })
+
+  const learnKey = async ({ steps }: Accepted, options: Required<LearnOptions>): Promise<void> => {
+    for (const key of steps) {
+      const trusted = key.authorization !== 'degraded' || includes(options.accepted, configHash(key.config))
+      const mayErase = trusted && (await params.mayErase(key))
+      const record = await see(key, { mayErase, refusesEarlier: options.refusesEarlier })
+      book.put(knownSharing(params, { key, record, hasShare: false, damaged: false }))
+    }
+    const [first] = steps
+    if (first !== undefined) changed(first.keyId)
+  }
+
+  const learn: KeyKeeper['learn'] = (certificates, { refusesEarlier = false, accepted = [] } = {}) =>
+    inTurn(async () => {
+      const learned: { keys: VerifiedKey[]; refused: KmsError[] } = { keys: [], refused: [] }
+      for (const [keyId, candidates] of byKey(certificates, learned.refused)) {
+        if (book.get(keyId)?.destroyed !== undefined) continue
+        const result = acceptCertificates(accept, keyId, candidates, accepted)
+        learned.keys.push(...result.steps)
+        learned.refused.push(...result.refused)
+        await learnKey(result, { refusesEarlier, accepted })
+      }
+      return learned satisfies Learned
+    })
+
+  /** Takes the share out of service, waits until nobody works with it, then the tombstone, the data key, the file. */
+  const erase = async (sharing: KnownSharing, successor: KnownSharing): Promise<void> => {
+    await table.release(sharing.key.sharingId)
+    const tombstone = { successor: successor.key.sharingId, erasedAtMs: Math.max(0, Math.floor(clock.nowMs())) }
+    await shares.erase(sharing.record, tombstone)
+    update(sharing, { record: { ...sharing.record, tombstone }, hasShare: false, damaged: false })
+    changed(sharing.key.keyId)
+    events.onErased(sharing.key, successor.key)
+  }
+
+  const retiring = (): readonly (Retirement<KnownSharing> & { readonly sharing: KnownSharing })[] =>
+    book
+      .list()
+      .flatMap(lifeOfEntry)
+      .flatMap((life) => (life.retirement === undefined ? [] : [{ sharing: life.sharing, ...life.retirement }]))
+
+  const eraseDue = (): Promise<void> =>
+    inTurn(async () => {
+      await odometer.save()
+      for (const { sharing, successor, dueInMs } of retiring()) if (dueInMs === 0) await erase(sharing, successor)
+    })
+
+  const retirement = createRetirementClock({
+    nextDueMs: () => {
+      const [next] = retiring().toSorted((left, right) => left.dueInMs - right.dueInMs)
+      return next?.dueInMs
+    },
+    tick: eraseDue,
+    onError: (cause) => events.onError(cause),
+  })
+
+  return {
+    start: () =>
+      inTurn(async () => {
+        const problems = loadKeys(accept, await shares.load())
+        await odometer.save()
+        for (const { keyId } of book.list()) arrange(keyId)
+        retirement.wake()
+        return problems
+      }),
+    open: () => {
+      opened = true
+      for (const { keyId } of book.list()) arrange(keyId)
+    },
+    isOpen: () => opened,
+    install,
+    learn,
+    eraseDue,
+    repaired: (sharingId, share) =>
+      inTurn(async () => {
+        const known = book.sharing(sharingId)
+        const latest = known && book.get(known.key.keyId)
+        if (known === undefined || latest?.sharings[0] !== known || latest.destroyed !== undefined)
+          throw new KmsError('share-erased', 'only the share of the latest sharing of a living key is repaired', {
+            data: { sharingId: bytesKey(sharingId) },
+          })
+        if (known.hasShare) return
+        await keepShare(known.key, known.record.certificate, share)
+        update(known, { hasShare: true, damaged: false })
+        changed(known.key.keyId)
+      }),
+    destroyKey: (keyId, order) =>
+      inTurn(async () => {
+        const destroyed = { keyId, order, destroyedAtMs: Math.max(0, Math.floor(clock.nowMs())) }
+        if (book.get(keyId)?.destroyed === undefined) book.destroy(destroyed)
+        arrange(keyId)
+        const sharings = book.get(keyId)?.sharings ?? []
+        for (const { key } of sharings) await table.release(key.sharingId)
+        await shares.destroy(destroyed)
+        for (const sharing of sharings) update(sharing, { hasShare: false, damaged: false })
+        changed(keyId)
+      }),
+    list: () => {
+      const entries = book.list()
+      return entries.map((entry): KeyLife => {
+        const { keyId, destroyed, sharings } = entry
+        const latest = sharings[0]?.key
+        return {
+          keyId,
+          ...(destroyed !== undefined && { destroyedAtMs: destroyed.destroyedAtMs }),
+          newest: latest !== undefined && destroyed === undefined && isNewestGeneration(entries, latest),
+          sharings: lifeOfEntry(entry),
+        }
+      })
+    },
+    find: (sharingId: SharingId) => book.sharing(sharingId),
+    copyShare: (sharingId) => table.copyShare(sharingId),
+    orders: () => book.list().flatMap(({ destroyed }) => (destroyed === undefined ? [] : [destroyed])),
+    stop: async () => {
+      await retirement.stop()
+      await inTurn(() => odometer.save())
+    },
+  }
+}
+
+const includes = (hashes: readonly Uint8Array[], hash: Uint8Array): boolean =>
+  hashes.some((one) => equalBytes(one, hash))
+
+/** How requests for a key are answered, from the life of its sharings. */
+function standingOf(
+  { keyId, destroyed }: BookEntry,
+  lives: readonly SharingLife<KnownSharing>[],
+  isOpen: boolean,
+): KeyStanding | undefined {
+  const [latest] = lives
+  if (latest === undefined) return destroyed === undefined ? undefined : { keyId, refusal: 'destroyed', sharings: [] }
+  const refusal = destroyed !== undefined ? 'destroyed' : isOpen ? undefined : 'not-ready'
+  return {
+    keyId,
+    purpose: latest.sharing.key.purpose,
+    ...(refusal !== undefined && { refusal }),
+    sharings: lives.map((life) => ({
+      sharingId: life.sharing.key.sharingId,
+      answer: life.servable ? 'serve' : life === latest ? 'no-share' : 'superseded',
+    })),
+  }
+}
+
+/** Certificates grouped by the key they claim to be of; what does not even name one is refused. */
+function byKey(
+  certificates: readonly Uint8Array[],
+  refused: KmsError[],
+): readonly (readonly [KeyId, readonly Uint8Array[]])[] {
+  const groups = new Map<string, [KeyId, Uint8Array[]]>()
+  for (const certificate of certificates) {
+    try {
+      const { keyId } = certificateNames(certificate)
+      const group = groups.get(bytesKey(keyId)) ?? [keyId, []]
+      group[1].push(certificate)
+      groups.set(bytesKey(keyId), group)
+    } catch (error) {
+      if (!isKmsError(error)) throw error
+      refused.push(new KmsError('bad-certificate', 'not a certificate', { cause: error }))
+    }
+  }
+  return [...groups.values()]
+}
