@@ -139,8 +139,8 @@ function handedOver(verify: VerifyMessage, facts: UnsignedFacts, { acceptDegrade
     return { ...key, trustedBy: 'chain' }
   throw dkgError(
     'degraded-certificate',
-    'less than a quorum of the old committee authorised its successor: ' +
-      'follow it only if you know that the new committee is right, by pinning its config hash',
+    `less than a quorum of the old committee authorised epoch ${key.epoch}: whoever knows that its committee is right ` +
+      `accepts it by its config hash 0x${bytesKey(hash)}`,
     { data: { configHash: `0x${bytesKey(hash)}`, epoch: key.epoch } },
   )
 }

@@ -1,5 +1,12 @@
 import { createHash } from 'node:crypto'
-import { bytesKey, decodePolicy, formatAuthorization, MAX_PLAINTEXT_BYTES, verifyEnvelopeV2 } from '@tkms/dkg'
+import {
+  bytesKey,
+  configHash as hashOf,
+  decodePolicy,
+  formatAuthorization,
+  MAX_PLAINTEXT_BYTES,
+  verifyEnvelopeV2,
+} from '@tkms/dkg'
 import type { EncryptOptions } from '../encrypt.ts'
 import { clientError } from '../errors.ts'
 import { parseHex } from '../hex.ts'
@@ -115,6 +122,12 @@ export async function runRequest(terminal: Terminal, input: string, options: Dec
   })
 }
 
+const HAND_OVER = {
+  none: 'none: the committee that made the key',
+  full: 'authorised by a quorum of the committee before',
+  degraded: 'authorised by less than a quorum of the committee before, accepted by its config hash',
+} as const
+
 /** `tkms verify`: every check that needs no node: the cluster file, its certificates and, if given, an envelope. */
 export async function runVerify(
   terminal: Terminal,
@@ -132,6 +145,10 @@ export async function runVerify(
         name: key.keyName,
         generation: key.generation,
         epoch: key.epoch,
+        sharingId: `0x${bytesKey(key.sharingId)}`,
+        committee: `${key.t} of ${key.config.n}`,
+        committeeHash: `0x${bytesKey(hashOf(key.config))}`,
+        handOver: HAND_OVER[key.authorization],
         keyId: `0x${bytesKey(key.keyId)}`,
         publicKey: `0x${bytesKey(key.groupKey)}`,
       })),

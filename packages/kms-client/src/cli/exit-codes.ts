@@ -19,6 +19,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   'quorum-not-reached': EXIT_CODES.quorum,
   'bad-cluster-file': EXIT_CODES.trust,
   'bad-certificate': EXIT_CODES.trust,
+  'degraded-certificate': EXIT_CODES.trust,
   'bad-config': EXIT_CODES.trust,
   'pin-mismatch': EXIT_CODES.trust,
   'cluster-unreachable': EXIT_CODES.trust,

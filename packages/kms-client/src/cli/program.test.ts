@@ -1,10 +1,18 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { selectCurve } from '@tkms/curve-native'
-import { decodeRequest, parseAuthorization, verifyAuthorization, verifyEd25519 } from '@tkms/dkg'
+import {
+  decodeRequest,
+  parseAuthorization,
+  parseCluster,
+  Secret,
+  verifyAuthorization,
+  verifyEd25519,
+  wrongPartialCulprit,
+} from '@tkms/dkg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { createTestCluster, refusing, type TestCluster } from '../node/testing/test-cluster.ts'
+import { createTestCluster, type Misconduct, refusing, type TestCluster } from '../node/testing/test-cluster.ts'
 import { delegateListener, startTestServer, type TestServer } from '../node/testing/test-http.ts'
 import { EXIT_CODES } from './exit-codes.ts'
 import { runCli } from './program.ts'
@@ -13,23 +21,19 @@ const curve = selectCurve().curve
 let cluster: TestCluster
 let servers: TestServer[]
 let refusingServers: TestServer[]
+let lyingServers: TestServer[]
 let directory: string
 
-const start = (respond: 'answer' | 'refuse'): Promise<TestServer[]> =>
-  Promise.all(
-    [1, 2, 3, 4, 5].map((index) =>
-      startTestServer(
-        delegateListener(cluster, index, respond === 'answer' ? undefined : refusing({ code: 'not-allowed' })),
-      ),
-    ),
-  )
+const start = (misconduct?: Misconduct): Promise<TestServer[]> =>
+  Promise.all([1, 2, 3, 4, 5].map((index) => startTestServer(delegateListener(cluster, index, misconduct))))
 
 beforeAll(async () => {
   cluster = createTestCluster(curve)
-  servers = await start('answer')
-  refusingServers = await start('refuse')
+  servers = await start()
+  refusingServers = await start(refusing({ code: 'not-allowed' }))
+  lyingServers = await start({ share: new Secret(new Uint8Array(32).fill(9)) })
 })
-afterAll(() => Promise.all([...servers, ...refusingServers].map((server) => server.close())))
+afterAll(() => Promise.all([...servers, ...refusingServers, ...lyingServers].map((server) => server.close())))
 
 const path = (name: string): string => join(directory, name)
 const clusterFile = (of: readonly TestServer[]): string =>
@@ -39,6 +43,7 @@ beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'tkms-cli-'))
   await writeFile(path('cluster.json'), clusterFile(servers))
   await writeFile(path('refusing.json'), clusterFile(refusingServers))
+  await writeFile(path('lying.json'), clusterFile(lyingServers))
 })
 afterEach(() => rm(directory, { recursive: true }))
 
@@ -152,6 +157,25 @@ describe('tkms', () => {
     expect((await tkms(args)).out).toHaveLength(0)
   })
 
+  it('keeps evidence against nodes that answer wrongly, where it is told to', async () => {
+    await keygen()
+    const sealed = await tkms(['encrypt', '--cluster', path('cluster.json'), '--format', 'json'], 'x')
+    await writeFile(path('sealed'), sealed.out)
+    await mkdir(path('evidence'))
+    const args = ['decrypt', '--cluster', path('lying.json'), '--signer', path('signer.pem'), path('sealed')]
+    const run = await tkms([...args, '--evidence', path('evidence')])
+    expect(run).toMatchObject({ code: EXIT_CODES.quorum, err: expect.stringContaining('answered wrongly') as unknown })
+    const files = await readdir(path('evidence'))
+    expect(files.length).toBeGreaterThanOrEqual(3)
+    const { configHash } = parseCluster(JSON.parse(clusterFile(servers)))
+    for (const file of files) {
+      const evidence = await readFile(join(path('evidence'), file))
+      const culprit = wrongPartialCulprit(curve, verifyEd25519, evidence, { configHash })
+      expect(file).toContain(`E6-node-${culprit}-`)
+    }
+    expect((await tkms([...args, '--evidence', path('nowhere')])).err).toContain('could not be kept')
+  })
+
   it.each<[string, string[], number]>([
     ['no command option', ['encrypt'], EXIT_CODES.usage],
     ['an unknown command', ['explode'], EXIT_CODES.usage],
@@ -173,6 +197,6 @@ describe('tkms', () => {
   it('leaves no temporary files behind', async () => {
     await keygen()
     await keygen()
-    expect((await readdir(directory)).toSorted()).toEqual(['cluster.json', 'refusing.json', 'signer.pem'])
+    expect((await readdir(directory)).toSorted()).toEqual(['cluster.json', 'lying.json', 'refusing.json', 'signer.pem'])
   })
 })

@@ -9,6 +9,7 @@ import {
   runVerify,
 } from './commands.ts'
 import { EXIT_CODES, exitCodeOf } from './exit-codes.ts'
+import type { ClusterOptions } from './session.ts'
 import { COMMAND, reportError, type Terminal } from './terminal.ts'
 
 const EXIT_CODE_HELP = `
@@ -35,10 +36,18 @@ function timeoutSeconds(text: string): number {
   return value
 }
 
+const collect = (value: string, previous: readonly string[]): readonly string[] => [...previous, value]
+
 const clusterOptions = (command: Command): Command =>
   command
     .requiredOption('--cluster <file|url>', 'the cluster file')
     .option('--config-hash <0x..>', 'the config hash it must have; required with a URL')
+    .option(
+      '--accept-config-hash <0x..>',
+      'a later committee that you know to be right although too few of the one before authorised it; repeat for several',
+      collect,
+      [],
+    )
     .option('--json', 'machine-readable reports and errors', false)
 
 const outputOptions = (command: Command): Command =>
@@ -55,6 +64,7 @@ const askOptions = (command: Command): Command =>
     .option('--chain-id <number>', 'the chain of a version 1 envelope', naturalNumber, 0)
     .addOption(new Option('--transport <name>', 'how nodes are reached').choices(['http', 'libp2p']).default('http'))
     .option('--timeout <seconds>', 'for everything together', timeoutSeconds, 30)
+    .option('--evidence <directory>', 'where evidence against nodes that answer wrongly is written')
 
 /** Builds `tkms`. Its actions throw; `runCli` turns that into messages and exit codes. */
 function createProgram(terminal: Terminal): Command {
@@ -95,7 +105,7 @@ function createProgram(terminal: Terminal): Command {
     .description('check a cluster file with its certificates, and an envelope if given; asks no node')
     .argument('[envelope]', 'a file, or - for standard input')
     .addHelpText('after', examples('verify --cluster cluster.json', 'verify --cluster cluster.json secret.tkms --json'))
-    .action((input: string | undefined, options: { cluster: string; configHash?: string; json: boolean }) =>
+    .action((input: string | undefined, options: ClusterOptions & { json: boolean }) =>
       runVerify(terminal, input, options),
     )
 
@@ -122,8 +132,6 @@ function createProgram(terminal: Terminal): Command {
     })
   return program
 }
-
-const collect = (value: string, previous: readonly string[]): readonly string[] => [...previous, value]
 
 /**
  * Runs `tkms`.

@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
 import { createNodeKmsClient } from '../node/client.ts'
 import type { KmsClient } from '../client.ts'
-import { clientError } from '../errors.ts'
+import { clientError, isKmsError } from '../errors.ts'
 import { libp2p } from '../node/libp2p.ts'
 import { pinnedHttp } from '../node/pinned-http.ts'
-import { readBounded } from '../node/files.ts'
+import { readBounded, writeAtomically } from '../node/files.ts'
 import { readRecipient, readSigner } from '../node/key-files.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -12,6 +14,7 @@ export interface ClusterOptions {
   /** A file, or a URL (which needs the config hash). */
   readonly cluster: string
   readonly configHash?: string
+  readonly acceptConfigHash: readonly string[]
 }
 
 /** Options of commands that ask nodes. */
@@ -20,6 +23,8 @@ export interface AskOptions extends ClusterOptions {
   readonly signer: string
   readonly recipientKey?: string
   readonly timeout: number
+  /** A directory. */
+  readonly evidence?: string
 }
 
 const MAX_CLUSTER_FILE_BYTES = 32 * 1024 * 1024
@@ -41,8 +46,12 @@ async function readJsonFile(path: string): Promise<unknown> {
   }
 }
 
-const pinOf = (options: ClusterOptions): { readonly configHash?: string } =>
-  options.configHash === undefined ? {} : { configHash: options.configHash }
+const pinsOf = (
+  options: ClusterOptions,
+): { readonly configHash?: string; readonly acceptedConfigHashes: readonly string[] } => ({
+  ...(options.configHash === undefined ? {} : { configHash: options.configHash }),
+  acceptedConfigHashes: options.acceptConfigHash,
+})
 
 /** Runs `work` with a client that cannot ask, and closes it. */
 export async function withOfflineClient<T>(
@@ -51,7 +60,7 @@ export async function withOfflineClient<T>(
   work: (client: KmsClient) => Promise<T>,
 ): Promise<T> {
   const cluster = await clusterSource(options)
-  return closing(await createNodeKmsClient({ cluster, ...pinOf(options), signal: terminal.signal }), work)
+  return closing(await createNodeKmsClient({ cluster, ...pinsOf(options), signal: terminal.signal }), work)
 }
 
 /** Runs `work` with a client that can ask, and closes it. Failed nodes are named on the way. */
@@ -62,19 +71,39 @@ export async function withClient<T>(
 ): Promise<T> {
   const signer = await readSigner(options.signer)
   const requesterKey = options.recipientKey === undefined ? undefined : await readRecipient(options.recipientKey)
+  const kept: Promise<void>[] = []
   const client = await createNodeKmsClient({
     cluster: await clusterSource(options),
-    ...pinOf(options),
+    ...pinsOf(options),
     signer,
     ...(requesterKey === undefined ? {} : { requesterKey }),
     transport: options.transport === 'libp2p' ? libp2p() : pinnedHttp(),
     limits: { totalTimeoutMs: options.timeout * 1000 },
     signal: terminal.signal,
-    onNodeFailure: ({ index, name, code, detail }) => {
+    onNodeFailure: (failure) => {
+      const { index, name, code, detail } = failure
       if (terminal.stderrIsTty) terminal.writeErr(`node ${index} ${name}: ${code}: ${detail}\n`)
+      if (options.evidence !== undefined && failure.evidence !== undefined)
+        kept.push(keepEvidence(terminal, options.evidence, failure.index, failure.evidence))
     },
   })
-  return closing(client, work)
+  try {
+    return await closing(client, work)
+  } finally {
+    await Promise.all(kept)
+  }
+}
+
+/** Evidence E6 as a file that `kms-node evidence verify` reads. The command goes on without it. */
+async function keepEvidence(terminal: Terminal, directory: string, index: number, evidence: Uint8Array): Promise<void> {
+  const name = `E6-node-${index}-${createHash('sha256').update(evidence).digest('hex').slice(0, 16)}.bin`
+  try {
+    await writeAtomically(join(directory, name), evidence, { force: true, mode: 0o644 })
+    terminal.writeErr(`node ${index} answered wrongly: the evidence is in ${join(directory, name)}\n`)
+  } catch (error) {
+    if (!isKmsError(error)) throw error
+    terminal.writeErr(`evidence against node ${index} could not be kept: ${error.message}\n`)
+  }
 }
 
 async function closing<T>(client: KmsClient, work: (client: KmsClient) => Promise<T>): Promise<T> {

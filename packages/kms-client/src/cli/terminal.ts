@@ -44,6 +44,8 @@ export function reportError(terminal: Terminal, error: unknown, options: { reado
 
 function hintFor(code: string, causes: readonly string[]): string | undefined {
   if (code === 'no-signer') return `make a key with: ${COMMAND} keygen --out signer.pem`
+  if (code === 'degraded-certificate')
+    return 'compare that config hash with an operator, then add: --accept-config-hash 0x..'
   if (code === 'pin-mismatch') return 'compare the config hash with an operator before you trust this file'
   if (causes.includes('not-allowed')) return `see who may open it with: ${COMMAND} verify --cluster FILE ENVELOPE`
   if (causes.includes('clock-skew')) return 'set the clock of this machine and try again'
