@@ -37,7 +37,8 @@ function recorded(name: string, committee: Committee, options: Partial<Simulatio
     overhear: (message) => messages.set(bytesKey(message.bytes), message),
     ...options,
   })
-  for (const result of results.values()) for (const fault of result.faults) expect(fault.culprit, name).toBe(guilty)
+  for (const result of results.values())
+    for (const fault of result.faults) expect(fault.culprit, `in ${name}`).toBe(guilty)
   return { name, committee, messages: [...messages.values()], ...(guilty !== undefined && { guilty }) }
 }
 
@@ -101,7 +102,7 @@ describe('evidence frames nobody', () => {
         const culprit = named(run, kind, messages)
         if (culprit !== undefined) guilty.add(culprit)
       }
-      expect([...guilty], run.name).toEqual(run.guilty === undefined ? [] : [run.guilty])
+      expect([...guilty], `in ${run.name}`).toEqual(run.guilty === undefined ? [] : [run.guilty])
     }
     expect(runs.filter((run) => of(run, 'propose').length > 1)).not.toEqual([])
   })

@@ -6,9 +6,17 @@ import { participantIndex } from '../../packages/dkg/src/primitives/point.ts'
 import { encodeScalar, modOrder } from '../../packages/dkg/src/primitives/scalar.ts'
 import { Secret } from '../../packages/dkg/src/primitives/secret.ts'
 import type { ClusterId, ParticipantIndex } from '../../packages/dkg/src/primitives/types.ts'
-import type { RepairSharing } from '../../packages/dkg/src/repair/messages.ts'
+import {
+  CONTRIBUTION_TAG,
+  decodeContribution,
+  encodeContribution,
+  encodeSignedRepair,
+  type RepairSharing,
+} from '../../packages/dkg/src/repair/messages.ts'
+import { signBody } from '../../packages/dkg/src/repair/signed-body.ts'
 import { type Commitment, commit, verifyShare } from '../../packages/dkg/src/sharing/feldman.ts'
 import { evaluatePolynomial } from '../../packages/dkg/src/sharing/polynomial.ts'
+import type { Sent } from './repair-record.ts'
 import { bytesOf, type Committee, type Identity, seededRandom, simulatedCommittee } from './simulated-committee.ts'
 
 /** A sharing whose every share the test knows. */
@@ -43,6 +51,20 @@ export function repairCase(n: number, t: number, seed: number, signatures: 'chea
   const shareOf = (index: number): Uint8Array => encodeScalar(evaluatePolynomial(polynomial, participantIndex(index)))
   return { committee, sharing, identities, shareOf }
 }
+
+/** What a helper sends whose M1 commits to another part than it should: the first D_ik is G. */
+export const spoilContribution =
+  (repair: RepairCase, helper: number): ((sent: Sent) => readonly Uint8Array[]) =>
+  ({ from, bytes, message }) => {
+    const { curve } = repair.committee
+    const sign = repair.identities.find(({ index }) => index === helper)?.sign
+    if (from !== helper || message.kind !== 'contribution' || sign === undefined) return [bytes]
+    const contribution = decodeContribution(curve, message.signed.body)
+    if (contribution.from !== helper) return [bytes]
+    const parts = contribution.parts.map((part, at) => (at === 0 ? { ...part, point: curve.generator } : part))
+    const lie = signBody(sign, CONTRIBUTION_TAG, encodeContribution({ ...contribution, parts }))
+    return [encodeSignedRepair('contribution', lie)]
+  }
 
 /** The sharing of this commitment under a certificate that nobody signed: what evidence needs of it is what its hash covers. */
 function sharingOf(spec: CeremonySpec, commitment: Commitment): RepairSharing {

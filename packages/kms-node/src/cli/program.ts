@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { ceremonyCommand } from './ceremony.ts'
 import { clusterCommand } from './cluster.ts'
+import { evidenceCommand } from './evidence.ts'
 import { initCommand } from './init.ts'
 import { keysCommand, statusCommand } from './keys.ts'
 import { withSharedOptions } from './options.ts'
@@ -28,6 +29,7 @@ export function createProgram(): Command {
     clusterCommand(),
     startCommand(),
     ceremonyCommand(),
+    evidenceCommand(),
     keysCommand(),
     statusCommand(),
   ])
