@@ -281,9 +281,21 @@ def read_config(reader):
     suite, cluster, n, t, f = reader.number(2), reader.take(32), reader.number(2), reader.number(2), reader.number(2)
     members = reader.list(lambda r: (r.number(2), r.take(32)))
     ascending([index for index, _ in members])
-    require(suite == 1 and len(members) == n and 3 <= n <= 64 and 2 <= t <= n - 1, "committee size and threshold")
+    require(suite == 1 and len(members) == n, "suite and committee size")
     require(f == min((n - 1) // 3, (n - t) // 2, t - 1), "f follows from n and t")
     return {"cluster": cluster, "n": n, "t": t, "f": f, "members": dict(members)}
+
+
+def read_committee(reader):
+    config = read_config(reader)
+    require(3 <= config["n"] <= 64 and 2 <= config["t"] <= config["n"] - 1, "committee size and threshold")
+    return config
+
+
+def read_importer(reader):
+    config = read_config(reader)
+    require(config["n"] == config["t"] == 1, "an importer is alone")
+    return config
 
 
 def read_spec(reader):
@@ -302,11 +314,18 @@ def read_spec(reader):
         "new": reader.var(),
         "notAfter": reader.number(8),
     }
-    require(spec["kind"] == 1 and spec["suite"] == 1 and spec["epoch"] == 0, "a key generation")
-    require(spec["keyId"] == spec["previous"] == bytes(32) and spec["old"] == b"", "nothing before it")
-    spec["config"] = decode(spec["new"], read_config)
-    require(spec["config"]["cluster"] == spec["cluster"], "one cluster")
-    return spec
+    spec["config"] = decode(spec["new"], read_committee)
+    require(spec["suite"] == 1 and spec["config"]["cluster"] == spec["cluster"], "one suite and one cluster")
+    if spec["kind"] == 1:
+        require(spec["epoch"] == 0 and spec["keyId"] == spec["previous"] == bytes(32) and spec["old"] == b"", "nothing before it")
+        return {**spec, "name of kind": "keygen", "dealers": spec["config"]}
+    require(spec["kind"] == 2, "kind 1 or 2")
+    old = decode(spec["old"], read_importer if spec["epoch"] == 0 else read_committee)
+    require(old["cluster"] == spec["cluster"], "the old committee is of the cluster too")
+    new = spec["config"]["members"]
+    require(all(new.get(i, key) == key for i, key in old["members"].items()), "an index is one identity")
+    require(all(j == i or new[j] != key for i, key in old["members"].items() for j in new), "an identity is one index")
+    return {**spec, "name of kind": "import" if spec["epoch"] == 0 else "reshare", "dealers": old}
 
 
 def read_outcome(reader):
@@ -325,10 +344,19 @@ def read_signatures(reader):
     return entries
 
 
+def read_flagged(reader):
+    entries = reader.list(lambda r: (r.number(2), r.number(1), r.take(64)))
+    ascending([index for index, _, _ in entries])
+    require(all(holds in (0, 1) for _, holds, _ in entries), "a flag is 0 or 1")
+    return entries
+
+
 def read_certificate(reader):
-    certificate = {"X": reader.var(), "OUT": reader.var(), "v0": reader.number(4), "votes": read_signatures(reader)}
-    certificate["view"] = reader.number(4)
-    require(certificate["view"] == certificate["v0"], "decided in its first view")
+    certificate = {"X": reader.var(), "OUT": reader.var()}
+    certificate["auth"] = read_signatures(reader) if certificate["X"][0] == 2 else []
+    certificate["v0"], certificate["votes"], certificate["view"] = reader.number(4), read_signatures(reader), reader.number(4)
+    require(certificate["view"] >= certificate["v0"], "committed in its view or a later one")
+    certificate["later"] = [] if certificate["view"] == certificate["v0"] else read_flagged(reader)
     certificate["commits"] = read_signatures(reader)
     return certificate
 
@@ -382,72 +410,149 @@ def points(items):
     return b"".join([u(2, len(items)), *map(encode_point, items)])
 
 
-def check_certificate(doc):
+def key_id(spec, outcome):
+    """What the key id must be, and what came before it in an import."""
+    group_key = encode_point(outcome["commitment"][0])
+    named = u(2, 1) + spec["cluster"] + u(1, spec["purpose"]) + var(spec["name"]) + u(4, spec["generation"]) + group_key
+    if spec["name of kind"] == "keygen":
+        return tagged("key-id", named, outcome["sid"])
+    if spec["name of kind"] == "import":
+        require(spec["previous"] == tagged("import", group_key), "it imports this public key")
+        require(spec["keyId"] == tagged("key-id-import", named), "the key id of an import")
+    return spec["keyId"]
+
+
+def check_signatures(certificate, spec, outcome, o, label):
+    config, ceremony = spec["config"], outcome["ceremony"]
+    quorum = config["n"] - config["f"]
+    later = [(index, signature, o + bytes([holds])) for index, holds, signature in certificate["later"]]
+    lists = [
+        ("vote", 7, certificate["v0"], [(index, signature, o + b"\x01") for index, signature in certificate["votes"]]),
+        ("commit", 8, certificate["view"], [(index, signature, o) for index, signature in certificate["commits"]]),
+    ]
+    if certificate["view"] != certificate["v0"]:
+        lists.append(("vote", 7, certificate["view"], later))
+    for name, kind, view, entries in lists:
+        check(f"{label}{name} quorum of view {view}", lambda entries=entries: len(entries) >= quorum)
+        for index, signature, payload in entries:
+            body = u(1, kind) + u(1, 1) + ceremony + u(4, view) + u(2, index) + payload
+            message = signed_bytes(name, body)
+            check(f"{label}{name} of {index}", lambda i=index, m=message, s=signature: verify_ed25519(config["members"][i], m, s))
+    old = spec["dealers"]
+    if spec["name of kind"] != "keygen":
+        check(f"{label}full AUTH", lambda: len(certificate["auth"]) >= old["n"] - old["f"])
+    for index, signature in certificate["auth"]:
+        message = signed_bytes("authorize", certificate["X"])
+        check(f"{label}AUTH of {index}", lambda i=index, m=message, s=signature: verify_ed25519(old["members"][i], m, s))
+
+
+def check_certificate(doc, label=""):
     certificate = decode(h(doc["certificate"]), read_certificate)
     spec, outcome = decode(certificate["X"], read_spec), decode(certificate["OUT"], read_outcome)
-    config = spec["config"]
-    quorum = config["n"] - config["f"]
+    config, dealers = spec["config"], spec["dealers"]
+    least = dealers["n"] - dealers["f"] if spec["name of kind"] == "keygen" else dealers["t"]
     ceremony, o = tagged("ceremony", certificate["X"]), tagged("outcome", certificate["OUT"])
-    key_hash = tagged(
-        "key-id", u(2, 1), spec["cluster"], u(1, spec["purpose"]), var(spec["name"]), u(4, spec["generation"]),
-        encode_point(outcome["commitment"][0]), outcome["sid"],
-    )
-    check("X", lambda: certificate["X"] == h(doc["spec"]))
-    check("configHash", lambda: tagged("config", spec["new"]) == h(doc["configHash"]))
-    check("ceremony", lambda: ceremony == outcome["ceremony"] == h(doc["ceremony"]))
-    check("sharingId", lambda: o == h(doc["sharingId"]))
-    check("keyId", lambda: key_hash == outcome["keyId"] == h(doc["keyId"]))
-    check("threshold", lambda: outcome["t"] == config["t"] == len(outcome["commitment"]))
-    check("commitment", lambda: [encode_point(point).hex() for point in outcome["commitment"]] == doc["commitment"])
-    check("QUAL", lambda: len(outcome["dealings"]) >= quorum and all(i in config["members"] for i, _ in outcome["dealings"]))
-    for name, kind, entries, payload in (
-        ("vote", 7, certificate["votes"], o + b"\x01"),
-        ("commit", 8, certificate["commits"], o),
-    ):
-        check(f"{name} quorum", lambda entries=entries: len(entries) >= quorum)
-        for index, signature in entries:
-            body = u(1, kind) + u(1, 1) + ceremony + u(4, certificate["view"]) + u(2, index) + payload
-            message = signed_bytes(name, body)
-            check(f"{name} of {index}", lambda i=index, m=message, s=signature: verify_ed25519(config["members"][i], m, s))
+    check(f"{label}X", lambda: certificate["X"] == h(doc["spec"]))
+    check(f"{label}configHash", lambda: tagged("config", spec["new"]) == h(doc["configHash"]))
+    check(f"{label}ceremony", lambda: ceremony == outcome["ceremony"] == h(doc["ceremony"]))
+    check(f"{label}view", lambda: certificate["v0"] == outcome["view"])
+    check(f"{label}sharingId", lambda: o == h(doc["sharingId"]))
+    check(f"{label}keyId", lambda: key_id(spec, outcome) == outcome["keyId"] == h(doc["keyId"]))
+    check(f"{label}threshold", lambda: outcome["t"] == config["t"] == len(outcome["commitment"]))
+    check(f"{label}commitment", lambda: [encode_point(point).hex() for point in outcome["commitment"]] == doc["commitment"])
+    check(f"{label}QUAL", lambda: len(outcome["dealings"]) >= least and all(i in dealers["members"] for i, _ in outcome["dealings"]))
+    check_signatures(certificate, spec, outcome, o, label)
     for member in doc["members"]:
         expected = horner(outcome["commitment"], member["index"])
-        share = decode_scalar(h(member["share"]))
-        check(f"Y_{member['index']}", lambda e=expected, m=member: encode_point(e) == h(m["verificationShare"]))
-        check(f"share of {member['index']}", lambda e=expected, s=share: multiply(s, G) == e)
-        check(f"roster {member['index']}", lambda m=member: config["members"][m["index"]] == h(m["ed25519"]))
+        check(f"{label}Y_{member['index']}", lambda e=expected, m=member: encode_point(e) == h(m["verificationShare"]))
+        check(f"{label}roster {member['index']}", lambda m=member: config["members"][m["index"]] == h(m["ed25519"]))
+        if "share" in member:
+            share = decode_scalar(h(member["share"]))
+            check(f"{label}share of {member['index']}", lambda e=expected, s=share: multiply(s, G) == e)
     return spec, outcome
 
 
-def check_transcript(doc, spec, outcome):
-    """Builds the outcome again from the messages of the ceremony alone."""
-    members, ceremony, view = spec["config"]["members"], outcome["ceremony"], outcome["view"]
+def read_join(payload):
+    """(role, EK or None, c or None) of a JOIN without CERT1."""
+    reader = Reader(payload)
+    role = reader.number(1)
+    key = decode_point(reader.take(33)) if role & 1 else None
+    commit = reader.take(32) if role & 2 else None
+    require(role in (1, 2, 3) and reader.number(1) == 0, "role and no CERT1")
+    reader.end()
+    return role, key, commit
+
+
+def check_transcript(doc, spec, outcome, constants=None, label=""):
+    """Builds the outcome again from the JOINSET and the DEALs alone. `constants`: what each dealer's A_i[0] must be (D5)."""
+    members = {**spec["dealers"]["members"], **spec["config"]["members"]}
+    ceremony, view = outcome["ceremony"], outcome["view"]
     messages = [read_signed(h(text)) for text in doc["messages"]]
     for message in messages:
-        label = f"{message['name']} message of {message['from']}"
+        name = f"{label}{message['name']} message of {message['from']}"
         signed = signed_bytes(message["name"], message["body"])
-        check(label, lambda m=message, s=signed: verify_ed25519(members[m["from"]], s, m["signature"]))
-        check(f"{label}, header", lambda m=message: m["ceremony"] == ceremony and m["view"] == view)
+        check(name, lambda m=message, s=signed: verify_ed25519(members[m["from"]], s, m["signature"]))
+        check(f"{name}, header", lambda m=message: m["ceremony"] == ceremony and m["view"] == view)
     joinset = next(message for message in messages if message["name"] == "joinset")
     joins = [read_signed(var(body) + signature) for body, signature in
              decode(joinset["payload"], lambda r: r.list(lambda item: (item.var(), item.take(64))))]
     listed = b"".join(u(2, join["from"]) + tagged("join", join["body"]) for join in joins)
     sid = tagged("session", ceremony, u(4, view), u(2, len(joins)), listed)
-    check("sid", lambda: sid == outcome["sid"] == h(doc["sid"]))
-    promised = {join["from"]: (decode_point(join["payload"][1:34]), join["payload"][34:66]) for join in joins}
+    check(f"{label}sid", lambda: sid == outcome["sid"] == h(doc["sid"]))
+    joined = {join["from"]: read_join(join["payload"]) for join in joins}
+    receivers = sorted(j for j, (role, _, _) in joined.items() if role & 1)
+    check(f"{label}receivers are members", lambda: all(j in spec["config"]["members"] for j in receivers))
+    qual = [i for i, _ in outcome["dealings"]]
+    weights = dict(zip(qual, [1] * len(qual) if constants is None else lagrange(qual)))
     sums = [None] * outcome["t"]
-    for message in (message for message in messages if message["name"] == "deal"):
+    for message in (message for message in messages if message["name"] == "deal" and message["from"] in weights):
         i, deal = message["from"], decode(message["payload"], read_deal)
         common = points(deal["commitment"]) + encode_point(deal["ephemeral"])
         opened = tagged("deal-commit", ceremony, u(4, view), u(2, i), deal["nonce"], common)
-        check(f"D1 of {i}", lambda d=deal: d["sid"] == sid)
-        check(f"D2 of {i}", lambda d=deal: len(d["commitment"]) == outcome["t"] and [j for j, _ in d["shares"]] == sorted(promised))
-        check(f"D3 of {i}", lambda o=opened, i=i: o == promised[i][1])
+        check(f"{label}D1 of {i}", lambda d=deal: d["sid"] == sid)
+        check(f"{label}D2 of {i}", lambda d=deal: len(d["commitment"]) == outcome["t"] and [j for j, _ in d["shares"]] == receivers)
+        check(f"{label}D3 of {i}", lambda o=opened, i=i: o == joined[i][2])
         pop_a, pop_r = (tagged(tag, sid, u(2, i), common) for tag in ("pop-a", "pop-r"))
-        check(f"D4 popA of {i}", lambda d=deal, m=pop_a: verify_bip340(d["commitment"][0], m, d["popA"]))
-        check(f"D4 popR of {i}", lambda d=deal, m=pop_r: verify_bip340(d["ephemeral"], m, d["popR"]))
-        check(f"dealing of {i} in QUAL", lambda i=i, m=message: dict(outcome["dealings"])[i] == tagged("deal", m["body"]))
-        sums = [add(total, point) for total, point in zip(sums, deal["commitment"])]
-    check("A' is the sum of the dealings", lambda: sums == outcome["commitment"])
+        if constants is None:
+            check(f"{label}D4 popA of {i}", lambda d=deal, m=pop_a: verify_bip340(d["commitment"][0], m, d["popA"]))
+        else:
+            check(f"{label}D4 no popA of {i}", lambda d=deal: d["popA"] == bytes(64))
+            check(f"{label}D5 of {i}", lambda d=deal, i=i: d["commitment"][0] == constants[i])
+        check(f"{label}D4 popR of {i}", lambda d=deal, m=pop_r: verify_bip340(d["ephemeral"], m, d["popR"]))
+        check(f"{label}dealing of {i} in QUAL", lambda i=i, m=message: dict(outcome["dealings"])[i] == tagged("deal", m["body"]))
+        weighted = [multiply(weights[i], point) for point in deal["commitment"]]
+        sums = [add(total, point) for total, point in zip(sums, weighted)]
+    check(f"{label}A' is the weighted sum of the dealings", lambda: sums == outcome["commitment"])
+
+
+def check_hand_over(name, doc, before):
+    """A resharing against the certificate it succeeds."""
+    (old_spec, old_outcome, old_sharing), label = before, f"{name}: "
+    spec, outcome = check_certificate(doc, label)
+    dealers = spec["dealers"]["members"]
+    check(f"{label}chain", lambda: spec["previous"] == old_sharing and spec["old"] == old_spec["new"]
+          and spec["epoch"] == old_spec["epoch"] + 1)
+    check(f"{label}same key", lambda: all(spec[field] == old_spec[field] for field in ("cluster", "purpose", "name", "generation"))
+          and spec["keyId"] == old_outcome["keyId"] and outcome["commitment"][0] == old_outcome["commitment"][0])
+    check_transcript(doc, spec, outcome, {i: horner(old_outcome["commitment"], i) for i in dealers}, label)
+    secret = [(m["index"], decode_scalar(h(m["share"]))) for m in doc["members"] if "share" in m][-outcome["t"] :]
+    factors = lagrange([index for index, _ in secret])
+    total = sum(factor * share for factor, (_, share) in zip(factors, secret)) % N
+    check(f"{label}t new shares are the old key", lambda: multiply(total, G) == old_outcome["commitment"][0])
+    return spec, outcome
+
+
+def check_hand_overs(doc, before):
+    check_hand_over("reshare", doc["reshare"], before)
+    check_hand_over("repropose", doc["repropose"], before)
+    again = decode(h(doc["repropose"]["certificate"]), read_certificate)
+    check("repropose: two lists of votes, one without a share", lambda: again["view"] > again["v0"]
+          and sorted({holds for _, holds, _ in again["later"]}) == [0, 1])
+    key = multiply(decode_scalar(h(doc["import"]["secret"])), G)
+    spec, outcome = check_certificate(doc["import"], "import: ")
+    check("import: its public key", lambda: outcome["commitment"][0] == key and spec["name of kind"] == "import")
+    [importer] = spec["dealers"]["members"]
+    check_transcript(doc["import"], spec, outcome, {importer: key}, "import: ")
 
 
 def check_dleq(doc):
@@ -516,6 +621,7 @@ def main():
     ceremony, envelopes, decryption = (load(folder, f"{name}.json") for name in ("ceremony", "envelopes", "decryption"))
     spec, outcome = check_certificate(ceremony)
     check_transcript(ceremony, spec, outcome)
+    check_hand_overs(load(folder, "handover.json"), (spec, outcome, h(ceremony["sharingId"])))
     check_dleq(load(folder, "dleq.json"))
     check_header(envelopes, outcome)
     combined = check_decryption(decryption, spec, outcome, h(ceremony["sharingId"]), envelopes["v2"]["json"]["K"])

@@ -42,6 +42,7 @@ import {
 import type { KeygenRun } from '@tkms/dkg/testing'
 import { goldenMembers, runGoldenCeremony } from './ceremony.ts'
 import { fixed, fixedSecret, hex, REQUESTER_SPKI, revealed } from './fixed.ts'
+import { type GoldenKey, handOverDocument } from './hand-over.ts'
 
 const curve = nobleCurve
 const requesterSeed = fixed('requester')
@@ -245,6 +246,12 @@ function batchOf(ceremony: KeygenRun, key: VerifiedKey, envelopes: ReturnType<ty
   }
 }
 
+const goldenKey = ({ spec, certificate, shares }: KeygenRun): GoldenKey => ({
+  spec: encodeSpec(spec),
+  certificate,
+  shares: new Map([...shares].map(([index, share]) => [index, share.use((bytes) => bytes.slice())])),
+})
+
 /** Every golden document by file name, made by the real code from fixed bytes. */
 export function goldenDocuments(): ReadonlyMap<string, object> {
   const ceremony = runGoldenCeremony()
@@ -256,6 +263,7 @@ export function goldenDocuments(): ReadonlyMap<string, object> {
     ['dleq.json', dleqDocument()],
     ['envelopes.json', envelopesDocument(key)],
     ['decryption.json', decryptionDocument(ceremony, key)],
+    ['handover.json', handOverDocument(goldenKey(ceremony))],
   ])
 }
 

@@ -53,11 +53,19 @@ describe.skipIf(!hasPython)('the second implementation, in Python', () => {
   it('notices a mauled certificate, proof, answer and combination', () => {
     cpSync(folder, scratch, { recursive: true })
     maul('ceremony.json', [/"certificate": "/])
+    maul('handover.json', [/"certificate": "/, /"repropose": \{[^}]*"spec": "/])
     maul('dleq.json', [/"proof": "/])
     maul('decryption.json', [/"signature": "/, /"combinations": \[[^}]*"D": "/])
     const { status, lines } = verifyInPython(scratch)
     expect(status).toBe(1)
-    for (const name of ['commit of', 'proof 0 verifies', 'answer of 1', 'combination 1,2,3'])
+    for (const name of [
+      'commit of',
+      'reshare: commit of',
+      'repropose: X',
+      'proof 0 verifies',
+      'answer of 1',
+      'combination 1,2,3',
+    ])
       expect(lines.filter((line) => line.replace(/[[\] ]/g, '').includes(name.replaceAll(' ', '')))).not.toEqual([])
   })
 })
