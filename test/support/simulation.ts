@@ -1,4 +1,3 @@
-import { createCeremonyEngine } from '../../packages/dkg/src/ceremony/engine.ts'
 import type {
   CeremonyEffect,
   CeremonyInput,
@@ -8,7 +7,7 @@ import type {
   Step,
 } from '../../packages/dkg/src/ceremony/engine-types.ts'
 import { bytesOf, type Committee, type Identity, seededRandom } from './simulated-committee.ts'
-import type { Fault } from '../../packages/dkg/src/ceremony/evidence.ts'
+import { type NodeResult, SimulatedNode } from './simulated-node.ts'
 import { decodeSigned, type SignedMessage } from '../../packages/dkg/src/ceremony/signed-message.ts'
 import type { CeremonyState } from '../../packages/dkg/src/ceremony/state.ts'
 import { Secret } from '../../packages/dkg/src/primitives/secret.ts'
@@ -21,20 +20,7 @@ export const SIMULATED_TIMINGS: CeremonyTimings = {
   retransmitMaxMs: 2_000,
 }
 
-/** What one simulated node ended with. */
-export interface NodeResult {
-  readonly index: ParticipantIndex
-  certificate?: Uint8Array
-  share?: Secret
-  archived: boolean
-  readonly failedViews: Extract<CeremonyEffect, { type: 'view-failed' }>[]
-  rolledBackTo?: number
-  abandonRefused?: string
-  abandoned: boolean
-  readonly faults: Fault[]
-  readonly sent: Uint8Array[]
-  phase: string
-}
+export type { NodeResult } from './simulated-node.ts'
 
 /** Changes what a node sends: undefined drops it, an array sends these instead to that receiver. */
 export type Tamper = (message: SignedMessage, to: ParticipantIndex) => readonly Uint8Array[] | undefined
@@ -63,6 +49,10 @@ export interface SimulationOptions {
   readonly maxTimeMs?: number
   /** RESHARE and IMPORT: what dealers hold of the sharing that is replaced. */
   readonly oldShares?: ReadonlyMap<number, Secret>
+  /** When nodes begin; at once unless told. */
+  readonly startAtMs?: ReadonlyMap<number, number>
+  /** Ends a node for good: before the effects of this step but its snapshot, or behind them. */
+  readonly kill?: (index: ParticipantIndex, step: Step<CeremonyState>) => 'before' | 'after' | undefined
   /** Inputs from outside, at a time. */
   readonly events?: readonly { readonly atMs: number; readonly node: number; readonly input: CeremonyInput }[]
 }
@@ -103,15 +93,28 @@ class Simulation {
 
   run(): Map<number, NodeResult> {
     const { committee, absent = [], maxTimeMs = 600_000 } = this.#options
-    for (const identity of committee.identities) if (!absent.includes(identity.index)) this.#start(identity)
+    const { startAtMs } = this.#options
+    const later = committee.identities.filter(({ index }) => startAtMs?.has(index))
+    for (const identity of committee.identities)
+      if (!absent.includes(identity.index) && !later.includes(identity)) this.#start(identity)
     for (const { atMs, node, input } of this.#options.events ?? []) this.#enqueue(node as ParticipantIndex, input, atMs)
     for (;;) {
       const event = this.#next()
+      const due = later.findIndex(
+        ({ index }) => (startAtMs?.get(index) ?? 0) <= (event?.atMs ?? Number.POSITIVE_INFINITY),
+      )
+      const [starting] = due < 0 ? [] : later.splice(due, 1)
+      if (starting !== undefined) {
+        this.#nowMs = Math.max(this.#nowMs, startAtMs?.get(starting.index) ?? 0)
+        if (event !== undefined) this.#queue.push(event)
+        this.#start(starting)
+        continue
+      }
       if (event === undefined || event.atMs > maxTimeMs) break
       this.#nowMs = event.atMs
       const node = this.#nodes.get(event.node)
       const dies = event.input.type === 'timer' || event.input.type === 'seeds'
-      if (node === undefined || (dies && event.epoch !== node.epoch)) continue
+      if (node === undefined || node.dead || (dies && event.epoch !== node.epoch)) continue
       this.#step(node, event.input)
     }
     return new Map([...this.#nodes].map(([index, node]) => [index, node.result]))
@@ -143,7 +146,9 @@ class Simulation {
     node.state = step.state
     node.result.phase = step.state.phase.name
     this.#options.watch?.(node.params.self, step)
-    for (const effect of step.effects) {
+    const end = this.#options.kill?.(node.params.self, step)
+    node.dead = end !== undefined
+    for (const effect of end === 'before' ? step.effects.filter(({ type }) => type === 'persist') : step.effects) {
       if (this.#crashes()) return this.#restart(node)
       this.#effect(node, effect)
     }
@@ -236,7 +241,8 @@ class Simulation {
     this.#options.overhear?.(message)
     if (lose?.(message, to, this.#nowMs) === true) return
     const own = message.header.from === node.params.self
-    const copies = own ? (tamper?.get(node.params.self)?.(message, to) ?? [signed]) : [signed]
+    const change = own ? tamper?.get(node.params.self) : undefined
+    const copies = change === undefined ? [signed] : (change(message, to) ?? [])
     for (const bytes of copies)
       for (let copy = 0; copy < (duplicate ? 2 : 1); copy++) this.#enqueue(to, { type: 'message', signed: bytes })
   }
@@ -254,30 +260,5 @@ class Simulation {
         best = at
     })
     return best < 0 ? undefined : this.#queue.splice(best, 1)[0]
-  }
-}
-
-class SimulatedNode {
-  readonly params: CeremonyParams
-  readonly engine: ReturnType<typeof createCeremonyEngine>
-  readonly result: NodeResult
-  state: CeremonyState
-  snapshot: Secret | undefined
-  /** Counts restarts: timers of an earlier life do not fire. */
-  epoch = 0
-
-  constructor(params: CeremonyParams, ports: EnginePorts) {
-    this.params = params
-    this.engine = createCeremonyEngine(ports)
-    this.state = this.engine.open(params).state
-    this.result = {
-      index: params.self,
-      archived: false,
-      faults: [],
-      sent: [],
-      phase: 'seeding',
-      failedViews: [],
-      abandoned: false,
-    }
   }
 }

@@ -8,6 +8,9 @@ import { decodeSigned, MAX_DEAL_BYTES, messageHash, type SignedMessage, verifySi
 import { copyInbox, type CeremonyState, type Inbox } from './state.ts'
 import type { Turn } from './turn.ts'
 
+/** No ceremony gets there: at a view every half hour this takes decades. Higher ones are not read, so that no sum overflows. */
+const MAX_VIEW = 1_000_000
+
 /** Different DEALs kept per dealer: two prove equivocation, one more can arrive because the outcome names it. */
 const MAX_DEAL_VARIANTS = 2
 
@@ -21,7 +24,7 @@ export function absorb(turn: Turn, bytes: Uint8Array): void {
   const message = attempt(() => decodeSigned(bytes, parties.maxMessageBytes))
   if (message === undefined || !equalBytes(message.header.ceremony, state.ceremony)) return
   const { view, name } = message.header
-  if (isKnown(state, message) || !mayFillSlot(turn, message)) return
+  if (view > MAX_VIEW || isKnown(state, message) || !mayFillSlot(turn, message)) return
   if (!verifySigned(ports.verify, parties, message)) return
   if (name === 'abandon') return storeAbandon(turn, message)
   if (name === 'deal' && takeWanted(turn, message)) return
@@ -202,7 +205,8 @@ function storeDeal(turn: Turn, inbox: Inbox, message: SignedMessage): void {
   const { from } = message.header
   if (message.bytes.length > MAX_DEAL_BYTES || !isDealer(turn.parties, from)) return
   const variants = inbox.deals.get(from) ?? new Map<string, SignedMessage>()
-  const [first] = variants.values()
+  // A DEAL that was pulled for an outcome of another view lies here too: one per view is a dealer's right.
+  const first = [...variants.values()].find(({ header }) => header.view === message.header.view)
   if (first !== undefined) turn.blame('E2', from, [first, message])
   if (variants.size >= MAX_DEAL_VARIANTS) return
   variants.set(bytesKey(messageHash(message)), message)
