@@ -8,10 +8,10 @@ import {
 } from '@tkms/kms-client'
 import { Secret } from '@tkms/dkg'
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { configHash } from '../../packages/dkg/src/ceremony/config.ts'
+import { type CeremonySpec, configHash } from '../../packages/dkg/src/ceremony/config.ts'
 import { formatCluster } from '../../packages/dkg/src/cluster.ts'
 import { wrongPartialCulprit } from '../../packages/dkg/src/decrypt/wrong-partial-evidence.ts'
-import type { HandMade } from '../support/hand-made.ts'
+import { type HandMade, keygenByHand } from '../support/hand-made.ts'
 import { createMovingCluster, entryOf, type MovingCluster } from '../support/moving-cluster.ts'
 
 const signer = createEd25519Signer(new Secret(crypto.getRandomValues(new Uint8Array(32))))
@@ -129,6 +129,19 @@ describe('a client whose cluster moves on', () => {
     expect(failures[0]?.code).toBe('wrong-sharing')
   })
 
+  it('finds a key that was made after its cluster file', async () => {
+    const { kms } = await open()
+    const rotated = keygenByHand({ ...moving.genesis.spec, generation: 2 } as CeremonySpec, moving.members(...FIRST))
+    const file = moving.fileWith(rotated)
+    const elsewhere = await open(file)
+    const sealed = await elsewhere.kms.encrypt(text, { key: `0x${Buffer.from(rotated.keyId).toString('hex')}` })
+    await expect(kms.decrypt(sealed)).rejects.toMatchObject({ code: 'unknown-key' })
+    for (const index of FIRST) activate(index, rotated, file)
+    expect(await kms.decrypt(sealed)).toEqual(text)
+    expect(kms.keys.map(({ generation }) => generation)).toEqual([1, 2])
+    await opens(kms)
+  })
+
   it('takes several epochs at once, through committees that are gone', async () => {
     const third = moving.reshare(next, [6, 7, 8], 2)
     const fourth = moving.reshare(third, [6, 7, 8], 2)
@@ -177,6 +190,21 @@ describe('sharings', () => {
     await opens(accepting.kms)
     await expect(open(file)).rejects.toMatchObject({ code: 'degraded-certificate' })
     await opens((await open(file, { acceptedConfigHashes: [hash] })).kms)
+  })
+})
+
+describe('a removed node', () => {
+  it('row 30: is not asked any more, and what it answers for the new sharing does not count', async () => {
+    const { kms, failures } = await open(moving.fileWith(next))
+    for (const index of SECOND) activate(index)
+    for (const index of [1, 2, 5]) moving.node(index).serves = [next]
+    failures.length = 0
+    for (const index of [4, 6, 7]) moving.node(index).up = false
+    await expect(kms.decrypt(await kms.encrypt(text))).rejects.toMatchObject({ code: 'quorum-not-reached' })
+    expect(failures.every(({ index }) => SECOND.includes(index))).toBe(true)
+    expect(moving.answered.length).toBeLessThanOrEqual(1)
+    moving.node(7).up = true
+    await opens(kms)
   })
 })
 

@@ -7,7 +7,6 @@ import {
   nobleCurve,
   openEnvelopeV1,
   openEnvelopeV2,
-  parseCluster,
   type RequestItem,
   requestItemV1,
   requestItemV2,
@@ -20,8 +19,8 @@ import type { AskLimits, NodeAnswer } from './ask-nodes.ts'
 import { askRounds } from './ask-rounds.ts'
 import { type DecryptOutcome, decryptMany } from './decrypt-many.ts'
 import { encrypt, type EncryptOptions } from './encrypt.ts'
-import { clientError, type NodeFailure, throwIfCancelled } from './errors.ts'
-import { fetchCluster, type RemoteCluster, requirePin } from './fetch-cluster.ts'
+import { clientError, isKmsError, type NodeFailure, throwIfCancelled } from './errors.ts'
+import { loadCluster } from './fetch-cluster.ts'
 import { createChainFollower } from './follow-chain.ts'
 import { parseHex } from './hex.ts'
 import { createNodeRecords } from './node-records.ts'
@@ -137,26 +136,15 @@ export interface KmsClient {
  */
 export async function createKmsClient(options: KmsClientOptions): Promise<KmsClient> {
   const curve = options.curve ?? nobleCurve
-  const cluster = await loadCluster(options)
+  const timeout = AbortSignal.timeout(options.limits?.totalTimeoutMs ?? DEFAULT_LIMITS.totalTimeoutMs)
+  const signal = options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal])
+  const exchange = options.exchange ?? fetchExchange()
+  const cluster = await loadCluster(options.cluster, { configHash: options.configHash, exchange, signal })
   const accepted = (options.acceptedConfigHashes ?? []).map((hash) =>
     typeof hash === 'string' ? parseHex(hash, 32, 'acceptedConfigHashes') : hash,
   )
   return wireKmsClient({ ...options, curve }, trustCluster({ curve, accepted }, cluster))
 }
-
-async function loadCluster(options: KmsClientOptions): Promise<Cluster> {
-  const { cluster: source, configHash } = options
-  if (!isRemote(source)) {
-    const cluster = parseCluster(source)
-    return configHash === undefined ? cluster : requirePin(cluster, configHash)
-  }
-  const timeout = AbortSignal.timeout(options.limits?.totalTimeoutMs ?? DEFAULT_LIMITS.totalTimeoutMs)
-  const signal = options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal])
-  return fetchCluster(source, { exchange: options.exchange ?? fetchExchange(), signal })
-}
-
-const isRemote = (source: unknown): source is RemoteCluster =>
-  typeof source === 'object' && source !== null && 'url' in source && 'configHash' in source
 
 /** What the nodes are asked, whatever the sharing that answers. */
 interface Question {
@@ -236,10 +224,23 @@ function wireKmsClient(
     return { key, item: requestItemV2(envelope), grant: call.grant }
   }
 
+  /** A key that was made after the cluster file: the nodes are asked for its certificate, once. */
+  async function withNewKeys<T>(find: () => T, signal: AbortSignal | undefined): Promise<T> {
+    try {
+      return find()
+    } catch (error) {
+      if (!isKmsError(error) || error.code !== 'unknown-key' || closed.signal.aborted) throw error
+    }
+    await follower.refresh(signal ?? closed.signal)
+    throwIfCancelled(signal)
+    return find()
+  }
+
   async function decrypt(source: EnvelopeSource, call: DecryptOptions = {}): Promise<Uint8Array> {
     throwIfCancelled(call.signal)
     const envelope = readEnvelope(curve, source)
-    const point = await ask(questionOf(envelope, call), call.signal)
+    const question = await withNewKeys(() => questionOf(envelope, call), call.signal)
+    const point = await ask(question, call.signal)
     try {
       return point.use((bytes) => {
         const D = decodePoint(curve, bytes)

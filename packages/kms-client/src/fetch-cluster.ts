@@ -44,3 +44,24 @@ export function requirePin(cluster: Cluster, configHash: Uint8Array | string): C
     })
   return cluster
 }
+
+/**
+ * A cluster file's content as it is, or fetched from where `source` says.
+ * @param options.configHash the pin of a content; a fetched file has its own
+ * @throws KmsError as `fetchCluster`
+ */
+export async function loadCluster(
+  source: unknown,
+  options: {
+    readonly configHash: Uint8Array | string | undefined
+    readonly exchange: HttpExchange
+    readonly signal: AbortSignal
+  },
+): Promise<Cluster> {
+  if (isRemote(source)) return fetchCluster(source, options)
+  const cluster = parseCluster(source)
+  return options.configHash === undefined ? cluster : requirePin(cluster, options.configHash)
+}
+
+const isRemote = (source: unknown): source is RemoteCluster =>
+  typeof source === 'object' && source !== null && 'url' in source && 'configHash' in source

@@ -1,15 +1,18 @@
 import {
   advanceKey,
+  attempt,
   bytesKey,
   type Cluster,
   type ClusterNode,
   committeeNodes,
   type Curve,
+  decodeCertificate,
   equalBytes,
   followChains,
   type KmsError,
   type KeyId,
   type ParticipantIndex,
+  type Pins,
   type PointBytes,
   verificationShare,
   type VerifiedKey,
@@ -48,7 +51,7 @@ export interface TrustedCluster {
 }
 
 export interface Learnt {
-  /** A key got further, or a member an address. */
+  /** A key is new or got further, or a member has an address. */
   readonly changed: boolean
   /** A successor that less than a quorum of the old committee authorised: somebody must decide (protocol 6). */
   readonly degraded?: KmsError
@@ -77,11 +80,16 @@ export function trustCluster({ curve, accepted }: TrustOptions, opened: Cluster)
 
   const learn = (files: readonly Cluster[]): Learnt => {
     const refused: KmsError[] = []
+    const candidates = candidatesOf(files)
     let changed = false
     for (const [name, steps] of chains) {
-      const further = lengthen({ curve, accepted }, steps, candidatesOf(files), refused)
+      const further = lengthen({ curve, accepted }, steps, candidates, refused)
       changed ||= further !== steps
       chains.set(name, further)
+    }
+    for (const { key, steps } of newKeys(curve, pins, candidates, [...chains.keys()])) {
+      chains.set(bytesKey(key.keyId), steps)
+      changed = true
     }
     const certificates = [...chains.values()].flat().map(({ certificate }) => certificate)
     const members = latest().flatMap(({ config }) => config.members)
@@ -117,6 +125,21 @@ const candidatesOf = (files: readonly Cluster[]): Uint8Array[] => [
   ...new Map(files.flatMap(({ certificates }) => certificates).map((bytes) => [bytesKey(bytes), bytes])).values(),
 ]
 
+/** The chains of keys that were not known before, made since; certificates that lead nowhere are left out. */
+function newKeys(
+  curve: Curve,
+  pins: Pins,
+  candidates: readonly Uint8Array[],
+  known: readonly string[],
+): ReturnType<typeof followChains> {
+  const groups = new Map<string, Uint8Array[]>()
+  for (const bytes of candidates) {
+    const keyId = attempt(() => bytesKey(decodeCertificate(curve, bytes).outcome.keyId))
+    if (keyId !== undefined && !known.includes(keyId)) groups.set(keyId, [...(groups.get(keyId) ?? []), bytes])
+  }
+  return [...groups.values()].flatMap((group) => attempt(() => followChains(curve, verifyEd25519, pins, group)) ?? [])
+}
+
 /** The chain as far as the candidates lead: from its end, or where they only lead there from its beginning, from there. */
 function lengthen(
   { curve, accepted }: TrustOptions,
@@ -147,7 +170,7 @@ function selectKey(keys: readonly VerifiedKey[], selector: KeySelector | undefin
   if (newest === undefined)
     throw clientError(
       'unknown-key',
-      'the cluster file has no certificate of this key: take the cluster.json of a node that has made it',
+      'the cluster has no certificate of this key that could be found: take the cluster.json of a node that has made it',
     )
   if (selector === undefined && candidates.some((key) => key.keyName !== newest.keyName))
     throw clientError('ambiguous-key', 'the cluster has several keys: name one', {
