@@ -19,17 +19,21 @@ export class Bench {
   state: CeremonyState
   snapshot: Secret | undefined
 
-  constructor(committee: Committee, { index, sign }: Identity) {
+  constructor(
+    committee: Committee,
+    { index, sign }: Identity,
+    { confirm = true }: { readonly confirm?: boolean } = {},
+  ) {
     this.#engine = createCeremonyEngine({ curve: committee.curve, sign, verify: committee.verify })
     this.#params = { spec: committee.spec, self: index, timings: SIMULATED_TIMINGS }
     this.state = this.#take(this.#engine.open(this.#params))
-    this.confirm()
+    if (confirm) this.confirm()
   }
 
-  /** Every peer says that it holds nothing from this node. */
-  confirm(): void {
+  /** Every peer says what it holds from this node: nothing unless told. */
+  confirm(shown: Readonly<Record<number, readonly Uint8Array[]>> = {}): void {
     for (const { index } of this.#params.spec.newConfig.members)
-      if (index !== this.#params.self) this.step({ type: 'status', from: index, messages: [] })
+      if (index !== this.#params.self) this.step({ type: 'status', from: index, messages: shown[index] ?? [] })
   }
 
   step(input: CeremonyInput): readonly CeremonyEffect[] {
@@ -42,10 +46,10 @@ export class Bench {
     return messages.flatMap(({ bytes }) => this.step({ type: 'message', signed: bytes }))
   }
 
-  restart(): void {
+  restart(shown: Readonly<Record<number, readonly Uint8Array[]>> = {}, confirm = true): void {
     if (this.snapshot === undefined) throw new Error('nothing was persisted')
     this.state = this.#take(this.#engine.resume(this.#params, this.snapshot))
-    this.confirm()
+    if (confirm) this.confirm(shown)
   }
 
   #take({ state, effects }: Step<CeremonyState>): CeremonyState {
