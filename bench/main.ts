@@ -1,13 +1,15 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { benchCeremony, type CeremonyCost } from './ceremonies.ts'
 import { benchCluster } from './cluster.ts'
 import { benchPartial } from './partial.ts'
 
 const HELP = `npm run --silent bench [-- --json] [-- --quick]
 
-Measures one node's answer against the bare operations it needs, key generation and decryption with five processes.
+Measures one node's answer against the bare operations it needs, key generation and decryption with five processes, and what key
+generation costs a node of 5 to 64 (the engines of all nodes in one process; the largest take minutes).
   --json   the last line of stdout is one JSON object
-  --quick  fewer rounds`
+  --quick  fewer rounds, key generation up to n = 16`
 
 const { values } = parseArgs({
   options: {
@@ -16,6 +18,14 @@ const { values } = parseArgs({
     help: { type: 'boolean', default: false },
   },
 })
+
+const COMMITTEES = [
+  { n: 5, t: 3 },
+  { n: 7, t: 3 },
+  { n: 16, t: 6 },
+  { n: 32, t: 11 },
+  { n: 64, t: 22 },
+]
 
 const log = (line: string): void => {
   process.stderr.write(`${line}\n`)
@@ -28,10 +38,15 @@ else {
   const partial = await benchPartial({ rounds: values.quick ? 3 : 9 })
   log('five node processes ...')
   const cluster = await benchCluster({ ceremonies: values.quick ? 1 : 5, requests: values.quick ? 50 : 300, log })
+  const sizes = COMMITTEES.filter(({ n }) => !values.quick || n <= 16)
+  const ceremonies = sizes.map(({ n, t }): CeremonyCost => {
+    log(`key generation n = ${n}, t = ${t} ...`)
+    return benchCeremony(n, t)
+  })
   const rounded = Object.fromEntries(
     Object.entries(partial).map(([name, us]) => [name, us === undefined ? null : Math.round(us * 10) / 10]),
   )
-  const result = { dkg: cluster.dkg, partial: rounded, e2e: cluster.e2e }
+  const result = { dkg: { ...cluster.dkg, in_process: ceremonies }, partial: rounded, e2e: cluster.e2e }
   if (values.json) console.log(JSON.stringify(result))
   else {
     const { native_us: native, noble_us: noble, floor_us: floor } = partial
@@ -41,6 +56,11 @@ else {
     console.log(`node answer, noble         ${ratio(noble)}`)
     console.log(`its bare operations        ${floor.toFixed(0)} us`)
     console.log(`key generation n=5 t=3     ${cluster.dkg.n5t3_ms} ms with five processes`)
+    for (const { n, t, cpu_ms_per_node: ms, messages_per_node: messages, kib_per_node: kib } of ceremonies)
+      console.log(
+        `key generation n=${n} t=${t}`.padEnd(27) +
+          `${ms} ms of processor, ${messages} messages, ${kib} KiB per node, in process`,
+      )
     console.log(
       `decryption 3 of 5          p50 ${cluster.e2e.p50_ms} ms, p99 ${cluster.e2e.p99_ms} ms, ${cluster.e2e.per_s}/s`,
     )
