@@ -39,6 +39,7 @@ export interface KeyNode {
   readonly records: OpenRecordStore
   readonly problems: readonly KeyProblem[]
   readonly erased: readonly { readonly key: VerifiedKey; readonly successor: VerifiedKey }[]
+  readonly behind: readonly { readonly key: VerifiedKey; readonly proven: boolean }[]
   /** Lets go of everything, as a dead process does. */
   end(): Promise<void>
 }
@@ -49,7 +50,8 @@ export interface KeyBench {
   readonly clock: { nowMs: number; monotonicMs: number }
   /** Both clocks. */
   pass(ms: number): void
-  start(): Promise<KeyNode>
+  /** Serving at once, or only when the test opens it. */
+  start(how?: 'open' | 'closed'): Promise<KeyNode>
   remove(): Promise<void>
 }
 
@@ -71,10 +73,11 @@ export async function createKeyBench(
     verify: committee.verify as unknown as VerifyMessage,
     self: self.publicKey as unknown as NodePublicKey,
   }
-  const start = async (): Promise<KeyNode> => {
+  const start = async (how = 'open'): Promise<KeyNode> => {
     const records = await openRecordStore(options)
     const table = createKeyTable(recall)
     const erased: { key: VerifiedKey; successor: VerifiedKey }[] = []
+    const behind: { key: VerifiedKey; proven: boolean }[] = []
     try {
       const keeper = createKeyKeeper({
         ...recall,
@@ -85,15 +88,17 @@ export async function createKeyBench(
         clock: clockPort,
         times,
         mayErase: async (key) => mayErase(key),
+        isUnderWay: async () => false,
         events: {
           onErased: (key, successor) => void erased.push({ key, successor }),
+          onBehind: (key, proven) => void behind.push({ key, proven }),
           onError: () => undefined,
           onChanged: () => undefined,
         },
       })
       const problems = await keeper.start()
-      keeper.open()
-      return { keeper, table, records, problems, erased, end: () => end(keeper, table, records) }
+      if (how === 'open') keeper.open()
+      return { keeper, table, records, problems, erased, behind, end: () => end(keeper, table, records) }
     } catch (error) {
       await records.close()
       throw error

@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import { selectCurve } from '@tkms/curve-native'
-import { type Cluster, KmsError, type Secret } from '@tkms/dkg'
+import { type Cluster, KmsError, type Secret, verifyEd25519 } from '@tkms/dkg'
 import { createAdminServer } from './admin/admin-server.ts'
 import { createCeremonyService } from './ceremony/service.ts'
+import { createClusterKeeper } from './cluster/cluster-keeper.ts'
 import { clusterPath, ownEntry, readJoinedCluster } from './cluster/cluster-file.ts'
 import type { NodeConfig } from './config/types.ts'
 import { callerOf, createRateLimit } from './http/rate-limit.ts'
@@ -10,12 +11,15 @@ import { createHttpServer } from './http/server.ts'
 import { createSigner } from './identity/ed25519-signer.ts'
 import { forgetIdentity, loadNodeIdentity } from './identity/node-identity.ts'
 import { ceremonyKeys } from './keys/ceremony-keys.ts'
+import { connectKeys } from './keys/connect-keys.ts'
 import { openKeys } from './keys/open-keys.ts'
+import { createAliveProtocol } from './net/alive-protocol.ts'
 import { createCeremonyNetwork } from './net/ceremony-protocol.ts'
 import { createDelegateServer } from './net/delegate-protocol.ts'
 import { createHost, startHost } from './net/host.ts'
 import { DEFAULT_NET_LIMITS, type NetLimits } from './net/limits.ts'
 import { createRoster } from './net/roster.ts'
+import { createInstance, createInstanceGuard } from './ops/instance.ts'
 import { type Log, logDelegation } from './ops/log.ts'
 import { createReadiness } from './ops/readiness.ts'
 import { createStatus } from './ops/status.ts'
@@ -53,6 +57,8 @@ export interface KmsNode {
   /** Multiaddrs with the real ports. */
   readonly addresses: readonly string[]
   cluster(): Cluster
+  /** Resolves, if ever, when the node must not run on: another process has its identity. */
+  readonly failed: Promise<KmsError>
   /** Takes no new work, lets what is under way finish for a few seconds, closes everything in reverse order. Idempotent. */
   stop(): Promise<void>
 }
@@ -89,18 +95,21 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
   const joined = await readJoinedCluster(store, config.dataDir)
   const self = ownEntry(joined, identity.publicKey)
 
+  const sign = createSigner(identity.seed)
+  const path = clusterPath(config.dataDir)
+  const clusterKeeper = createClusterKeeper({ path, cluster: joined, curve, verify: verifyEd25519 })
   const keys = await openKeys({
     curve,
     store,
-    cluster: joined,
-    clusterPath: clusterPath(config.dataDir),
+    clusterKeeper,
+    dataDir: config.dataDir,
     self: identity.publicKey,
+    sign,
     clock,
     log,
     retireGraceMs: config.ceremony.retireGraceMs,
   })
   stops.push(() => keys.stop())
-  keys.keeper.open()
 
   const signatures = createSignatureVerifier({ maxKeys: MAX_REQUESTER_KEYS })
   const pipeline = createDelegationPipeline({
@@ -109,7 +118,7 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
     lender: keys.table.lender('ecies-dec'),
     signatures,
     policy: await loadPolicy(config.policyFile, { signatures }),
-    sign: createSigner(identity.seed),
+    sign,
     clock,
     rng,
     limits: config.limits,
@@ -131,7 +140,7 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
   const http = createHttpServer({
     pipeline,
     keys: keys.directory,
-    cluster: keys.cluster,
+    cluster: () => clusterKeeper.current(),
     status,
     readiness: createReadiness({ keys: keys.directory, fileSystem: nodeFileSystem, directory, clock, rng }),
     host: config.http.host,
@@ -152,6 +161,13 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
   const host = await createHost({ identity: identity.seed, roster, listen, announce, limits })
   await startHost(host, listen)
   stops.push(() => host.stop())
+  const { startupWaitMs } = config.ceremony
+  const instance = createInstance({ sign, verify: verifyEd25519, self: identity.publicKey, clock, rng })
+  const alive = createAliveProtocol({ host, roster, limits, prove: (nonce) => instance.prove(nonce) })
+  await alive.start()
+  stops.push(() => alive.stop())
+  const guard = createInstanceGuard(instance, (peer, nonce, signal) => alive.ask(peer, nonce, signal), startupWaitMs)
+  await guard.atStart(roster.peers.map(({ index }) => index))
   const rateLimit = createRateLimit({
     requestsPerSecond: config.limits.requestsPerSecond,
     burst: config.limits.requestBurst,
@@ -188,15 +204,31 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
     rng,
     log,
     evidenceDirectory: join(config.dataDir, 'evidence'),
-    sign: createSigner(identity.seed),
+    sign,
     curve,
     keys: ceremonyKeys(keys.keeper),
-    addressBook: { nodes: () => keys.cluster().nodes, add: async () => {} },
+    addressBook: clusterKeeper,
     dataDir: config.dataDir,
   })
   stops.push(() => ceremonies.stop())
   await ceremonies.start()
-  await network.start(ceremonies)
+  const connected = connectKeys({
+    curve,
+    keys,
+    self: identity.publicKey,
+    network,
+    ceremonies: {
+      onFrame: (from, frame) => ceremonies.onFrame(from, frame),
+      onPeerConnected: (peer) => {
+        guard.onPeerConnected(peer)
+        ceremonies.onPeerConnected(peer)
+      },
+    },
+    startupWaitMs,
+    log,
+  })
+  stops.push(() => connected.stop())
+  await network.start(connected.listener)
   stops.push(() => network.stop())
 
   const admin = createAdminServer({
@@ -204,12 +236,13 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
     socketPath: config.adminSocket,
     ceremonies,
     status: () => ({ ...status(), index: self.index, peersConnected: network.connected, url: http.url }),
-    keys: () => keys.directory.list(),
+    keys: () => keys.operatorDirectory.list(),
     onInternalError: (cause) => log.error({ cause }, 'admin-error'),
   })
   await admin.start()
   stops.push(() => admin.stop())
 
+  await connected.open()
   const addresses = host.getMultiaddrs().map(String)
   log.info({ index: self.index, url: http.url, addresses, curve: curve.backend }, 'node-started')
   let stopping: Promise<void> | undefined
@@ -217,7 +250,8 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
     name: config.name,
     url: http.url,
     addresses,
-    cluster: keys.cluster,
+    cluster: () => clusterKeeper.current(),
+    failed: guard.mustStop,
     stop: () => (stopping ??= stopAll(stops, log)),
   }
 }

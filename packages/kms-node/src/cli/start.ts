@@ -25,11 +25,13 @@ export function startCommand(): Command {
       const stopped = waitForStop(options.exitWithParent === true)
       const node = await startNode({ config, passphrase, log })
       process.send?.({ type: 'ready', url: node.url, addresses: node.addresses })
-      log.info({ reason: await stopped }, 'node-stopping')
+      const ended = await Promise.race([stopped, node.failed])
+      if (typeof ended === 'string') log.info({ reason: ended }, 'node-stopping')
+      else log.fatal({ cause: ended }, 'node-must-stop')
       setTimeout(() => process.exit(1), STOP_TIMEOUT_MS).unref()
       await node.stop()
       log.info('node-stopped')
-      process.exit(0)
+      process.exit(typeof ended === 'string' ? 0 : 1)
     })
 }
 

@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path'
 import { PROTOCOL_TIMINGS } from '@tkms/dkg'
 import { DEFAULT_RETIREMENT } from '../keys/life.ts'
+import { DEFAULT_STARTUP_WAIT_MS } from '../keys/startup-check.ts'
 import { DEFAULT_SCRYPT } from '../seal/passphrase-sealer.ts'
 import { overlayEnvironment } from './environment.ts'
 import { nodeConfigSchema } from './schema.ts'
@@ -72,5 +73,7 @@ function developmentSwitches({ sealer, ceremony }: NodeConfigFile): readonly str
     problems.push(
       `ceremony.retireGraceMs: below the protocol's ${DEFAULT_RETIREMENT.graceMs} only in the development profile`,
     )
+  if (ceremony.startupWaitMs < DEFAULT_STARTUP_WAIT_MS)
+    problems.push(`ceremony.startupWaitMs: below ${DEFAULT_STARTUP_WAIT_MS} only in the development profile`)
   return problems
 }

@@ -1,6 +1,7 @@
 import { PROTOCOL_TIMINGS } from '@tkms/dkg'
 import { z } from 'zod'
 import { DEFAULT_RETIREMENT } from '../keys/life.ts'
+import { DEFAULT_STARTUP_WAIT_MS } from '../keys/startup-check.ts'
 import { DEFAULT_SCRYPT } from '../seal/passphrase-sealer.ts'
 import type { NodeConfigFile } from './types.ts'
 
@@ -35,6 +36,7 @@ const ceremony = z.strictObject({
   retransmitMs: milliseconds.default(PROTOCOL_TIMINGS.retransmitMs),
   retransmitMaxMs: milliseconds.default(PROTOCOL_TIMINGS.retransmitMaxMs),
   retireGraceMs: milliseconds.default(DEFAULT_RETIREMENT.graceMs),
+  startupWaitMs: milliseconds.default(DEFAULT_STARTUP_WAIT_MS),
 })
 
 const limits = z.strictObject({

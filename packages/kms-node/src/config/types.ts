@@ -14,6 +14,8 @@ export interface HttpConfig {
 export interface CeremonyConfig extends CeremonyTimings {
   /** How long the share of an epoch is served after the certificate of the next one was seen. */
   readonly retireGraceMs: number
+  /** How long silent members keep a starting node from serving. */
+  readonly startupWaitMs: number
 }
 
 export interface SealerConfig {

@@ -1,10 +1,15 @@
 import { bytesToHex } from '@noble/hashes/utils.js'
-import { equalBytes, type NodePublicKey } from '@tkms/dkg'
+import { equalBytes, type NodePublicKey, type VerifiedKey } from '@tkms/dkg'
+import { COMMAND } from '../command.ts'
 import type { KeyLife } from './keeper-types.ts'
 import type { KnownSharing } from './known-sharing.ts'
 import type { SharingLife, SharingState } from './life.ts'
 
 const MAX_PAST_SHARINGS = 4
+
+/** What the operator of a node that lacks a share has to run. */
+export const repairCommand = (keyName: string, dataDir: string): string =>
+  `${COMMAND} repair ${keyName} --data-dir ${dataDir}`
 
 const hex = (bytes: Uint8Array): string => `0x${bytesToHex(bytes)}`
 
@@ -35,6 +40,8 @@ export interface SharingDescription {
   readonly eraseInSeconds?: number
   /** Unix seconds. */
   readonly erasedAt?: number
+  /** Indices of its members that have not said yet that they erased their share; absent for the latest sharing. */
+  readonly notErased?: readonly number[]
   /** There is a record of its share that cannot be used. */
   readonly damaged?: true
 }
@@ -58,14 +65,24 @@ export interface KeyDescription {
   readonly serving: boolean
   readonly role: KeyRole
   readonly certificate: string
+  /** What the operator of this node should do, with the exact command. */
+  readonly advice?: string
   /** Unix seconds. */
   readonly destroyedAt?: number
   /** The latest first: all that live here, and the last four that are over. */
   readonly sharings: readonly SharingDescription[]
 }
 
+export interface DescribePorts {
+  /** This node's identity. */
+  readonly self: NodePublicKey
+  readonly notErased: (sharing: VerifiedKey) => readonly number[]
+  /** For the commands that this node's operator is advised; without it there is no advice. */
+  readonly dataDir?: string
+}
+
 /** @returns undefined for a destroyed key whose certificate this node never saw */
-export function describeKey(life: KeyLife, self: NodePublicKey): KeyDescription | undefined {
+export function describeKey(life: KeyLife, { self, notErased, dataDir }: DescribePorts): KeyDescription | undefined {
   const [latest] = life.sharings
   if (latest === undefined) return undefined
   const { key } = latest.sharing
@@ -84,8 +101,11 @@ export function describeKey(life: KeyLife, self: NodePublicKey): KeyDescription 
     serving: latest.servable,
     role: roleOf(life, latest),
     certificate: hex(key.certificate),
+    ...(dataDir !== undefined && adviceOn(latest, dataDir)),
     ...(life.destroyedAtMs !== undefined && { destroyedAt: Math.floor(life.destroyedAtMs / 1000) }),
-    sharings: shownOf(life.sharings).map(describeSharing),
+    sharings: shownOf(life.sharings).map((sharing) =>
+      describeSharing(sharing, sharing === latest ? undefined : notErased),
+    ),
   }
 }
 
@@ -95,6 +115,14 @@ function shownOf(lives: readonly SharingLife<KnownSharing>[]): readonly SharingL
   return lives.filter((life) => !over.includes(life))
 }
 
+function adviceOn({ state, sharing }: SharingLife<KnownSharing>, dataDir: string): Pick<KeyDescription, 'advice'> {
+  if (state !== 'awaiting-repair') return {}
+  const why = sharing.refusesEarlier
+    ? 'this disk is older than the key: it was restored, or the node was away while the key was reshared'
+    : 'this node has no share of it'
+  return { advice: `${why}; run: ${repairCommand(sharing.key.keyName, dataDir)}` }
+}
+
 function roleOf(life: KeyLife, latest: SharingLife<KnownSharing>): KeyRole {
   if (life.destroyedAtMs !== undefined) return 'destroyed'
   if (latest.state === 'awaiting-repair') return 'awaiting-repair'
@@ -102,7 +130,10 @@ function roleOf(life: KeyLife, latest: SharingLife<KnownSharing>): KeyRole {
   return life.sharings.some(({ servable }) => servable) ? 'retiring' : 'not-a-member'
 }
 
-function describeSharing(life: SharingLife<KnownSharing>): SharingDescription {
+function describeSharing(
+  life: SharingLife<KnownSharing>,
+  notErased: DescribePorts['notErased'] | undefined,
+): SharingDescription {
   const { key, record, damaged } = life.sharing
   const { tombstone } = record
   return {
@@ -114,6 +145,7 @@ function describeSharing(life: SharingLife<KnownSharing>): SharingDescription {
     since: Math.floor(record.seenAtMs / 1000),
     ...(life.retirement !== undefined && { eraseInSeconds: Math.ceil(life.retirement.dueInMs / 1000) }),
     ...(tombstone !== undefined && { erasedAt: Math.floor(tombstone.erasedAtMs / 1000) }),
+    ...(notErased !== undefined && { notErased: notErased(key) }),
     ...(damaged && { damaged }),
   }
 }

@@ -1,4 +1,4 @@
-import type { KeyId, KmsError, Secret, SharingId, VerifiedKey } from '@tkms/dkg'
+import type { CeremonyId, KeyId, KmsError, Secret, SharingId, VerifiedKey } from '@tkms/dkg'
 import type { Clock } from '../ports.ts'
 import type { KeyTable } from '../serve/key-table.ts'
 import type { KnownSharing, RecallPorts } from './known-sharing.ts'
@@ -16,8 +16,6 @@ export interface CeremonyWord {
 }
 
 export interface LearnOptions {
-  /** It shows that this disk is behind: shares of earlier epochs answer nothing any more (row 31). Default false. */
-  readonly refusesEarlier?: boolean
   /** Config hashes, 32 bytes each, of committees that the operator accepts on a degraded AUTH. */
   readonly accepted?: readonly Uint8Array[]
 }
@@ -44,6 +42,11 @@ export interface KeyLife {
 export interface KeyEvents {
   /** A share, or the place of one that never was here, is erased for ever on the word of `successor`. */
   onErased(sharing: VerifiedKey, successor: VerifiedKey): void
+  /**
+   * A later sharing than the disk knew, or a key that it did not know, and no ceremony of this node that waits for it: the disk is older
+   * than the key (row 31). `proven`: this node itself signed the certificate. Earlier shares answer nothing any more.
+   */
+  onBehind(key: VerifiedKey, proven: boolean): void
   /** A tick of the erasing failed; it is tried again. */
   onError(cause: unknown): void
   /** A key's latest sharing, or what this node holds of it, changed. */
@@ -66,7 +69,10 @@ export interface KeyKeeper {
    * @throws KmsError `bad-certificate`, `degraded-certificate`, `key-destroyed`, `self-check-failed`, `share-erased`, errors of the store
    */
   install(certificate: Uint8Array, share: Secret | undefined, word: CeremonyWord): Promise<VerifiedKey>
-  /** Certificates from anybody, verified through the chain and kept. Never throws for what they say. @throws errors of the store */
+  /**
+   * Certificates from anybody, verified through the chain and kept. Never throws for what they say. One that this node signed itself and
+   * has no ceremony of, and every new one before `open`, shows that the disk is behind. @throws errors of the store
+   */
   learn(certificates: readonly Uint8Array[], options?: LearnOptions): Promise<Learned>
   /**
    * The share that a repair brought, of the latest sharing only. `share` is borrowed.
@@ -102,5 +108,7 @@ export interface KeyKeeperParams extends RecallPorts {
   readonly times: RetirementTimes
   /** Whether shares may be erased on the word of a certificate that came by itself: false for an attempt given up here. */
   readonly mayErase: (key: VerifiedKey) => Promise<boolean>
+  /** Whether a ceremony of this node waits for its certificate, and its share with it. */
+  readonly isUnderWay: (ceremony: CeremonyId) => Promise<boolean>
   readonly events: KeyEvents
 }

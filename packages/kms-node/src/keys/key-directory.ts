@@ -1,6 +1,6 @@
 import { bytesToHex } from '@noble/hashes/utils.js'
-import { equalBytes, type KeyId, type NodePublicKey } from '@tkms/dkg'
-import { describeKey, type KeyDescription } from './describe-key.ts'
+import { equalBytes, type KeyId } from '@tkms/dkg'
+import { describeKey, type DescribePorts, type KeyDescription } from './describe-key.ts'
 import type { KeyKeeper } from './keeper-types.ts'
 
 /** Certificates in one answer. */
@@ -28,18 +28,14 @@ export interface KeyDirectory {
   serves(): boolean
 }
 
-export function createKeyDirectory(
-  keeper: Pick<KeyKeeper, 'list' | 'isOpen'>,
-  /** This node's identity. */
-  self: NodePublicKey,
-): KeyDirectory {
+export function createKeyDirectory(keeper: Pick<KeyKeeper, 'list' | 'isOpen'>, ports: DescribePorts): KeyDirectory {
   const lifeOf = (keyId: KeyId) => keeper.list().find((life) => equalBytes(life.keyId, keyId))
-  const list = (): readonly KeyDescription[] => keeper.list().flatMap((life) => describeKey(life, self) ?? [])
+  const list = (): readonly KeyDescription[] => keeper.list().flatMap((life) => describeKey(life, ports) ?? [])
   return {
     list,
     get: (keyId) => {
       const life = lifeOf(keyId)
-      return life && describeKey(life, self)
+      return life && describeKey(life, ports)
     },
     chain: (keyId, above) => {
       const keys = lifeOf(keyId)?.sharings.map(({ sharing }) => sharing.key) ?? []

@@ -14,8 +14,8 @@ import { createTurns } from '../turns.ts'
 import { type Accepted, acceptCertificates, acceptOwn } from './accept-certificate.ts'
 import { certificateNames } from './certificate-names.ts'
 import { type BookEntry, createKeyBook, isNewestGeneration } from './key-book.ts'
-import type { KeyKeeper, KeyKeeperParams, KeyLife, Learned, LearnOptions } from './keeper-types.ts'
-import { type KnownSharing, knownSharing, newRecord } from './known-sharing.ts'
+import type { KeyKeeper, KeyKeeperParams, KeyLife, Learned } from './keeper-types.ts'
+import { isSignedBy, type KnownSharing, knownSharing, newRecord } from './known-sharing.ts'
 import { lifeOf, type Retirement, type SharingLife } from './life.ts'
 import { loadKeys } from './load-keys.ts'
 import { createRetirementClock } from './retirement-clock.ts'
@@ -98,18 +98,22 @@ export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
       return key
     })
 
-  const learnKey = async ({ steps }: Accepted, options: Required<LearnOptions>): Promise<void> => {
+  const learnKey = async ({ steps }: Accepted, accepted: readonly Uint8Array[]): Promise<void> => {
     for (const key of steps) {
-      const trusted = key.authorization !== 'degraded' || includes(options.accepted, configHash(key.config))
+      const trusted = key.authorization !== 'degraded' || includes(accepted, configHash(key.config))
       const mayErase = trusted && (await params.mayErase(key))
-      const record = await see(key, { mayErase, refusesEarlier: options.refusesEarlier })
-      book.put(knownSharing(params, { key, record, hasShare: false, damaged: false }))
+      const proven = isSignedBy(params, key.certificate)
+      const isBehind = (proven || !opened) && !(await params.isUnderWay(key.ceremony))
+      const record = await see(key, { mayErase, refusesEarlier: isBehind && mayErase })
+      const sharing = knownSharing(params, { key, record, hasShare: false, damaged: false })
+      book.put(sharing)
+      if (isBehind && (sharing.isMember || proven)) events.onBehind(key, proven)
     }
     const [first] = steps
     if (first !== undefined) changed(first.keyId)
   }
 
-  const learn: KeyKeeper['learn'] = (certificates, { refusesEarlier = false, accepted = [] } = {}) =>
+  const learn: KeyKeeper['learn'] = (certificates, { accepted = [] } = {}) =>
     inTurn(async () => {
       const learned: { keys: VerifiedKey[]; refused: KmsError[] } = { keys: [], refused: [] }
       for (const [keyId, candidates] of byKey(certificates, learned.refused)) {
@@ -117,7 +121,7 @@ export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
         const result = acceptCertificates(accept, keyId, candidates, accepted)
         learned.keys.push(...result.steps)
         learned.refused.push(...result.refused)
-        await learnKey(result, { refusesEarlier, accepted })
+        await learnKey(result, accepted)
       }
       return learned satisfies Learned
     })

@@ -70,6 +70,13 @@ export function knownSharing(
   }
 }
 
+/** Whether this node's own vote or commit is in a certificate that was verified. */
+export function isSignedBy({ curve, self }: Pick<RecallPorts, 'curve' | 'self'>, certificate: Uint8Array): boolean {
+  const { spec, votes, laterVotes, commits } = readCertificateFacts(curve, certificate).certificate
+  const own = spec.newConfig.members.find(({ publicKey }) => equalBytes(publicKey, self))
+  return own !== undefined && [...votes, ...laterVotes, ...commits].some(({ index }) => index === own.index)
+}
+
 /** The record of a certificate that is seen now. */
 export const newRecord = (
   certificate: Uint8Array,

@@ -11,9 +11,11 @@ import {
   decodeNodePublicKey,
   participantIndex,
   Secret,
+  verifyEd25519,
 } from '@tkms/dkg'
 import { runKeygen } from '@tkms/dkg/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createClusterKeeper } from '../cluster/cluster-keeper.ts'
 import { clusterPath, readClusterFile, writeClusterFile } from '../cluster/cluster-file.ts'
 import type { RecordStore } from '../ports.ts'
 import { memoryStore } from '../store/memory-store.fixture.ts'
@@ -64,8 +66,9 @@ const open = (store: RecordStore, cluster: Cluster): Promise<Keys> =>
   openKeys({
     curve,
     store,
-    cluster,
-    clusterPath: clusterPath(directory),
+    clusterKeeper: createClusterKeeper({ path: clusterPath(directory), cluster, curve, verify: verifyEd25519 }),
+    dataDir: directory,
+    sign: self.sign,
     self: self.publicKey,
     clock: systemClock,
     log: { info: () => undefined, warn: () => undefined, error: () => undefined },

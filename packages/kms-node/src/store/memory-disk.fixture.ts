@@ -14,6 +14,8 @@ export interface MemoryDisk {
    * Bytes of a file are on the disk once it was written.
    */
   restart(survives: 'synced' | 'everything'): void
+  /** Takes a copy of the whole disk; what it returns puts that copy back. */
+  backup(): () => void
   /** Names of the files in a directory. */
   names(directory: string): readonly string[]
 }
@@ -76,6 +78,13 @@ export function createMemoryDisk(): MemoryDisk {
       failsFrom = Number.POSITIVE_INFINITY
       if (survives === 'synced') now = new Map(synced)
       else synced = new Map(now)
+    },
+    backup: () => {
+      const copy = new Map(now)
+      return () => {
+        now = new Map(copy)
+        synced = new Map(copy)
+      }
     },
     names: (directory) => namesIn(now, directory),
   }

@@ -1,0 +1,111 @@
+import { bytesKey, equalBytes, type KeyId, type ParticipantIndex, type SharingId } from '@tkms/dkg'
+import type { CeremonyFrame, KeyHead } from '../net/ceremony-frame.ts'
+import { MAX_KEY_HEADS } from '../net/frame-caps.ts'
+import { type ChainFetchPorts, createChainFetch } from './chain-fetch.ts'
+import type { ErasedNotices } from './erased-notices.ts'
+import type { KeyKeeper } from './keeper-types.ts'
+import { adviseOnHead, headsOf } from './key-heads.ts'
+import type { KeysLog } from './open-keys.ts'
+
+export interface KeySyncPorts extends Pick<ChainFetchPorts, 'curve'> {
+  readonly keeper: Pick<KeyKeeper, 'find' | 'learn' | 'list' | 'orders'>
+  readonly notices: ErasedNotices
+  /** What is dropped here is said again with the next connection or change. */
+  readonly send: (to: ParticipantIndex, frame: CeremonyFrame) => void
+  readonly broadcast: (frame: CeremonyFrame) => void
+  /** All claims in a peer's heads were looked into. */
+  readonly onAnswered: (peer: ParticipantIndex) => void
+  readonly log: KeysLog
+}
+
+/** Keeps the nodes' knowledge of their keys together: heads, certificates, ERASED, orders to destroy. */
+export interface KeySync {
+  /** Everything that concerns keys; a `certificate` concerns the ceremony that waits for it as well. */
+  onFrame(from: ParticipantIndex, frame: CeremonyFrame): void
+  onPeerConnected(peer: ParticipantIndex): void
+  /** This node knows a later sharing, or a new key: tells everybody. */
+  announce(): void
+  announceErased(keyId: KeyId): void
+}
+
+export function createKeySync(ports: KeySyncPorts): KeySync {
+  const { keeper, notices, send, broadcast, log } = ports
+  /** Claims of a peer that are still looked into. */
+  const open = new Map<ParticipantIndex, Set<string>>()
+  const nameOf = ({ keyId, sharingId }: KeyHead): string => `${bytesKey(keyId)}/${bytesKey(sharingId)}`
+
+  const settle = (peer: ParticipantIndex, head: KeyHead): void => {
+    const claims = open.get(peer)
+    if (claims?.delete(nameOf(head)) === true && claims.size === 0) ports.onAnswered(peer)
+  }
+
+  const fetches = createChainFetch({
+    curve: ports.curve,
+    keeper,
+    ask: (peer, sharingId) => send(peer, { type: 'fetchCertificate', sharingId }),
+    onSettled: (peer, head, led) => {
+      if (!led) log.warn({ peer, keyId: bytesKey(head.keyId), epoch: head.epoch }, 'key-head-unproven')
+      settle(peer, head)
+    },
+  })
+
+  const onHead = (from: ParticipantIndex, head: KeyHead): void => {
+    const own = keeper.list().find(({ keyId }) => equalBytes(keyId, head.keyId))
+    const advice = adviseOnHead(own, head)
+    if (advice === 'fetch') return fetches.start(from, head)
+    if (advice === 'rival') log.error({ peer: from, keyId: bytesKey(head.keyId), epoch: head.epoch }, 'key-head-rival')
+    if (advice === 'destroyed')
+      for (const { keyId, order } of keeper.orders())
+        if (equalBytes(keyId, head.keyId)) send(from, { type: 'destroy', message: order })
+    settle(from, head)
+  }
+
+  const onHeads = (from: ParticipantIndex, heads: readonly KeyHead[]): void => {
+    const claims = open.get(from) ?? new Set<string>()
+    open.set(from, claims)
+    for (const head of heads) claims.add(nameOf(head))
+    if (claims.size === 0) ports.onAnswered(from)
+    for (const head of heads) onHead(from, head)
+  }
+
+  const onFetch = (from: ParticipantIndex, sharingId: Uint8Array): void => {
+    const known = keeper.find(sharingId as SharingId)
+    if (known === undefined) return
+    const { ceremony, certificate } = known.key
+    send(from, { type: 'certificate', ceremony, certificate })
+  }
+
+  const heads = (reply: boolean): readonly CeremonyFrame[] => {
+    const all = headsOf(keeper.list())
+    const pages = Math.max(1, Math.ceil(all.length / MAX_KEY_HEADS))
+    return Array.from({ length: pages }, (_, page) => ({
+      type: 'keyHeads',
+      heads: all.slice(page * MAX_KEY_HEADS, (page + 1) * MAX_KEY_HEADS),
+      reply: reply && page === 0,
+    }))
+  }
+  const erased = (keyId?: KeyId): readonly CeremonyFrame[] =>
+    notices.own(keyId).map((message) => ({ type: 'erased', message }))
+
+  return {
+    onFrame: (from, frame) => {
+      if (frame.type === 'keyHeads') {
+        if (frame.reply) for (const own of heads(false)) send(from, own)
+        onHeads(from, frame.heads)
+      } else if (frame.type === 'fetchCertificate') onFetch(from, frame.sharingId)
+      else if (frame.type === 'erased') notices.take(frame.message)
+      else if (frame.type === 'certificate')
+        fetches.take(from, frame.certificate, (cause) => log.error({ cause }, 'certificate-not-kept'))
+    },
+    onPeerConnected: (peer) => {
+      for (const frame of [...heads(true), ...erased()]) send(peer, frame)
+      fetches.again(peer)
+    },
+    announce: () => {
+      for (const frame of heads(false)) broadcast(frame)
+    },
+    announceErased: (keyId) => {
+      for (const frame of erased(keyId)) broadcast(frame)
+    },
+  }
+}
