@@ -4,10 +4,13 @@ import {
   type Cluster,
   ceremonyId,
   type CommitteeConfig,
+  decodeCertificate,
   encodeSpec,
+  mayEraseOn,
   type Secret,
   slotEntry,
   type SlotState,
+  type VerifiedKey,
 } from '@tkms/dkg'
 import type { CeremonyFrame } from '../net/ceremony-frame.ts'
 import type { CeremonyListener } from '../net/ceremony-protocol.ts'
@@ -54,6 +57,8 @@ export interface CeremonyService extends CeremonyListener {
   find(id: string): CeremonyStatus
   /** Both committees of every undecided ceremony approved here. */
   openCommittees(): readonly CommitteeConfig[]
+  /** Whether earlier shares may be erased on the word of a certificate that came by itself (protocol 8, rule 3). */
+  mayEraseOn(key: VerifiedKey): boolean
   /** The keys that this node knows have changed by another way than a ceremony here. */
   onKeysChanged(): void
   /** Called on every change of any ceremony, until the returned function is called. */
@@ -182,7 +187,10 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     start: async () => {
       await registry.resume()
       const remind = (): void => {
-        for (const run of registry.list()) run.remind()
+        for (const run of registry.list()) {
+          run.remind()
+          if (!isFinal(run.status)) publish(run.status)
+        }
       }
       reminder = setInterval(remind, params.timings.retransmitMaxMs).unref()
     },
@@ -228,6 +236,10 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     list: statuses,
     find,
     openCommittees: () => registry.openCommittees(),
+    mayEraseOn: ({ certificate, authorization }) => {
+      const { spec } = decodeCertificate(params.curve, certificate)
+      return mayEraseOn(registry.slots.state(spec), spec, authorization)
+    },
     onKeysChanged,
     subscribe: (listener) => {
       listeners.add(listener)

@@ -1,69 +1,85 @@
-import { Command, InvalidArgumentError } from 'commander'
-import { type AdminClient, connectAdmin } from '../admin/admin-client.ts'
+import { Command } from 'commander'
 import type { CeremonyStatus } from '../ceremony/status.ts'
-import { dataDirOf, outputOf } from './options.ts'
-import { COMMAND, EXIT_HELP, type Output } from './output.ts'
-import { describeStatus, watchCeremony } from './watch-ceremony.ts'
+import { addPropose } from './ceremony-propose.ts'
+import { describeProposal, describeStatus } from './describe-ceremony.ts'
+import { connect } from './options.ts'
+import { COMMAND, EXIT_HELP } from './output.ts'
+import { watchCeremony } from './watch-ceremony.ts'
 
-function positiveInteger(text: string): number {
-  const value = Number(text)
-  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('must be a whole number above 0')
-  return value
+const ID = 'id of the ceremony, or its first 8 digits or more'
+
+/** `ceremony propose | approve | status | watch | abandon`, all against the running node. */
+export function ceremonyCommand(): Command {
+  const ceremony = new Command('ceremony').description('make and reshare keys together with the other nodes')
+  addPropose(ceremony)
+  addApprove(ceremony)
+  addStatus(ceremony)
+  addWatch(ceremony)
+  addAbandon(ceremony)
+  return ceremony
 }
 
-interface ProposeOptions {
-  readonly name: string
-  readonly purpose: string
-  readonly generation?: number
-  readonly hours?: number
+interface ApproveOptions {
+  readonly degraded?: boolean
+  readonly lowerThreshold?: boolean
+  readonly show?: boolean
   readonly watch?: boolean
 }
 
-/** `ceremony propose | approve | status | watch`, all against the running node. */
-export function ceremonyCommand(): Command {
-  const ceremony = new Command('ceremony').description('make keys together with the other nodes')
-  ceremony
-    .command('propose')
-    .description('propose a new key to the committee and approve it on this node')
-    .requiredOption('--name <key>', 'name of the key, for example ecies/421614')
-    .option('--purpose <purpose>', 'what the key is for: ecies-dec', 'ecies-dec')
-    .option('--generation <number>', 'default: the next one', positiveInteger)
-    .option('--hours <number>', 'how long nodes may still begin; default 24', positiveInteger)
-    .option('--watch', 'stay until it is complete')
-    .addHelpText('after', `${EXIT_HELP}\n\nExample:\n  ${COMMAND} ceremony propose --name ecies/421614 --watch`)
-    .action(async (options: ProposeOptions, command: Command) => {
-      const { client, output } = await connect(command)
-      const { name: keyName, purpose, generation, hours } = options
-      const body = { keyName, purpose, generation, lifetimeS: hours === undefined ? undefined : hours * 3600 }
-      const status = (await client.post('/ceremonies', body)) as CeremonyStatus
-      await finish(client, output, { status, watch: options.watch === true })
-      if (options.watch !== true)
-        output.hint(`On every other node:\n  ${COMMAND} ceremony approve ${status.ceremony} --data-dir DIR`)
-    })
+function addApprove(ceremony: Command): void {
   ceremony
     .command('approve')
-    .description('let this node take part in a proposed ceremony')
-    .argument('<id>', 'id of the ceremony, or its first 8 digits or more')
+    .description('let this node take part in a proposed ceremony; says first what that is')
+    .argument('<id>', ID)
+    .option('--show', 'only say what would be approved')
+    .option('--lower-threshold', 'confirm that fewer nodes than before will be enough')
+    .option(
+      '--degraded',
+      'act on the word of fewer old members than their quorum: compare the new committee by hand first',
+    )
     .option('--watch', 'stay until it is complete')
-    .addHelpText('after', `${EXIT_HELP}\n\nExample:\n  ${COMMAND} ceremony approve 0x3f2a9c41 --watch`)
-    .action(async (id: string, options: { readonly watch?: boolean }, command: Command) => {
+    .addHelpText(
+      'after',
+      `${EXIT_HELP}\n\nExamples:\n  ${COMMAND} ceremony approve 0x3f2a9c41 --show\n  ${COMMAND} ceremony approve 0x3f2a9c41 --watch`,
+    )
+    .action(async (id: string, options: ApproveOptions, command: Command) => {
       const { client, output } = await connect(command)
-      const status = (await client.post(`/ceremonies/${encodeURIComponent(id)}/approve`, {})) as CeremonyStatus
-      await finish(client, output, { status, watch: options.watch === true })
+      const path = `/ceremonies/${encodeURIComponent(id)}`
+      const proposed = (await client.get(path)) as CeremonyStatus
+      if (options.show === true) return output.result(proposed, describeProposal(proposed))
+      for (const line of describeProposal(proposed)) output.hint(line)
+      const { degraded, lowerThreshold } = options
+      const status = (await client.post(`${path}/approve`, { degraded, lowerThreshold })) as CeremonyStatus
+      if (options.watch === true) await watchCeremony(client, status.ceremony, output)
+      else output.result(status, [status.ceremony])
     })
+}
+
+function addStatus(ceremony: Command): void {
   ceremony
     .command('status')
-    .description('list the ceremonies this node knows')
+    .description('list the ceremonies this node knows: who is waited for, since when, and what to do')
+    .argument('[id]', ID)
     .addHelpText('after', `${EXIT_HELP}\n\nExample:\n  ${COMMAND} ceremony status --data-dir alice`)
-    .action(async (_options: unknown, command: Command) => {
+    .action(async (id: string | undefined, _options: unknown, command: Command) => {
       const { client, output } = await connect(command)
       const statuses = (await client.get('/ceremonies')) as CeremonyStatus[]
-      output.result(statuses, statuses.length === 0 ? ['no ceremonies'] : statuses.map(describeStatus))
+      const wanted =
+        id === undefined ? statuses : [(await client.get(`/ceremonies/${encodeURIComponent(id)}`)) as CeremonyStatus]
+      const lines = wanted.flatMap((status) => [
+        describeStatus(status),
+        ...(status.lastView === undefined ? [] : [`  view ${status.lastView.view} failed: ${status.lastView.reason}`]),
+        ...(status.advice === undefined ? [] : [`  ${status.advice}`]),
+      ])
+      output.result(id === undefined ? statuses : wanted[0], lines.length === 0 ? ['no ceremonies'] : lines)
     })
+}
+
+function addWatch(ceremony: Command): void {
   ceremony
     .command('watch')
     .description('follow a ceremony to its end, or the next one that ends')
-    .argument('[id]', 'id of the ceremony, or its first 8 digits or more')
+    .argument('[id]', ID)
     .addHelpText(
       'after',
       `${EXIT_HELP}\nWith --json every change is one JSON object on one line.\n\nExample:\n  ${COMMAND} ceremony watch --data-dir alice`,
@@ -74,18 +90,20 @@ export function ceremonyCommand(): Command {
         id === undefined ? undefined : ((await client.get(`/ceremonies/${encodeURIComponent(id)}`)) as CeremonyStatus)
       await watchCeremony(client, status?.ceremony, output)
     })
-  return ceremony
 }
 
-async function connect(command: Command): Promise<{ readonly client: AdminClient; readonly output: Output }> {
-  return { client: await connectAdmin(dataDirOf(command)), output: outputOf(command) }
-}
-
-async function finish(
-  client: AdminClient,
-  output: Output,
-  { status, watch }: { readonly status: CeremonyStatus; readonly watch: boolean },
-): Promise<void> {
-  if (watch) await watchCeremony(client, status.ceremony, output)
-  else output.result(status, [status.ceremony])
+function addAbandon(ceremony: Command): void {
+  ceremony
+    .command('abandon')
+    .description('give a ceremony up on this node; it is over once a quorum of its new members did')
+    .argument('<id>', ID)
+    .addHelpText('after', `${EXIT_HELP}\n\nExample:\n  ${COMMAND} ceremony abandon 0x3f2a9c41 --data-dir alice`)
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const { client, output } = await connect(command)
+      const status = (await client.post(`/ceremonies/${encodeURIComponent(id)}/abandon`, {})) as CeremonyStatus
+      output.result(status, [status.ceremony])
+      output.hint(
+        `It is over when a quorum of its new members did the same. On them:\n  ${COMMAND} ceremony abandon ${status.ceremony} --data-dir DIR`,
+      )
+    })
 }

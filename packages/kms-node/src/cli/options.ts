@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
+import { type AdminClient, connectAdmin } from '../admin/admin-client.ts'
 import { createOutput, type Output } from './output.ts'
 
 interface SharedOptions {
@@ -19,3 +20,8 @@ export function withSharedOptions(command: Command): Command {
 export const dataDirOf = (command: Command): string => resolve(command.opts<SharedOptions>().dataDir)
 
 export const outputOf = (command: Command): Output => createOutput(command.opts<SharedOptions>().json === true)
+
+/** The running node of this data directory, and where this command writes. @throws KmsError `node-not-running` */
+export async function connect(command: Command): Promise<{ readonly client: AdminClient; readonly output: Output }> {
+  return { client: await connectAdmin(dataDirOf(command)), output: outputOf(command) }
+}

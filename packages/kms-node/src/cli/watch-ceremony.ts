@@ -1,10 +1,12 @@
 import { KmsError } from '@tkms/dkg'
 import type { AdminClient } from '../admin/admin-client.ts'
 import type { CeremonyStatus } from '../ceremony/status.ts'
-import { type Output, paint } from './output.ts'
+import { isFinal } from '../ceremony/status.ts'
+import { describeStatus } from './describe-ceremony.ts'
+import type { Output } from './output.ts'
 
 /** How a watched ceremony goes on: not final yet. */
-const isOpen = ({ stage }: CeremonyStatus): boolean => stage === 'running' || stage === 'proposed'
+const isOpen = (status: CeremonyStatus): boolean => !isFinal(status)
 
 /**
  * Follows one ceremony, or without an id the first that ends, and shows every change.
@@ -45,31 +47,24 @@ export async function watchCeremony(
 }
 
 let lastLine = ''
+let lastAdvice = ''
 
 /** One line that is rewritten on a terminal, a new line per change elsewhere. */
 function show(status: CeremonyStatus): void {
   const line = describeStatus(status)
   if (line === lastLine) return
   lastLine = line
+  const { advice = '' } = status
+  if (advice !== '' && advice !== lastAdvice) {
+    endProgress()
+    process.stdout.write(`${advice}\n`)
+    lastLine = line
+  }
+  lastAdvice = advice
   process.stdout.write(process.stdout.isTTY ? `\r\u001B[2K${line}` : `${line}\n`)
 }
 
 function endProgress(): void {
   if (process.stdout.isTTY && lastLine !== '') process.stdout.write('\n')
   lastLine = ''
-}
-
-export function describeStatus(status: CeremonyStatus): string {
-  const { keyName, generation, stage, phase, have, want, missing } = status
-  const head = `${paint('bold', keyName)} generation ${generation}`
-  const id = paint('dim', status.ceremony.slice(0, 18))
-  const faults = status.faults
-    .map(({ culprit, kind, summary }) => paint('red', `; ${culprit.name} (${kind}): ${summary}`))
-    .join('')
-  if (stage === 'complete') return `${id} ${head}: ${paint('green', 'complete')} keyId ${status.keyId ?? ''}${faults}`
-  if (stage !== 'running' || phase === undefined)
-    return `${id} ${head}: ${paint('yellow', stage)}${status.reason === undefined ? '' : `, ${status.reason}`}${faults}`
-  const count = want === undefined || want === 0 ? '' : ` ${have ?? 0}/${want}`
-  const waiting = (missing ?? []).map(({ name }) => name).join(', ')
-  return `${id} ${head}: ${phase}${count}${waiting === '' ? '' : `, waiting for ${waiting}`}${faults}`
 }
