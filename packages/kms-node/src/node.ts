@@ -2,15 +2,18 @@ import { join } from 'node:path'
 import { selectCurve } from '@tkms/curve-native'
 import { type Cluster, KmsError, type Secret, verifyEd25519 } from '@tkms/dkg'
 import { createAdminServer } from './admin/admin-server.ts'
-import { createCeremonyService } from './ceremony/service.ts'
+import { type CeremonyService, createCeremonyService } from './ceremony/service.ts'
+import { mayEraseOnWord, openSlotBook } from './ceremony/slot-book.ts'
 import { createClusterKeeper } from './cluster/cluster-keeper.ts'
 import { clusterPath, ownEntry, readJoinedCluster } from './cluster/cluster-file.ts'
+import { rosterOf } from './cluster/roster-roles.ts'
+import { createClusterOperations } from './cluster/update-cluster.ts'
 import type { NodeConfig } from './config/types.ts'
 import { callerOf, createRateLimit } from './http/rate-limit.ts'
 import { createHttpServer } from './http/server.ts'
 import { createSigner } from './identity/ed25519-signer.ts'
 import { forgetIdentity, loadNodeIdentity } from './identity/node-identity.ts'
-import { ceremonyKeys } from './keys/ceremony-keys.ts'
+import { ceremonyKeys, livingCommittees } from './keys/ceremony-keys.ts'
 import { connectKeys } from './keys/connect-keys.ts'
 import { openKeys } from './keys/open-keys.ts'
 import { createAliveProtocol } from './net/alive-protocol.ts'
@@ -98,6 +101,7 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
   const sign = createSigner(identity.seed)
   const path = clusterPath(config.dataDir)
   const clusterKeeper = createClusterKeeper({ path, cluster: joined, curve, verify: verifyEd25519 })
+  const slots = await openSlotBook(store)
   const keys = await openKeys({
     curve,
     store,
@@ -108,6 +112,7 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
     clock,
     log,
     retireGraceMs: config.ceremony.retireGraceMs,
+    mayErase: async (known) => mayEraseOnWord(slots, curve, known),
   })
   stops.push(() => keys.stop())
 
@@ -192,7 +197,15 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
       onRefused: (reason, remote) => log.warn({ reason, remote }, 'ceremony-stream-refused'),
     },
   })
-  const ceremonies = createCeremonyService({
+  const updateRoster = (): void => {
+    const open = ceremonies.openCommittees().map((committee) => committee.config)
+    try {
+      network.setPeers(rosterOf(clusterKeeper.current(), { current: livingCommittees(keys.keeper), open }))
+    } catch (cause) {
+      log.error({ cause }, 'roster-refused')
+    }
+  }
+  const ceremonies: CeremonyService = createCeremonyService({
     cluster: joined,
     self: self.index,
     timings: config.ceremony,
@@ -207,11 +220,16 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
     sign,
     curve,
     keys: ceremonyKeys(keys.keeper),
+    slots,
     addressBook: clusterKeeper,
     dataDir: config.dataDir,
+    onCommittees: updateRoster,
   })
   stops.push(() => ceremonies.stop())
   await ceremonies.start()
+  clusterKeeper.onChange(updateRoster)
+  keys.subscribe({ onChanged: () => ceremonies.onKeysChanged() })
+  updateRoster()
   const connected = connectKeys({
     curve,
     keys,
@@ -237,6 +255,16 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
     ceremonies,
     status: () => ({ ...status(), index: self.index, peersConnected: network.connected, url: http.url }),
     keys: () => keys.operatorDirectory.list(),
+    cluster: createClusterOperations({
+      keeper: clusterKeeper,
+      self: self.index,
+      keys: () =>
+        ceremonyKeys(keys.keeper)
+          .list()
+          .map(({ key: known }) => known),
+      open: () => ceremonies.openCommittees(),
+      learn: async (certificate) => (await keys.keeper.learn([certificate])).keys.at(-1),
+    }),
     onInternalError: (cause) => log.error({ cause }, 'admin-error'),
   })
   await admin.start()

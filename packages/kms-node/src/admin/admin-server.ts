@@ -5,7 +5,8 @@ import { isKmsError } from '../errors.ts'
 import { z } from 'zod'
 import type { CeremonyService } from '../ceremony/service.ts'
 import type { CeremonyStatus } from '../ceremony/status.ts'
-import { approveSchema, importSchema, proposeSchema } from './schemas.ts'
+import type { ClusterOperations } from '../cluster/update-cluster.ts'
+import { approveSchema, importSchema, proposeSchema, removeSchema, updateSchema } from './schemas.ts'
 import { placeSocket, type SocketPlace } from './socket-path.ts'
 
 const MAX_BODY_BYTES = 16 * 1024
@@ -23,6 +24,7 @@ export interface AdminServerParams {
   /** JSON-able; public posture. */
   readonly status: () => unknown
   readonly keys: () => unknown
+  readonly cluster: ClusterOperations
   /** For the log: a request that failed on our side. */
   readonly onInternalError: (cause: unknown) => void
 }
@@ -34,7 +36,7 @@ export interface AdminServer {
 }
 
 /**
- * GET /status, /keys, /ceremonies, /watch (one JSON object per line); POST /ceremonies (propose), /imports?keyName=.. with the key
+ * GET /status, /keys, /ceremonies, /watch (one JSON object per line); POST /cluster/update, /cluster/remove, /ceremonies (propose), /imports?keyName=.. with the key
  * itself as 32 bytes of body, /ceremonies/ID/approve, /ceremonies/ID/abandon.
  * Errors: {"error": {"code", "message", "data"}} with our own messages.
  */
@@ -68,6 +70,8 @@ export function createAdminServer(params: AdminServerParams): AdminServer {
         )
       case 'POST ceremonies/:id/abandon':
         return reply(response, 200, await ceremonies.abandon(decodeURIComponent(id)))
+      case 'POST cluster/:id':
+        return reply(response, 200, await changeCluster(params.cluster, id, await readJson(request)))
       case 'GET watch':
         return watch(ceremonies, response)
       default:
@@ -127,6 +131,12 @@ function watch(ceremonies: CeremonyService, response: ServerResponse): void {
   }
   for (const status of ceremonies.list()) send(status)
   response.once('close', ceremonies.subscribe(send))
+}
+
+async function changeCluster(cluster: ClusterOperations, action: string, body: unknown): Promise<unknown> {
+  if (action === 'update') return await cluster.update(updateSchema.parse(body).file)
+  if (action === 'remove') return await cluster.remove(removeSchema.parse(body).name)
+  throw new KmsError('not-found', 'the admin socket has no such action')
 }
 
 /** The key never becomes a string; every buffer it came in is wiped. */

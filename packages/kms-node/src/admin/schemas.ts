@@ -81,3 +81,8 @@ export const approveSchema: z.ZodType<ApproveInput> = z.strictObject({
   degraded: z.boolean().optional(),
   lowerThreshold: z.boolean().optional(),
 })
+
+/** An absolute path of a cluster file. */
+export const updateSchema: z.ZodType<{ readonly file: string }> = z.strictObject({ file: z.string().min(1).max(4096) })
+/** The name of a node. */
+export const removeSchema: z.ZodType<{ readonly name: string }> = z.strictObject({ name: z.string().min(1).max(64) })

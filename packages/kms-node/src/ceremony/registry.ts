@@ -1,13 +1,5 @@
-import {
-  attempt,
-  bytesKey,
-  type CeremonySpec,
-  type CommitteeConfig,
-  equalBytes,
-  slotEntry,
-  superseded,
-  verifyEd25519,
-} from '@tkms/dkg'
+import { attempt, bytesKey, type CeremonySpec, equalBytes, slotEntry, superseded, verifyEd25519 } from '@tkms/dkg'
+import type { NamedCommittee } from '../cluster/address-book.ts'
 import { certifiedSharing } from '../cluster/cluster-file.ts'
 import { createTurns, type Turns } from '../turns.ts'
 import { loadArchive } from './archive.ts'
@@ -17,7 +9,6 @@ import { createImportedKeys, type ImportedKeys } from './imported-keys.ts'
 import type { KnownKey } from './ports.ts'
 import { createCeremonyRun, type RunOf } from './run.ts'
 import type { CeremonyRun, CeremonyRunPorts } from './run-ports.ts'
-import { createSlotBook, type SlotBook } from './slot-book.ts'
 import { isFinal } from './status.ts'
 
 /** Ceremonies that make progress at once at this node; those that wait for others do not count. */
@@ -27,7 +18,7 @@ const MAX_ENGINES = 32
 /** Without progress for this long a ceremony waits. */
 const WAITING_AFTER_S = 600
 
-type OwnPorts = 'slots' | 'authorizations' | 'abandonments' | 'imports' | 'onSlotChanged'
+type OwnPorts = 'authorizations' | 'abandonments' | 'imports' | 'onSlotChanged'
 
 export interface RegistryParams extends Omit<CeremonyRunPorts, OwnPorts> {
   /** The committees of undecided ceremonies changed: other nodes may have to be connected. */
@@ -36,7 +27,6 @@ export interface RegistryParams extends Omit<CeremonyRunPorts, OwnPorts> {
 
 /** Every X that this node approved or abandoned, and the rules of their slots. */
 export interface CeremonyRegistry {
-  readonly slots: SlotBook
   readonly imports: ImportedKeys
   /** One at a time: two engines of one ceremony, or two X in one slot, would make this node contradict itself. */
   readonly inTurn: Turns
@@ -49,12 +39,11 @@ export interface CeremonyRegistry {
   settle(): void
   /** @throws KmsError `too-many-ceremonies` */
   requireRoom(): void
-  openCommittees(): readonly CommitteeConfig[]
+  openCommittees(): readonly NamedCommittee[]
 }
 
 export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry {
-  const { store, keys, clock, log } = params
-  const slots = createSlotBook(store)
+  const { store, keys, clock, log, slots } = params
   const authorizations = createAuthorizationBook(store, verifyEd25519)
   const abandonments = createAbandonmentBook(store, verifyEd25519)
   const imports = createImportedKeys(store)
@@ -86,7 +75,7 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
   }
 
   const open = (of: RunOf): CeremonyRun => {
-    const ports = { ...params, slots, authorizations, abandonments, imports, onSlotChanged: settle }
+    const ports = { ...params, authorizations, abandonments, imports, onSlotChanged: settle }
     const run = createCeremonyRun(of, ports)
     runs.set(bytesKey(run.ceremony), run)
     return run
@@ -118,14 +107,13 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
   }
 
   return {
-    slots,
     imports,
     inTurn,
     get: (id) => runs.get(id),
     list: () => [...runs.values()],
     open,
     resume: async () => {
-      for (const spec of await slots.load()) await resumeOne(spec)
+      for (const spec of slots.earlier) await resumeOne(spec)
       settle()
     },
     settle,
@@ -140,7 +128,11 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
     openCommittees: () =>
       [...runs.values()]
         .filter(({ status }) => !isFinal(status))
-        .flatMap(({ spec }) => (spec.kind === 'reshare' ? [spec.newConfig, spec.oldConfig] : [spec.newConfig])),
+        .flatMap(({ spec }) => {
+          const title = `the ceremony of ${spec.keyName} generation ${spec.generation} epoch ${spec.epoch}`
+          const configs = spec.kind === 'reshare' ? [spec.newConfig, spec.oldConfig] : [spec.newConfig]
+          return configs.map((config) => ({ title, config }))
+        }),
   }
 }
 

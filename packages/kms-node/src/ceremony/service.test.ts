@@ -18,7 +18,7 @@ import { memoryStore } from '../store/memory-store.fixture.ts'
 import { systemClock, systemRng } from '../system.ts'
 import { saveArchive } from './archive.ts'
 import { type CeremonyService, createCeremonyService } from './service.ts'
-import { createSlotBook } from './slot-book.ts'
+import { openSlotBook } from './slot-book.ts'
 
 const cluster = testCluster(4, [])
 const two = participantIndex(2)
@@ -44,16 +44,21 @@ beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'tkms-service-'))
   started = []
   store = memoryStore()
+  service = await createService()
+})
+
+async function createService(): Promise<CeremonyService> {
   const log = (fields: Readonly<Record<string, unknown>>, event: string): void => {
     if (event === 'ceremony-started') started.push(fields['ceremony'])
   }
-  service = createCeremonyService({
+  return createCeremonyService({
     cluster,
     self: participantIndex(1),
     timings: PROTOCOL_TIMINGS,
     identity: new Secret(new Uint8Array(32).fill(1)),
     nodeSeed: new Secret(new Uint8Array(32).fill(2)),
     store,
+    slots: await openSlotBook(store),
     network: {
       send: () => false,
       broadcast: () => {},
@@ -79,7 +84,8 @@ beforeEach(async () => {
     addressBook: { nodes: () => cluster.nodes, add: async () => {} },
     dataDir: directory,
   })
-})
+}
+
 afterEach(async () => {
   await service.stop()
   await rm(directory, { recursive: true, force: true })
@@ -124,8 +130,9 @@ test('a member that proposes the last generation does not use up the numbers', a
 
 test('a decided ceremony whose key does not load is never begun afresh', async () => {
   const spec = specOf(1)
-  await createSlotBook(store).approve(spec, 'plain')
+  await (await openSlotBook(store)).approve(spec, 'plain')
   await saveArchive(store, ceremonyId(spec), { certificate: Uint8Array.of(1), dealings: [] })
+  service = await createService()
   await service.start()
   expect(service.list()).toMatchObject([{ stage: 'failed' }])
   expect(started).toEqual([])

@@ -3,15 +3,12 @@ import {
   type CeremonySpec,
   type Cluster,
   ceremonyId,
-  type CommitteeConfig,
-  decodeCertificate,
   encodeSpec,
-  mayEraseOn,
   type Secret,
   slotEntry,
   type SlotState,
-  type VerifiedKey,
 } from '@tkms/dkg'
+import type { NamedCommittee } from '../cluster/address-book.ts'
 import type { CeremonyFrame } from '../net/ceremony-frame.ts'
 import type { CeremonyListener } from '../net/ceremony-protocol.ts'
 import { maxFrameBytes } from '../net/frame-caps.ts'
@@ -56,9 +53,7 @@ export interface CeremonyService extends CeremonyListener {
   /** @throws KmsError `unknown-ceremony` */
   find(id: string): CeremonyStatus
   /** Both committees of every undecided ceremony approved here. */
-  openCommittees(): readonly CommitteeConfig[]
-  /** Whether earlier shares may be erased on the word of a certificate that came by itself (protocol 8, rule 3). */
-  mayEraseOn(key: VerifiedKey): boolean
+  openCommittees(): readonly NamedCommittee[]
   /** The keys that this node knows have changed by another way than a ceremony here. */
   onKeysChanged(): void
   /** Called on every change of any ceremony, until the returned function is called. */
@@ -66,7 +61,7 @@ export interface CeremonyService extends CeremonyListener {
 }
 
 export function createCeremonyService(params: CeremonyServiceParams): CeremonyService {
-  const { cluster, self, network, clock, log, keys, addressBook } = params
+  const { cluster, self, network, clock, log, keys, slots, addressBook } = params
   const nowS = (): number => Math.floor(clock.nowMs() / 1000)
   let stopped = false
   let reminder: NodeJS.Timeout | undefined
@@ -139,7 +134,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
 
   const approveInSlot = async (spec: CeremonySpec, { degraded }: ApproveInput): Promise<void> => {
     try {
-      await registry.slots.approve(spec, degraded === true ? 'degraded' : 'plain')
+      await slots.approve(spec, degraded === true ? 'degraded' : 'plain')
     } catch (cause) {
       await registry.imports.erase(spec)
       throw cause
@@ -172,7 +167,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
 
   const propose = async (input: ProposeInput): Promise<CeremonyStatus> => {
     const specs = (): readonly CeremonySpec[] => [...registry.list(), ...proposals.list()].map(({ spec }) => spec)
-    const slot = (spec: CeremonySpec): SlotState => registry.slots.state(spec)
+    const slot = (spec: CeremonySpec): SlotState => slots.state(spec)
     const context = { cluster, self, nodes: addressBook.nodes(), keys, curve: params.curve, nowS: nowS(), slot, specs }
     const made = makeSpec(context, input)
     const importedKey = input.kind === 'import' ? input.key : undefined
@@ -236,10 +231,6 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     list: statuses,
     find,
     openCommittees: () => registry.openCommittees(),
-    mayEraseOn: ({ certificate, authorization }) => {
-      const { spec } = decodeCertificate(params.curve, certificate)
-      return mayEraseOn(registry.slots.state(spec), spec, authorization)
-    },
     onKeysChanged,
     subscribe: (listener) => {
       listeners.add(listener)
@@ -248,7 +239,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     onFrame: (from, frame) => intake.onFrame(from, frame),
     onPeerConnected: (peer) => {
       for (const run of registry.list()) {
-        const entry = slotEntry(registry.slots.state(run.spec), run.ceremony)
+        const entry = slotEntry(slots.state(run.spec), run.ceremony)
         // A member that was away for a whole key generation may still approve it: its JOIN is answered with the certificate.
         const late = run.status.stage === 'complete' && run.spec.epoch === 0 && run.spec.notAfter >= nowS()
         if (entry?.approval !== 'none' && (isOpen(run) || late)) network.send(peer, proposalOf(run))

@@ -8,18 +8,22 @@ import {
   type CeremonySpec,
   ceremonyId,
   certifyInSlot,
+  type Curve,
+  decodeCertificate,
   decideAgainst,
   decodeSlot,
   decodeSpec,
   emptySlot,
   encodeSlot,
   encodeSpec,
+  mayEraseOn,
   Secret,
   type SharingId,
   slotId,
   type SlotRefusal,
   type SlotState,
   type SlotStep,
+  type VerifiedKey,
 } from '@tkms/dkg'
 import type { RecordStore } from '../ports.ts'
 import { createTurns } from '../turns.ts'
@@ -30,8 +34,8 @@ import { ceremonyError } from './errors.ts'
  * has to do with. Every method is durable when it resolves and throws KmsError `slot-<refusal>` where the rules say no.
  */
 export interface SlotBook {
-  /** Reads all slots; call first. @returns every X approved or abandoned here, decided or not */
-  load(): Promise<readonly CeremonySpec[]>
+  /** Every X approved or abandoned in an earlier life of this node, decided or not. */
+  readonly earlier: readonly CeremonySpec[]
   /** As of the last durable write. */
   state(spec: CeremonySpec): SlotState
   approve(spec: CeremonySpec, approval: 'plain' | 'degraded'): Promise<void>
@@ -61,8 +65,10 @@ const EXPLAINED: Readonly<Record<SlotRefusal, string>> = {
   'no-old-share': 'this node does not hold the old share, so it cannot give the earlier attempt up',
 }
 
-export function createSlotBook(store: RecordStore): SlotBook {
+/** Reads all slots. @throws KmsError `bad-encoding`, errors of the store */
+export async function openSlotBook(store: RecordStore): Promise<SlotBook> {
   const slots = new Map<string, SlotState>()
+  const earlier: CeremonySpec[] = []
   const inTurn = createTurns()
 
   const put = async (id: string, bytes: Uint8Array): Promise<void> => {
@@ -99,17 +105,15 @@ export function createSlotBook(store: RecordStore): SlotBook {
     }
   }
 
+  for (const id of await store.list('approval')) {
+    const slot = id.endsWith(SLOT) ? await read(id, decodeSlot) : undefined
+    if (slot !== undefined) slots.set(id.slice(0, -SLOT.length), slot)
+    const spec = id.endsWith(SPEC) ? await read(id, decodeSpec) : undefined
+    if (spec !== undefined) earlier.push(spec)
+  }
+
   return {
-    load: async () => {
-      const specs: CeremonySpec[] = []
-      for (const id of await store.list('approval')) {
-        const slot = id.endsWith(SLOT) ? await read(id, decodeSlot) : undefined
-        if (slot !== undefined) slots.set(id.slice(0, -SLOT.length), slot)
-        const spec = id.endsWith(SPEC) ? await read(id, decodeSpec) : undefined
-        if (spec !== undefined) specs.push(spec)
-      }
-      return specs
-    },
+    earlier,
     state,
     approve: async (spec, approval) => {
       await change(spec, (slot) => approveInSlot(slot, spec, approval))
@@ -129,6 +133,12 @@ export function createSlotBook(store: RecordStore): SlotBook {
     decideAgainst: (spec) => change(spec, (slot) => decideAgainst(slot, spec)),
     certify: (spec, sharingId) => change(spec, (slot) => certifyInSlot(slot, spec, sharingId)),
   }
+}
+
+/** Whether earlier shares may be erased on the word of a certificate that came by itself (protocol 8, rule 3). */
+export function mayEraseOnWord(slots: SlotBook, curve: Curve, { certificate, authorization }: VerifiedKey): boolean {
+  const { spec } = decodeCertificate(curve, certificate)
+  return mayEraseOn(slots.state(spec), spec, authorization)
 }
 
 function refused(step: Extract<SlotStep, { readonly refusal: SlotRefusal }>): Error {

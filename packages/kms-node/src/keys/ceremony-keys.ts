@@ -1,4 +1,4 @@
-import type { SharingId } from '@tkms/dkg'
+import type { CommitteeConfig, SharingId } from '@tkms/dkg'
 import type { CeremonyKeys } from '../ceremony/ports.ts'
 import type { KeyKeeper } from './keeper-types.ts'
 
@@ -14,3 +14,11 @@ export const ceremonyKeys = (keeper: KeyKeeper): CeremonyKeys => ({
   install: (certificate, share, word) => keeper.install(certificate, share, word),
   learn: async (certificate) => (await keeper.learn([certificate])).keys.at(-1),
 })
+
+/** The committees of the newest sharing of every key, and of every sharing that this node still answers under. */
+export const livingCommittees = (keeper: KeyKeeper): readonly CommitteeConfig[] =>
+  keeper
+    .list()
+    .filter(({ destroyedAtMs }) => destroyedAtMs === undefined)
+    .flatMap(({ sharings }) => sharings.filter(({ servable }, at) => at === 0 || servable))
+    .map(({ sharing }) => sharing.key.config)
