@@ -61,12 +61,12 @@ const execute = promisify(execFile)
 /** Several real node processes on loopback, driven through the command line an operator uses. */
 export class LocalCluster {
   readonly directory: string
-  readonly nodes: readonly LocalNode[]
+  #nodes: readonly LocalNode[]
   readonly #options: LocalClusterOptions
 
   private constructor(options: LocalClusterOptions, nodes: readonly LocalNode[]) {
     this.directory = options.directory
-    this.nodes = nodes
+    this.#nodes = nodes
     this.#options = options
   }
 
@@ -74,25 +74,46 @@ export class LocalCluster {
   static async create(options: LocalClusterOptions): Promise<LocalCluster> {
     const { directory, nodes: count, threshold } = options
     await mkdir(directory, { recursive: true, mode: 0o700 })
-    const ports = await freePorts(2 * count)
-    const nodes = Array.from({ length: count }, (_, at): LocalNode => {
-      const name = `node-${at + 1}`
-      return {
-        name,
-        index: at + 1,
-        dataDir: join(directory, name),
-        url: `${options.tls === false ? 'http' : 'https'}://127.0.0.1:${ports[2 * at + 1]}`,
-        process: undefined,
-      }
-    })
-    const cluster = new LocalCluster(options, nodes)
-    await Promise.all(
-      nodes.map((node, at) => cluster.#init(node, { p2p: ports[2 * at] ?? 0, http: ports[2 * at + 1] ?? 0 })),
-    )
+    const cluster = new LocalCluster(options, [])
+    const nodes = await cluster.#initMore(count)
     const cards = nodes.map(({ dataDir }) => join(dataDir, 'card.json'))
     await cluster.run(['cluster', 'new', '--threshold', `${threshold}`, '--out', cluster.file, ...cards])
     await Promise.all(nodes.map(({ dataDir }) => cluster.run(['cluster', 'join', cluster.file, '--data-dir', dataDir])))
     return cluster
+  }
+
+  get nodes(): readonly LocalNode[] {
+    return this.#nodes
+  }
+
+  /** Nodes that are in no committee yet: `init`, then `cluster join` with a file that names them as candidates. Nothing is started. */
+  async addCandidates(count: number, known: LocalNode): Promise<readonly LocalNode[]> {
+    const added = await this.#initMore(count)
+    const file = join(this.directory, `cluster-${this.#nodes.length}.json`)
+    const cards = added.map(({ dataDir }) => join(dataDir, 'card.json'))
+    await this.run(['cluster', 'add', ...cards, '--cluster', join(known.dataDir, 'cluster.json'), '--out', file])
+    for (const { dataDir } of added) await this.run(['cluster', 'join', file, '--data-dir', dataDir])
+    return added
+  }
+
+  async #initMore(count: number): Promise<readonly LocalNode[]> {
+    const ports = await freePorts(2 * count)
+    const first = this.#nodes.length + 1
+    const nodes = Array.from({ length: count }, (_, at): LocalNode => {
+      const name = `node-${first + at}`
+      return {
+        name,
+        index: first + at,
+        dataDir: join(this.directory, name),
+        url: `${this.#options.tls === false ? 'http' : 'https'}://127.0.0.1:${ports[2 * at + 1]}`,
+        process: undefined,
+      }
+    })
+    this.#nodes = [...this.#nodes, ...nodes]
+    await Promise.all(
+      nodes.map((node, at) => this.#init(node, { p2p: ports[2 * at] ?? 0, http: ports[2 * at + 1] ?? 0 })),
+    )
+    return nodes
   }
 
   /** The cluster file as it was made, without keys; each node keeps its own copy with the certificates. */
@@ -221,7 +242,7 @@ async function follow(
       onChange?.(change)
       if (change.stage === 'proposed') await client.post(`/ceremonies/${ceremony}/approve`, {})
       if (change.stage === 'complete') return change
-      if (change.stage !== 'proposed' && change.stage !== 'running')
+      if (!['proposed', 'authorizing', 'running'].includes(change.stage))
         throw new Error(`the key was not made at ${node.name}: ${change.reason ?? change.stage}`)
     }
   } finally {

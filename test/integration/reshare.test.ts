@@ -80,3 +80,33 @@ test('a ceremony that a quorum abandons is over, and its next attempt makes the 
   const again = await conduct(cluster.nodes, '--name', 'ecies/again')
   expect(again[0]).toMatchObject({ generation: 1, attempt: 1, holdsShare: true })
 })
+
+test('four nodes become six with a higher threshold, one is replaced, and the key stays', {
+  timeout: 180_000,
+}, async () => {
+  const founders = [...cluster.nodes]
+  const [made] = await conduct(founders, '--name', 'ecies/growing')
+  const added = await cluster.addCandidates(3)
+  await Promise.all(added.map((node) => node.start()))
+  const cards = added.slice(0, 2).map((node) => join(node.directory, 'card.json'))
+  const six = [...founders, ...added.slice(0, 2)]
+  const grown = await conduct(six, '--reshare', 'ecies/growing', '--add', ...cards, '--threshold', '3')
+  expect(one(grown.map(({ publicKey }) => publicKey))).toBe(made?.publicKey)
+  expect(grown[0]).toMatchObject({ n: 6, t: 3, epoch: 1, old: { n: 4, t: 2 } })
+  expect(grown.map(({ holdsShare }) => holdsShare)).toEqual(six.map(() => true))
+  const [, leaving, ...staying] = six
+  const last = join(added[2]?.directory ?? '', 'card.json')
+  const everybody = [...six, ...added.slice(2)]
+  const replaced = await conduct(
+    everybody,
+    '--reshare',
+    'ecies/growing',
+    '--remove',
+    leaving?.name ?? '',
+    '--add',
+    last,
+  )
+  expect(one(replaced.map(({ publicKey }) => publicKey))).toBe(made?.publicKey)
+  expect(replaced.map(({ holdsShare }) => holdsShare)).toEqual(everybody.map((node) => node !== leaving))
+  expect(staying).toHaveLength(4)
+})

@@ -39,6 +39,8 @@ export interface TestCluster {
   readonly directory: string
   readonly nodes: readonly TestNode[]
   node(index: number): TestNode
+  /** Makes nodes that are in no committee yet and joins them; nothing is started. Their indices follow those of the others. */
+  addCandidates(count: number): Promise<readonly TestNode[]>
   /** One `kms-node` command with `--json`; its JSON lines. */
   run(args: readonly string[]): Promise<readonly unknown[]>
   /** The cluster file of the first node, with the certificates of its keys. */
@@ -69,12 +71,20 @@ export async function createTestCluster(options: TestClusterOptions): Promise<Te
     environment: { ...ENVIRONMENT, ...options.environment },
     onLog: (name, line) => logs.set(name, `${logs.get(name) ?? ''}${line}\n`),
   })
-  const nodes = cluster.nodes.map((node) => createTestNode(cluster, node, () => logs.get(node.name) ?? ''))
+  const wrap = (node: LocalNode): TestNode => createTestNode(cluster, node, () => logs.get(node.name) ?? '')
+  const nodes = cluster.nodes.map(wrap)
   const [first] = cluster.nodes
   return {
     directory,
     nodes,
     node: (index) => nodes[index - 1] ?? fail(`no node ${index}`),
+    addCandidates: async (count) => {
+      const [known] = cluster.nodes
+      if (known === undefined) return fail('no node')
+      const added = (await cluster.addCandidates(count, known)).map(wrap)
+      nodes.push(...added)
+      return added
+    },
     run: (args) => cluster.run(args),
     file: () => (first === undefined ? fail('no node') : cluster.clusterOf(first)),
     dispose: async () => {

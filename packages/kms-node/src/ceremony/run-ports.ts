@@ -50,6 +50,8 @@ export interface CeremonyRun {
   readonly spec: CeremonySpec
   /** Where its new members are reached. */
   readonly nodes: readonly ClusterNode[]
+  /** The members of both committees, without this node. */
+  readonly peers: readonly ParticipantIndex[]
   readonly status: CeremonyStatus
   /** Once decided. */
   readonly archive: CeremonyArchive | undefined

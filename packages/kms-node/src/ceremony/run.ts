@@ -41,7 +41,10 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
   const peers = [...new Set([...dealers.members, ...spec.newConfig.members].map(({ index }) => index))].filter(
     (index) => index !== self,
   )
-  let status: CeremonyStatus = { ...initialStatus(spec, 'authorizing', { nameOf, proposedBy }), since: nowS() }
+  let status: CeremonyStatus = {
+    ...initialStatus(spec, spec.kind === 'keygen' ? 'running' : 'authorizing', { nameOf, proposedBy }),
+    since: nowS(),
+  }
   let archive: CeremonyArchive | undefined
   let driver: CeremonyDriver | undefined
   let finished: Promise<void> = Promise.resolve()
@@ -220,6 +223,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
     ceremony,
     spec,
     nodes,
+    peers,
     get status() {
       return status
     },

@@ -174,7 +174,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     const approval = input.kind === 'reshare' && input.degraded !== undefined ? { degraded: input.degraded } : {}
     const status = await begin({ ...made, proposedBy: nameOf(self) }, approval, importedKey)
     const run = registry.get(status.ceremony.slice(2))
-    if (run !== undefined) network.broadcast(proposalOf(run))
+    if (run !== undefined) for (const peer of run.peers) network.send(peer, proposalOf(run))
     return status
   }
 
@@ -239,6 +239,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     onFrame: (from, frame) => intake.onFrame(from, frame),
     onPeerConnected: (peer) => {
       for (const run of registry.list()) {
+        if (!run.peers.includes(peer)) continue
         const entry = slotEntry(slots.state(run.spec), run.ceremony)
         // A member that was away for a whole key generation may still approve it: its JOIN is answered with the certificate.
         const late = run.status.stage === 'complete' && run.spec.epoch === 0 && run.spec.notAfter >= nowS()
