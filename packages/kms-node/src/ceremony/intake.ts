@@ -60,13 +60,6 @@ export function createIntake(params: IntakeParams): Intake {
     })
   }
 
-  const answerFetch = (from: ParticipantIndex, sharingId: Uint8Array): void => {
-    const known = keys.find(sharingId)?.key
-    if (known === undefined) return
-    const { ceremony, certificate } = known
-    network.send(from, { type: 'certificate', ceremony, certificate })
-  }
-
   const retryDeferred = (): void => {
     const waiting = [...deferred]
     deferred.clear()
@@ -95,7 +88,6 @@ export function createIntake(params: IntakeParams): Intake {
   return {
     onFrame: (from, frame) => {
       if (frame.type === 'proposal') onProposal(from, frame)
-      else if (frame.type === 'fetchCertificate') answerFetch(from, frame.sharingId)
       else if ('ceremony' in frame) onRouted(from, frame)
     },
     retryDeferred,
