@@ -7,7 +7,12 @@ import { askForSeeds, leaveForGood } from './views.ts'
 export function advanceAbandon(turn: Turn): void {
   const { state } = turn
   if (state.wantsToAbandon && state.standing === 'active') abandon(turn)
-  if (state.abandons.size >= turn.quorum) forget(turn)
+  learnAbandonment(turn)
+}
+
+/** Signs nothing, so it needs no STATUS: those who know it decided against answer none any more. */
+export function learnAbandonment(turn: Turn): void {
+  if (!turn.isOver && turn.state.abandons.size >= turn.quorum) forget(turn)
 }
 
 /** The promise to send no JOIN, VOTE or COMMIT again. It may precede any JOIN; who holds a CERT1 must refuse. */

@@ -1,7 +1,7 @@
 import { dkgError } from '../errors.ts'
 import { attempt, equalBytes } from '../primitives/codec.ts'
 import type { ParticipantIndex } from '../primitives/types.ts'
-import { advanceAbandon } from './abandon.ts'
+import { advanceAbandon, learnAbandonment } from './abandon.ts'
 import { advanceAgreement } from './agreement.ts'
 import { accept, advanceCompletion, archive } from './completion.ts'
 import { findDeal, pull } from './deals.ts'
@@ -182,6 +182,7 @@ function advance(turn: Turn): void {
     const { phase, view } = state
     const sent = state.sent.size
     if (turn.isOver && phase.name !== 'fetching') return
+    if (phase.name !== 'fetching') learnAbandonment(turn)
     if (phase.name !== 'fetching' && turn.isConfirmed) act(turn)
     if (!turn.isOver || state.phase.name === 'fetching') advanceCompletion(turn)
     if (state.phase === phase && state.view === view && state.sent.size === sent) return
@@ -199,7 +200,12 @@ function act(turn: Turn): void {
 
 function resume(turn: Turn): Step<CeremonyState> {
   const { phase, params } = turn.state
-  if (phase.name === 'archived' || phase.name === 'abandoned') return finish(turn)
+  if (phase.name === 'archived') return finish(turn)
+  // The driver may have died before it heard of it.
+  if (phase.name === 'abandoned') {
+    turn.emit({ type: 'abandoned' })
+    return finish(turn)
+  }
   if (phase.name === 'complete') {
     const { key, share } = phase
     turn.emit({ type: 'complete', certificate: key.certificate, ...(share && { share }) })
