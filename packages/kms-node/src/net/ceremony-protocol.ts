@@ -66,6 +66,8 @@ export function createCeremonyNetwork(params: CeremonyNetworkParams): CeremonyNe
     }
     inbound.get(peer.index)?.abort(netError('stream-closed', 'the peer opened a newer ceremony stream'))
     inbound.set(peer.index, stream)
+    // It hears ceremonies now: what was tried before it did had to fail.
+    links.get(peer.index)?.wake()
     const frames = readFrames(stream, {
       signal: stopping.signal,
       maxFrameBytes: () => maxFrameBytes(roster.peers.length + 1),
