@@ -25,6 +25,8 @@ export interface LocalClusterOptions {
   readonly tls?: boolean
   /** Settings of every process over the environment of this one, for example TKMS_SEALER_SCRYPT_LOG_N. */
   readonly environment?: Readonly<Record<string, string>>
+  /** What is put before the command of a node's process, for example `env NAME=value`. */
+  readonly launcher?: (node: LocalNode) => readonly string[]
   /** Called with every line a node logs (JSON). */
   readonly onLog?: (name: string, line: string) => void
 }
@@ -164,7 +166,9 @@ export class LocalCluster {
   /** Starts one node and waits until it says that it is up. */
   async start(node: LocalNode): Promise<void> {
     // With an IPC channel the node tells when it is up, and goes when this process goes, however it ends.
-    const child = spawn(process.execPath, [NODE_PROGRAM, 'start', '--data-dir', node.dataDir], {
+    const command = [process.execPath, NODE_PROGRAM, 'start', '--data-dir', node.dataDir]
+    const [program = process.execPath, ...args] = [...(this.#options.launcher?.(node) ?? []), ...command]
+    const child = spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: this.#environment(),
     })

@@ -55,6 +55,8 @@ export interface TestClusterOptions {
   readonly environment?: Readonly<Record<string, string>>
   /** HTTPS, as in production; default: plain HTTP on loopback, so that a test needs no certificate. */
   readonly tls?: boolean
+  /** What is put before the command of a node's process, by its index. */
+  readonly launcher?: (index: number) => readonly string[]
   /** Where the cluster's own directory is made; default: the temporary directory. */
   readonly parent?: string
 }
@@ -69,6 +71,7 @@ export async function createTestCluster(options: TestClusterOptions): Promise<Te
     threshold: options.t,
     tls: options.tls ?? false,
     environment: { ...ENVIRONMENT, ...options.environment },
+    ...(options.launcher && { launcher: ({ index }: LocalNode) => options.launcher?.(index) ?? [] }),
     onLog: (name, line) => logs.set(name, `${logs.get(name) ?? ''}${line}\n`),
   })
   const wrap = (node: LocalNode): TestNode => createTestNode(cluster, node, () => logs.get(node.name) ?? '')
