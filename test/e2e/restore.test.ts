@@ -93,7 +93,7 @@ describe('row 32', () => {
     for (const stream of [child.stdout, child.stderr])
       stream.on('data', (chunk: Buffer) => printed.push(chunk.toString()))
     const [code] = (await once(child, 'exit')) as [number | null]
-    expect(code, printed.join('')).toBe(1)
+    expect(code).toBe(1)
     expect(printed.join('')).toContain('duplicate-identity')
     expect(await keysOf(node)).toMatchObject([{ keyName: 'ecies/1', serving: true }])
   })

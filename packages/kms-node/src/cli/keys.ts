@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import type { CeremonyStatus } from '../ceremony/status.ts'
 import type { KeyDescription } from '../keys/describe-key.ts'
+import { formatKey } from '../keys/format-key.ts'
 import { positiveInteger, report } from './ceremony-propose.ts'
 import { connect } from './options.ts'
 import { COMMAND, EXIT_HELP } from './output.ts'
@@ -15,7 +16,7 @@ export function keysCommand(): Command {
     .action(async (_options: unknown, command: Command) => {
       const { client, output } = await connect(command)
       const known = (await client.get('/keys')) as KeyDescription[]
-      output.result(known, known.length === 0 ? ['no keys'] : known.map(describe))
+      output.result(known, known.length === 0 ? ['no keys'] : known.map(formatKey))
     })
   addRotate(keys)
   return keys
@@ -59,6 +60,3 @@ export function statusCommand(): Command {
       output.result(status, [JSON.stringify(status, undefined, 2)])
     })
 }
-
-const describe = ({ keyName, generation, epoch, keyId, publicKey, serving }: KeyDescription): string =>
-  `${keyName} generation ${generation} epoch ${epoch}${serving ? '' : ' (no share here: needs repair)'}\n  keyId     ${keyId}\n  publicKey ${publicKey}`

@@ -4,6 +4,9 @@ import { createKeySync } from './key-sync.ts'
 import type { Keys, KeysLog } from './open-keys.ts'
 import { createStartupCheck } from './startup-check.ts'
 
+/** What was lost on the way is said again this often. */
+const REMIND_MS = 60_000
+
 export interface ConnectKeysParams {
   readonly curve: Curve
   readonly keys: Keys
@@ -23,7 +26,7 @@ export interface ConnectedKeys {
   readonly listener: CeremonyListener
   /** Serves when the other members were asked for later sharings, or did not answer in time. Call when the network was started. */
   open(): Promise<void>
-  /** Ends the waiting. */
+  /** Ends the waiting and the reminders. */
   stop(): void
 }
 
@@ -44,6 +47,7 @@ export function connectKeys(params: ConnectKeysParams): ConnectedKeys {
     onChanged: () => sync.announce(),
     onErased: ({ keyId }) => sync.announceErased(keyId),
   })
+  const reminder = setInterval(() => sync.remind(), REMIND_MS).unref()
   return {
     listener: {
       onFrame: (from, frame) => {
@@ -68,7 +72,10 @@ export function connectKeys(params: ConnectKeysParams): ConnectedKeys {
       keeper.open()
       log.info({ keys: keeper.list().length }, 'keys-open')
     },
-    stop: () => check.stop(),
+    stop: () => {
+      clearInterval(reminder)
+      check.stop()
+    },
   }
 }
 

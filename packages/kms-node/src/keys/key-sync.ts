@@ -3,7 +3,7 @@ import type { CeremonyFrame, KeyHead } from '../net/ceremony-frame.ts'
 import { MAX_KEY_HEADS } from '../net/frame-caps.ts'
 import { type ChainFetchPorts, createChainFetch } from './chain-fetch.ts'
 import type { ErasedNotices } from './erased-notices.ts'
-import type { KeyKeeper } from './keeper-types.ts'
+import type { KeyKeeper, KeyLife } from './keeper-types.ts'
 import { adviseOnHead, headsOf } from './key-heads.ts'
 import type { KeysLog } from './open-keys.ts'
 
@@ -26,6 +26,8 @@ export interface KeySync {
   /** This node knows a later sharing, or a new key: tells everybody. */
   announce(): void
   announceErased(keyId: KeyId): void
+  /** Says and asks again what may have been lost. */
+  remind(): void
 }
 
 export function createKeySync(ports: KeySyncPorts): KeySync {
@@ -49,8 +51,7 @@ export function createKeySync(ports: KeySyncPorts): KeySync {
     },
   })
 
-  const onHead = (from: ParticipantIndex, head: KeyHead): void => {
-    const own = keeper.list().find(({ keyId }) => equalBytes(keyId, head.keyId))
+  const onHead = (from: ParticipantIndex, own: KeyLife | undefined, head: KeyHead): void => {
     const advice = adviseOnHead(own, head)
     if (advice === 'fetch') return fetches.start(from, head)
     if (advice === 'rival') log.error({ peer: from, keyId: bytesKey(head.keyId), epoch: head.epoch }, 'key-head-rival')
@@ -65,7 +66,8 @@ export function createKeySync(ports: KeySyncPorts): KeySync {
     open.set(from, claims)
     for (const head of heads) claims.add(nameOf(head))
     if (claims.size === 0) ports.onAnswered(from)
-    for (const head of heads) onHead(from, head)
+    const lives = new Map(keeper.list().map((life) => [bytesKey(life.keyId), life]))
+    for (const head of heads) onHead(from, lives.get(bytesKey(head.keyId)), head)
   }
 
   const onFetch = (from: ParticipantIndex, sharingId: Uint8Array): void => {
@@ -103,6 +105,10 @@ export function createKeySync(ports: KeySyncPorts): KeySync {
     },
     announce: () => {
       for (const frame of heads(false)) broadcast(frame)
+    },
+    remind: () => {
+      for (const frame of heads(true)) broadcast(frame)
+      for (const peer of open.keys()) fetches.again(peer)
     },
     announceErased: (keyId) => {
       for (const frame of erased(keyId)) broadcast(frame)
