@@ -83,7 +83,8 @@ function requirePrevious({ keys }: CheckContext, spec: ReshareSpec): KnownKey {
       data: { sharingId: `0x${bytesKey(spec.prevOutcome)}` },
     })
   const newest = keys.list().find(({ key }) => equalBytes(key.keyId, spec.keyId))
-  if (newest !== undefined && !equalBytes(newest.key.sharingId, previous.key.sharingId))
+  if (newest === undefined) return refuse('this key was destroyed')
+  if (!equalBytes(newest.key.sharingId, previous.key.sharingId))
     refuse('the sharing that it replaces is not the newest one')
   return previous
 }

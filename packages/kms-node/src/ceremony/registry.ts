@@ -1,10 +1,23 @@
-import { attempt, bytesKey, type CeremonySpec, equalBytes, slotEntry, superseded, verifyEd25519 } from '@tkms/dkg'
+import {
+  attempt,
+  bytesKey,
+  type CeremonySpec,
+  ceremonyId,
+  equalBytes,
+  type MemberSignature,
+  slotEntry,
+  superseded,
+  verifyEd25519,
+} from '@tkms/dkg'
 import type { NamedCommittee } from '../cluster/address-book.ts'
 import { certifiedSharing } from '../cluster/cluster-file.ts'
+import { isKmsError } from '../errors.ts'
 import { createTurns, type Turns } from '../turns.ts'
 import { loadArchive } from './archive.ts'
+import { createAuthorizationWatch } from './auth-watch.ts'
 import { createAbandonmentBook, createAuthorizationBook } from './books.ts'
 import { ceremonyError } from './errors.ts'
+import { writeEvidence } from './evidence-files.ts'
 import { createImportedKeys, type ImportedKeys } from './imported-keys.ts'
 import type { KnownKey } from './ports.ts'
 import { createCeremonyRun, type RunOf } from './run.ts'
@@ -18,7 +31,7 @@ const MAX_ENGINES = 32
 /** Without progress for this long a ceremony waits. */
 const WAITING_AFTER_S = 600
 
-type OwnPorts = 'authorizations' | 'abandonments' | 'imports' | 'onSlotChanged'
+type OwnPorts = 'authorizations' | 'abandonments' | 'imports' | 'onSlotChanged' | 'onAuthorization'
 
 export interface RegistryParams extends Omit<CeremonyRunPorts, OwnPorts> {
   /** The committees of undecided ceremonies changed: other nodes may have to be connected. */
@@ -37,6 +50,10 @@ export interface CeremonyRegistry {
   resume(): Promise<void>
   /** Ends what a later attempt, a certificate or a newer epoch has overtaken. In its turn. */
   settle(): void
+  /** Whether a ceremony that this node approved may still give this key another sharing. */
+  isUndecided(keyId: Uint8Array): boolean
+  /** Ends every undecided ceremony of a key that was destroyed, and erases what they kept. */
+  forgetKey(keyId: Uint8Array): Promise<void>
   /** @throws KmsError `too-many-ceremonies` */
   requireRoom(): void
   openCommittees(): readonly NamedCommittee[]
@@ -47,6 +64,7 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
   const authorizations = createAuthorizationBook(store, verifyEd25519)
   const abandonments = createAbandonmentBook(store, verifyEd25519)
   const imports = createImportedKeys(store)
+  const watch = createAuthorizationWatch()
   const inTurn = createTurns()
   const runs = new Map<string, CeremonyRun>()
   const nowS = (): number => Math.floor(clock.nowMs() / 1000)
@@ -63,8 +81,8 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
         .some(
           ({ key }) => equalBytes(key.keyId, spec.keyId) && isAfter(key, spec) && !equalBytes(key.ceremony, ceremony),
         )
-    if (certified || overtaken) await run.supersede(true)
-    else if (superseded(state, spec)) await run.supersede(false)
+    if (certified || overtaken) await run.supersede('certified')
+    else if (superseded(state, spec)) await run.supersede('given-up')
   }
 
   const settle = (): void => {
@@ -74,8 +92,17 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
     }).catch((cause: unknown) => log.error({ cause: String(cause) }, 'ceremony-settle-failed'))
   }
 
+  const onAuthorization = (spec: CeremonySpec, entry: MemberSignature): void => {
+    const fault = watch.see(spec, entry)
+    if (fault === undefined) return
+    const { culprit, kind, summary } = fault
+    writeEvidence(params.evidenceDirectory, ceremonyId(spec), fault)
+      .then((file) => log.warn({ culprit: params.nameOf(culprit), kind, summary, file }, 'ceremony-fault'))
+      .catch((cause: unknown) => log.error({ cause: String(cause) }, 'evidence-not-written'))
+  }
+
   const open = (of: RunOf): CeremonyRun => {
-    const ports = { ...params, authorizations, abandonments, imports, onSlotChanged: settle }
+    const ports = { ...params, authorizations, abandonments, imports, onAuthorization, onSlotChanged: settle }
     const run = createCeremonyRun(of, ports)
     runs.set(bytesKey(run.ceremony), run)
     return run
@@ -100,7 +127,7 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
     }
     if (!snapshot && archive !== undefined)
       return run.end('failed', 'it was decided, but its key does not load: see the log')
-    if (superseded(state, spec)) return run.supersede(false)
+    if (superseded(state, spec)) return run.supersede('given-up')
     if (entry?.abandoned === true) return run.abandon()
     if (!snapshot && spec.notAfter < nowS()) return run.end('expired', 'its time ran out before it began at this node')
     await run.authorize()
@@ -113,10 +140,24 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
     list: () => [...runs.values()],
     open,
     resume: async () => {
-      for (const spec of slots.earlier) await resumeOne(spec)
+      for (const spec of slots.earlier)
+        try {
+          await resumeOne(spec)
+        } catch (cause) {
+          // One ceremony that does not go on must not keep the node from serving.
+          if (!isKmsError(cause)) throw cause
+          const ceremony = bytesKey(ceremonyId(spec))
+          log.error({ ceremony: `0x${ceremony}`, code: cause.code }, 'ceremony-not-resumed')
+          runs.get(ceremony)?.end('failed', `it does not go on after the restart: ${cause.message}`)
+        }
       settle()
     },
     settle,
+    isUndecided: (keyId) => [...runs.values()].some((run) => isOf(run, keyId) && !isFinal(run.status)),
+    forgetKey: (keyId) =>
+      inTurn(async () => {
+        for (const run of runs.values()) if (isOf(run, keyId)) await run.supersede('destroyed')
+      }),
     requireRoom: () => {
       const engines = [...runs.values()].filter((run) => run.isBusy)
       const moving = engines.filter(({ status }) => nowS() - (status.since ?? 0) < WAITING_AFTER_S)
@@ -135,6 +176,8 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
         }),
   }
 }
+
+const isOf = ({ spec }: CeremonyRun, keyId: Uint8Array): boolean => 'keyId' in spec && equalBytes(spec.keyId, keyId)
 
 /** Of the same epoch a higher attempt, or a later epoch. */
 const isAfter = (key: KnownKey['key'], spec: CeremonySpec): boolean =>

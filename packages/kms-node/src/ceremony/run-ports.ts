@@ -4,6 +4,7 @@ import type {
   CeremonyTimings,
   ClusterNode,
   Curve,
+  MemberSignature,
   ParticipantIndex,
   Secret,
   SignMessage,
@@ -40,9 +41,18 @@ export interface CeremonyRunPorts {
   readonly waitingRoom: WaitingRoom
   readonly nameOf: NameOf
   readonly publish: (status: CeremonyStatus) => void
+  /** A verified AUTH of another member. */
+  readonly onAuthorization: (spec: CeremonySpec, entry: MemberSignature) => void
   /** The rules of its slot moved on: other attempts may be over. */
   readonly onSlotChanged: (spec: CeremonySpec) => void
 }
+
+/** Why a ceremony is over although nobody abandoned it. */
+export const OVERTAKEN = {
+  certified: 'a later attempt or epoch has its certificate',
+  'given-up': 'this node gave it up for a later attempt',
+  destroyed: 'its key was destroyed',
+} as const
 
 /** One X that this node's operator approved or abandoned, from then to its end. */
 export interface CeremonyRun {
@@ -67,8 +77,8 @@ export interface CeremonyRun {
   restore(archive: CeremonyArchive, known: KnownKey): void
   /** It does not begin in this life of the node. */
   end(stage: 'expired' | 'failed' | 'abandoned', reason: string): void
-  /** A later attempt or epoch took its place: it signs nothing more, and with `certified` nothing of it is needed any more. */
-  supersede(certified: boolean): Promise<void>
+  /** Its place is taken, or its key is gone: it signs nothing more, and unless it was only given up nothing of it is needed any more. */
+  supersede(why: keyof typeof OVERTAKEN): Promise<void>
   deliver(from: ParticipantIndex, frame: RoutedFrame): void
   /** A connection to this peer came up, or it asks: it gets what it may lack. */
   greet(peer: ParticipantIndex): void

@@ -18,7 +18,7 @@ import { answerLate, type CeremonyArchive, saveArchive } from './archive.ts'
 import { asAbandonment } from './books.ts'
 import type { CeremonyDriver } from './driver.ts'
 import { installOutcome } from './install-outcome.ts'
-import type { CeremonyRun, CeremonyRunPorts } from './run-ports.ts'
+import { type CeremonyRun, type CeremonyRunPorts, OVERTAKEN } from './run-ports.ts'
 import { createRunDriver } from './run-driver.ts'
 import { type CeremonyStatus, initialStatus, keyFields, type NamedMember } from './status.ts'
 import { errorFields, toInput } from './run-input.ts'
@@ -166,6 +166,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
     entry: ReturnType<typeof signMemberAuthorization>,
   ): Promise<void> => {
     if (driver !== undefined || over || !(await authorizations.add(spec, entry))) return
+    ports.onAuthorization(spec, entry)
     log.info({ ceremony: status.ceremony, from, signer: entry.index }, 'ceremony-authorization')
     update({ ...describeAuthorization(), since: nowS() })
     await begin()
@@ -264,12 +265,10 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
       over = true
       update({ stage, reason })
     },
-    supersede: async (certified) => {
+    supersede: async (why) => {
       if (over) return
-      const reason = certified
-        ? 'a later attempt or epoch has its certificate'
-        : 'this node gave it up for a later attempt'
-      if (certified) return await clear({ stage: 'superseded', reason })
+      const reason = OVERTAKEN[why]
+      if (why !== 'given-up') return await clear({ stage: 'superseded', reason })
       if (status.stage === 'superseded') return
       update({ stage: 'superseded', reason, missing: [] })
       if (driver !== undefined) driver.order({ type: 'supersede' })

@@ -54,6 +54,10 @@ export interface CeremonyService extends CeremonyListener {
   find(id: string): CeremonyStatus
   /** Both committees of every undecided ceremony approved here. */
   openCommittees(): readonly NamedCommittee[]
+  /** Whether a ceremony approved here may still give this key another sharing: then its destruction is not signed (protocol 8). */
+  isUndecided(keyId: Uint8Array): boolean
+  /** A key was destroyed: what its ceremonies prepared is erased when it resolves (protocol 8, DESTROY). */
+  forgetKey(keyId: Uint8Array): Promise<void>
   /** The keys that this node knows have changed by another way than a ceremony here. */
   onKeysChanged(): void
   /** Called on every change of any ceremony, until the returned function is called. */
@@ -231,6 +235,8 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     list: statuses,
     find,
     openCommittees: () => registry.openCommittees(),
+    isUndecided: (keyId) => registry.isUndecided(keyId),
+    forgetKey: (keyId) => registry.forgetKey(keyId),
     onKeysChanged,
     subscribe: (listener) => {
       listeners.add(listener)
