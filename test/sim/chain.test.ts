@@ -63,6 +63,18 @@ describe('resharing, the algebra', () => {
     expect(recombine(reshared.shares, [participantIndex(2)])).not.toBe(secret)
   })
 
+  it('makes an old share useless together with t - 1 new ones', () => {
+    const secret = recombine(
+      genesis.shares,
+      first.slice(0, 3).map(({ index }) => index),
+    )
+    const removed = participantIndex(1)
+    for (const { index } of second) {
+      const mixed = new Map([...reshared.shares, [removed, genesis.shares.get(removed) ?? 0n]])
+      expect(recombine(mixed, [removed, index])).not.toBe(secret)
+    }
+  })
+
   it('needs t_old dealers and no more', () => {
     const few = reshareByHand(genesis, second, 2, { dealers: members(1, 3, 5) })
     expect(few.groupKey).toEqual(genesis.groupKey)

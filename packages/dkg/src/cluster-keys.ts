@@ -1,4 +1,5 @@
 import { advanceKey, followCertificates, followChains, withoutRefreshes } from './ceremony/certificate-chain.ts'
+import { certificateKeyId } from './ceremony/certificate.ts'
 import { readFacts, refuseCertificate } from './ceremony/check-certificate.ts'
 import type { CommitteeConfig } from './ceremony/config.ts'
 import type { VerifiedKey } from './ceremony/verify-certificate.ts'
@@ -40,7 +41,7 @@ export function addCertificate(
   accepted: readonly Uint8Array[] = [],
 ): Cluster {
   const { keyId, epoch } = readFacts(curve, certificate).key
-  const known = cluster.certificates.filter((bytes) => equalBytes(readFacts(curve, bytes).key.keyId, keyId))
+  const known = cluster.certificates.filter((bytes) => equalBytes(certificateKeyId(bytes), keyId))
   const pins = { configHash: cluster.configHash, accepted }
   const [before] = followChains(curve, verify, pins, known.length === 0 ? [certificate] : known)
   if (before === undefined) return cluster

@@ -29,6 +29,7 @@ export {
 export * from './ceremony/engine-types.ts'
 export {
   type Certificate,
+  certificateKeyId,
   decodeCertificate,
   encodeCertificate,
   MAX_CERTIFICATE_BYTES,

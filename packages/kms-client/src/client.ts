@@ -167,6 +167,7 @@ function wireKmsClient(
     trusted,
     exchange: options.exchange ?? fetchExchange(),
     order: (nodes) => records.order(nodes),
+    onForgery: ({ index }) => records.misbehaved(index),
     closed: closed.signal,
   })
   let requesterKey: Promise<RequesterKey> | undefined

@@ -30,6 +30,8 @@ export function createChainFollower(options: {
   readonly trusted: TrustedCluster
   readonly exchange: HttpExchange
   readonly order: (nodes: readonly ClusterNode[]) => readonly ClusterNode[]
+  /** Told of a node whose file has a certificate that does not hold: it is asked last from then on. */
+  readonly onForgery: (node: ClusterNode) => void
   readonly closed: AbortSignal
 }): ChainFollower {
   const { trusted, exchange, closed } = options
@@ -53,13 +55,15 @@ export function createChainFollower(options: {
     const files: Cluster[] = []
     const enough = new AbortController()
     const stop = AbortSignal.any([closed, enough.signal])
-    let learnt: Learnt = { changed: false }
+    let learnt: Learnt = { changed: false, forged: false }
     const work = async (): Promise<void> => {
       for (let node = waiting.shift(); node !== undefined && !stop.aborted; node = waiting.shift()) {
         const file = await fetchFrom(node, stop)
         if (file === undefined || stop.aborted) continue
-        files.push(file)
-        learnt = together(learnt, trusted.learn(files))
+        const now = trusted.learn([...files, file])
+        learnt = together(learnt, now)
+        if (now.forged) options.onForgery(node)
+        else files.push(file)
         if (learnt.changed && files.length >= ENOUGH_FILES) enough.abort()
       }
     }
@@ -87,7 +91,7 @@ export function createChainFollower(options: {
 
 const together = (before: Learnt, now: Learnt): Learnt => {
   const degraded = now.degraded ?? before.degraded
-  return { changed: before.changed || now.changed, ...(degraded && { degraded }) }
+  return { changed: before.changed || now.changed, forged: before.forged || now.forged, ...(degraded && { degraded }) }
 }
 
 function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {

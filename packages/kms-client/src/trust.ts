@@ -2,18 +2,18 @@ import {
   advanceKey,
   attempt,
   bytesKey,
+  certificateKeyId,
   type Cluster,
   type ClusterNode,
   committeeNodes,
   type Curve,
-  decodeCertificate,
   equalBytes,
   followChains,
   type KmsError,
   type KeyId,
   type ParticipantIndex,
-  type Pins,
   type PointBytes,
+  taggedHash,
   verificationShare,
   type VerifiedKey,
   verifyEd25519,
@@ -53,6 +53,8 @@ export interface TrustedCluster {
 export interface Learnt {
   /** A key is new or got further, or a member has an address. */
   readonly changed: boolean
+  /** One of the certificates claims to lead on, and does not hold. */
+  readonly forged: boolean
   /** A successor that less than a quorum of the old committee authorised: somebody must decide (protocol 6). */
   readonly degraded?: KmsError
 }
@@ -72,7 +74,10 @@ export function trustCluster({ curve, accepted }: TrustOptions, opened: Cluster)
   const followed = followChains(curve, verifyEd25519, pins, opened.certificates)
   const chains = new Map(followed.map(({ key, steps }) => [bytesKey(key.keyId), steps]))
   const shares = new Map<string, PointBytes>()
+  /** Certificates that led nowhere from where the chains are now: not looked at again. */
+  const fruitless = new Set<string>()
   let cluster = opened
+  let degraded: KmsError | undefined
 
   const chainOf = (key: VerifiedKey): readonly VerifiedKey[] => chains.get(bytesKey(key.keyId)) ?? [key]
   const latest = (): VerifiedKey[] => [...chains.values()].flatMap((steps) => steps.at(-1) ?? [])
@@ -80,25 +85,28 @@ export function trustCluster({ curve, accepted }: TrustOptions, opened: Cluster)
 
   const learn = (files: readonly Cluster[]): Learnt => {
     const refused: KmsError[] = []
-    const candidates = candidatesOf(files)
-    let changed = false
-    for (const [name, steps] of chains) {
-      const further = lengthen({ curve, accepted }, steps, candidates, refused)
-      changed ||= further !== steps
-      chains.set(name, further)
+    const candidates = candidatesOf(files, fruitless)
+    const before = new Map(chains)
+    for (const [keyId, group] of candidates) {
+      const chain = chains.get(keyId)
+      const further =
+        chain === undefined
+          ? attempt(() => followChains(curve, verifyEd25519, pins, group)[0]?.steps)
+          : lengthen({ curve, accepted }, chain, group, refused)
+      if (further !== undefined) chains.set(keyId, further)
     }
-    for (const { key, steps } of newKeys(curve, pins, candidates, [...chains.keys()])) {
-      chains.set(bytesKey(key.keyId), steps)
-      changed = true
-    }
+    const advanced = [...chains].some(([keyId, chain]) => before.get(keyId) !== chain)
+    // What led nowhere may lead on once something before it is here.
+    if (advanced || fruitless.size > MAX_FRUITLESS) fruitless.clear()
+    else for (const bytes of [...candidates.values()].flat()) fruitless.add(nameOf(bytes))
     const certificates = [...chains.values()].flat().map(({ certificate }) => certificate)
     const members = latest().flatMap(({ config }) => config.members)
-    const before = cluster
-    cluster = learnNodes(opened, before, members, files)
-    changed ||= cluster !== before
-    cluster = changed ? { ...cluster, certificates } : before
-    const degraded = refused.find(({ code }) => code === 'degraded-certificate')
-    return { changed, ...(degraded && { degraded }) }
+    const book = learnNodes(opened, cluster, members, files)
+    const changed = advanced || book !== cluster
+    if (changed) cluster = { ...book, certificates }
+    degraded = refused.find(({ code }) => code === 'degraded-certificate') ?? (advanced ? undefined : degraded)
+    const forged = refused.some(({ code }) => code === 'bad-certificate')
+    return { changed, forged, ...(degraded && { degraded }) }
   }
 
   return {
@@ -121,23 +129,25 @@ export function trustCluster({ curve, accepted }: TrustOptions, opened: Cluster)
   }
 }
 
-const candidatesOf = (files: readonly Cluster[]): Uint8Array[] => [
-  ...new Map(files.flatMap(({ certificates }) => certificates).map((bytes) => [bytesKey(bytes), bytes])).values(),
-]
+/** Certificates of one key in one file: far more than a chain of honest nodes has (`withoutRefreshes`). */
+const MAX_CANDIDATES = 64
 
-/** The chains of keys that were not known before, made since; certificates that lead nowhere are left out. */
-function newKeys(
-  curve: Curve,
-  pins: Pins,
-  candidates: readonly Uint8Array[],
-  known: readonly string[],
-): ReturnType<typeof followChains> {
-  const groups = new Map<string, Uint8Array[]>()
-  for (const bytes of candidates) {
-    const keyId = attempt(() => bytesKey(decodeCertificate(curve, bytes).outcome.keyId))
-    if (keyId !== undefined && !known.includes(keyId)) groups.set(keyId, [...(groups.get(keyId) ?? []), bytes])
-  }
-  return [...groups.values()].flatMap((group) => attempt(() => followChains(curve, verifyEd25519, pins, group)) ?? [])
+const MAX_FRUITLESS = 4_096
+
+const nameOf = (certificate: Uint8Array): string => bytesKey(taggedHash('certificate', certificate))
+
+/** The certificates of these files by key, none twice, none of those to be left out. */
+function candidatesOf(files: readonly Cluster[], leftOut: ReadonlySet<string>): ReadonlyMap<string, Uint8Array[]> {
+  const keys = new Map<string, Map<string, Uint8Array>>()
+  for (const { certificates } of files)
+    for (const bytes of certificates) {
+      const keyId = attempt(() => bytesKey(certificateKeyId(bytes)))
+      if (keyId === undefined || leftOut.has(nameOf(bytes))) continue
+      const group = keys.get(keyId) ?? new Map<string, Uint8Array>()
+      if (group.size < MAX_CANDIDATES * files.length) group.set(bytesKey(bytes), bytes)
+      keys.set(keyId, group)
+    }
+  return new Map([...keys].map(([keyId, group]) => [keyId, [...group.values()]]))
 }
 
 /** The chain as far as the candidates lead: from its end, or where they only lead there from its beginning, from there. */

@@ -1,7 +1,8 @@
 import { KmsError } from '../errors.ts'
-import { bytesKey, equalBytes } from '../primitives/codec.ts'
+import { attempt, bytesKey, equalBytes } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
 import type { VerifyMessage } from '../primitives/ed25519.ts'
+import { certificateKeyId } from './certificate.ts'
 import { checkCertificate, readFacts, refuseCertificate, type UnsignedFacts } from './check-certificate.ts'
 import { configHash } from './config.ts'
 import {
@@ -47,8 +48,15 @@ export function advanceKey(
   accepted: readonly Uint8Array[] = [],
 ): Advance {
   const refused: KmsError[] = []
-  const read = candidates.flatMap((bytes) => readCandidate(curve, bytes, refused))
+  const ofKey = candidates.filter((bytes) => isOfKey(bytes, current.keyId))
+  const read = ofKey.flatMap((bytes) => readCandidate(curve, bytes, refused))
   return walk({ curve, verify, accepted, refused }, current, read)
+}
+
+/** Also what is of no key at all: that is refused where it is read. */
+function isOfKey(bytes: Uint8Array, keyId: Uint8Array): boolean {
+  const named = attempt(() => certificateKeyId(bytes))
+  return named === undefined || equalBytes(named, keyId)
 }
 
 function readCandidate(curve: Curve, bytes: Uint8Array, refused: KmsError[]): Candidate[] {

@@ -1,9 +1,10 @@
 import { concatBytes } from '@noble/hashes/utils.js'
 import { dkgError } from '../errors.ts'
-import { decodeAll, list, type Reader, u16, u32, u8, varBytes } from '../primitives/codec.ts'
+import { decodeAll, list, Reader, u16, u32, u8, varBytes } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
 import { SIGNATURE_BYTES } from '../primitives/ed25519.ts'
-import type { ParticipantIndex } from '../primitives/types.ts'
+import { id32 } from '../primitives/point.ts'
+import type { KeyId, ParticipantIndex } from '../primitives/types.ts'
 import { type CeremonySpec, decodeSpec, encodeSpec, MAX_MEMBERS, MAX_SPEC_BYTES } from './config.ts'
 import { readAscending, readFlag, readIndex } from './messages.ts'
 import { decodeOutcome, encodeOutcome, type Outcome } from './outcome.ts'
@@ -77,6 +78,21 @@ export function encodeCertificate(certificate: Certificate): Uint8Array {
     view === outcome.view ? nothing : list(laterVotes, encodeFlagged),
     list(commits, encodeSignature),
   )
+}
+
+/**
+ * The key that a CERT is of, without decoding the rest: to sort certificates before anything expensive is done with them.
+ * @throws KmsError `bad-encoding`
+ */
+export function certificateKeyId(bytes: Uint8Array): KeyId {
+  const certificate = new Reader(bytes)
+  certificate.var(MAX_SPEC_BYTES, 'CERT.X')
+  const outcome = new Reader(certificate.var(MAX_OUTCOME_BYTES, 'CERT.OUT'))
+  outcome.u8('OUT.version')
+  outcome.take(32, 'OUT.ceremony')
+  outcome.u32('OUT.view')
+  outcome.take(32, 'OUT.sid')
+  return id32<KeyId>(outcome.take(32, 'OUT.keyId'), 'OUT.keyId')
 }
 
 /** Strict decoding, no signature checked. @throws KmsError `bad-encoding`, `bad-point`, `bad-config`, `too-large`, `unsupported` */
