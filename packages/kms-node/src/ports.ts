@@ -34,6 +34,8 @@ export type RecordKind =
   | 'sharing'
   | 'destroyed'
   | 'odometer'
+  | 'repair'
+  | 'destroy'
 
 /**
  * Sealed records, each version under its own random data key. A resolved `put` is durable (file and directory fsynced),

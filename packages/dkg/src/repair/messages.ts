@@ -248,6 +248,9 @@ export function repairIdOf(bytes: Uint8Array): RepairId | undefined {
   return message.kind === 'request' ? repairId(message.signed.body) : message.rid
 }
 
+/** Whether only an r that asked takes this message: a sigma. Where nobody asked, the answer is `encodeOver`. */
+export const isForRecoverer = (bytes: Uint8Array): boolean => bytes[1] === KINDS.indexOf('sum') + 1
+
 /** A REQ as it arrived, for the operator who must approve it; undefined for other bytes. No signature checked. */
 export function readRepairRequest(bytes: Uint8Array): (RepairRequest & { readonly rid: RepairId }) | undefined {
   const message = attempt(() => decodeRepairMessage(bytes))

@@ -62,6 +62,9 @@ export const createRecovererState = (params: RepairParams): RecovererState => ({
   progress: '',
 })
 
+/** The rid of the try under way, so that a driver finds the reducer of a message. */
+export const currentRepairId = (state: RecovererState): RepairId | undefined => state.current?.rid
+
 export const createAttempt = (signed: SignedBody, request: RepairRequest, rid: RepairId): Attempt => ({
   signed,
   request,

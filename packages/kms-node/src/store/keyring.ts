@@ -18,6 +18,8 @@ const KIND_CODES: Readonly<Record<RecordKind, number>> = {
   sharing: 8,
   destroyed: 9,
   odometer: 10,
+  repair: 11,
+  destroy: 12,
 }
 const KINDS = new Map(Object.entries(KIND_CODES).map(([kind, code]) => [code, kind as RecordKind]))
 

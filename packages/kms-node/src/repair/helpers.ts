@@ -1,0 +1,159 @@
+import {
+  bytesKey,
+  createRepairHelper,
+  encodeRepairRefusal,
+  equalBytes,
+  type HelperInput,
+  type HelperState,
+  type ParticipantIndex,
+  readRepairRequest,
+  type RepairId,
+  type RepairStep,
+  type Secret,
+  verifyEd25519,
+} from '@tkms/dkg'
+import type { RepairableKey } from './ports.ts'
+import { RepairRun } from './run.ts'
+import { drawRepairSeed } from './seeds.ts'
+import type { RunContext } from './context.ts'
+
+/** New requests of one node in one hour; more are refused, each would be a question to the operator. */
+const MAX_REQUESTS_PER_HOUR = 10
+const HOUR_MS = 3_600_000
+/** Requests that wait for the operator. The oldest gives way to a new one. */
+const MAX_WAITING = 64
+
+type HelperRun = RepairRun<HelperState, HelperInput>
+
+interface Entry {
+  readonly run: HelperRun
+  readonly rid: RepairId
+  readonly key: RepairableKey['key']
+  readonly recoverer: ParticipantIndex
+}
+
+/** This node as a helper: what others ask, and what its operator says to it. */
+export interface Helpers {
+  resume(key: RepairableKey['key'], snapshot: Secret): void
+  /** Whether there is a helper for this rid, which then takes the message. */
+  deliver(rid: RepairId, from: ParticipantIndex, message: Uint8Array): boolean
+  /** A `request` message of a rid that is not known here. */
+  requested(from: ParticipantIndex, message: Uint8Array): void
+  /** Approves every request of the same node for the same sharing, for an hour: a second try needs no second question. */
+  approve(rid: string): Promise<boolean>
+  deny(rid: string): Promise<boolean>
+  greet(peer: ParticipantIndex): void
+  /** Sharings that are no longer the latest are not repaired any more. */
+  expire(isCurrent: (key: RepairableKey['key']) => boolean): void
+  halt(): Promise<unknown>
+}
+
+export function createHelpers(context: RunContext): Helpers {
+  const { params } = context
+  const { keys, network, clock, rng, nodeSeed, timings, self, curve, sign } = params
+  const machine = createRepairHelper({ curve, sign, verify: verifyEd25519 })
+  const entries = new Map<string, Entry>()
+  const approvals = new Map<string, number>()
+  const asked = new Map<number, readonly number[]>()
+
+  const approvalOf = (key: RepairableKey['key'], recoverer: number): string => `${bytesKey(key.sharingId)}/${recoverer}`
+  const refuse = (to: ParticipantIndex, rid: RepairId, reason: Parameters<typeof encodeRepairRefusal>[1]): void => {
+    network.send(to, { type: 'repair', message: encodeRepairRefusal(rid, reason) })
+  }
+
+  const open = (
+    key: RepairableKey['key'],
+    rid: RepairId,
+    recoverer: ParticipantIndex,
+    first: RepairStep<HelperState>,
+  ): Entry => {
+    const id = bytesKey(rid)
+    const run: HelperRun = new RepairRun((state, input) => machine.step(state, input), first, {
+      ...context.portsOf({ role: 'helper', id, rid, key, recoverer }),
+      answer: async ({ type }) => {
+        if (type !== 'need-seed') return undefined
+        const share = keys.copyShare(key.sharingId)
+        if (share === undefined) return { type: 'deny', reason: 'not-holding' }
+        return { type: 'seed', seed: drawRepairSeed(rng, nodeSeed, rid), share }
+      },
+    })
+    const entry = { run, rid, key, recoverer }
+    entries.set(id, entry)
+    return entry
+  }
+
+  /** The requests of this node in the last hour, with this one. */
+  const isTooOften = (from: number): boolean => {
+    const now = clock.monotonicMs()
+    const recent = (asked.get(from) ?? []).filter((at) => now - at < HOUR_MS)
+    if (recent.length >= MAX_REQUESTS_PER_HOUR) return true
+    asked.set(from, [...recent, now])
+    return false
+  }
+
+  const makeRoom = (): void => {
+    const waiting = [...entries].filter(([, { run }]) => run.state.phase.name === 'waiting')
+    const [oldest] = waiting
+    if (waiting.length < MAX_WAITING || oldest === undefined) return
+    void oldest[1].run.halt()
+    context.forget(oldest[0])
+    entries.delete(oldest[0])
+  }
+
+  const requested: Helpers['requested'] = (from, message) => {
+    const request = readRepairRequest(message)
+    if (request === undefined || request.recoverer !== from) return
+    const { rid, sharingId } = request
+    const known = keys.list().find(({ key }) => equalBytes(key.sharingId, sharingId))
+    if (known?.hasShare !== true) return refuse(from, rid, 'not-holding')
+    const first = machine.open({ sharing: known.key, self, timings }, message)
+    if (first === undefined) return refuse(from, rid, 'bad-request')
+    if (isTooOften(from)) return refuse(from, rid, 'rate-limited')
+    makeRoom()
+    const { run } = open(known.key, rid, from, first)
+    const until = approvals.get(approvalOf(known.key, from)) ?? 0
+    if (until > clock.monotonicMs()) void run.input({ type: 'approve' })
+  }
+
+  return {
+    resume: (key, snapshot) => {
+      const first = machine.resume({ sharing: key, self, timings }, snapshot)
+      open(key, first.state.rid, first.state.request.recoverer, first)
+    },
+    deliver: (rid, from, message) => {
+      const entry = entries.get(bytesKey(rid))
+      if (entry === undefined) return false
+      void entry.run.input({ type: 'message', from, message }).finally(() => message.fill(0))
+      return true
+    },
+    requested,
+    approve: async (rid) => {
+      const entry = entries.get(rid)
+      if (entry === undefined) return false
+      approvals.set(approvalOf(entry.key, entry.recoverer), clock.monotonicMs() + HOUR_MS)
+      const same = [...entries.values()].filter(
+        ({ key, recoverer }) => recoverer === entry.recoverer && equalBytes(key.sharingId, entry.key.sharingId),
+      )
+      await Promise.all(same.map(({ run }) => run.input({ type: 'approve' })))
+      return true
+    },
+    deny: async (rid) => {
+      const entry = entries.get(rid)
+      if (entry === undefined) return false
+      approvals.delete(approvalOf(entry.key, entry.recoverer))
+      await entry.run.input({ type: 'deny', reason: 'denied' })
+      return true
+    },
+    greet: (peer) => {
+      for (const { run } of entries.values()) void run.input({ type: 'peer-connected', peer })
+    },
+    expire: (isCurrent) => {
+      for (const [id, { run, key }] of entries)
+        if (!isCurrent(key)) {
+          entries.delete(id)
+          void run.input({ type: 'expire' }).then(() => context.erase('helper', id))
+        }
+    },
+    halt: () => Promise.all([...entries.values()].map(({ run }) => run.halt())),
+  }
+}

@@ -1,0 +1,152 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { bytesKey, type Secret } from '@tkms/dkg'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { repairWorld, type RepairWorld, type TestNode } from './service.fixture.ts'
+
+let directory: string
+let world: RepairWorld
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'tkms-repair-'))
+  world = await repairWorld(4, 2, directory)
+})
+afterEach(async () => {
+  await world.stop()
+  await rm(directory, { recursive: true, force: true })
+})
+
+const hexOf = (share: Secret | undefined): string | undefined => share?.use(bytesKey)
+const lose = (node: TestNode): string | undefined => {
+  const lost = hexOf(node.share)
+  node.share = undefined
+  return lost
+}
+const waitFor = (what: () => boolean): Promise<void> => expect.poll(what, { interval: 5, timeout: 5_000 }).toBe(true)
+
+/** The operator of a helper says yes to the one request it sees. */
+async function approve(node: TestNode): Promise<void> {
+  await waitFor(() => node.service.list().some(({ phase }) => phase === 'waiting'))
+  const [request] = node.service.list().filter(({ phase }) => phase === 'waiting')
+  await node.service.approve(request?.id ?? '')
+}
+
+test('a lost share comes back once t operators approve; the advice says what is waited for', async () => {
+  const [one, two, three] = [world.node(1), world.node(2), world.node(3)]
+  const lost = lose(one)
+  const begun = await one.service.repair('ecies/test')
+  expect(begun).toMatchObject({ role: 'recoverer', keyName: 'ecies/test', recoverer: { index: 1, name: 'node-1' } })
+  await waitFor(() => one.service.find(begun.id).refusals.length === 2)
+  expect(one.service.find(begun.id).advice).toContain('node-2 (2), node-3 (3) must approve')
+  expect(two.service.list()[0]?.advice).toContain('Ask its operator by another channel')
+  expect(two.events).toContain('repair-requested')
+  expect(world.frames.some(({ from }) => from !== 1 && from > 3)).toBe(false)
+  await approve(two)
+  await approve(three)
+  await waitFor(() => one.share !== undefined)
+  expect(hexOf(one.share)).toBe(lost)
+  await waitFor(() => one.service.find(begun.id).phase === 'done' && two.service.list()[0]?.phase === 'done')
+  expect(one.service.find(begun.id)).toMatchObject({ phase: 'done', end: 'repaired' })
+  expect(await one.store.list('repair')).toEqual([])
+  // The helper remembers that the rid is spent, and nothing secret.
+  const [spent] = await two.store.list('repair')
+  const record = await two.store.get('repair', spent ?? '')
+  expect(record).toBeDefined()
+  for (const share of world.shares.values())
+    expect(record?.use((bytes) => Buffer.from(bytes).includes(Buffer.from(share.use((inner) => inner))))).toBe(false)
+})
+
+test('a repair survives restarts of everybody at every moment', async () => {
+  const one = world.node(1)
+  const lost = lose(one)
+  await one.service.repair('ecies/test')
+  for (let round = 0; one.share === undefined && round < 200; round++) {
+    const node = world.nodes[round % 4]
+    if (node === undefined) throw new Error('four nodes')
+    await world.restart(node)
+    for (const helper of world.nodes)
+      for (const { id, phase, role } of helper.service.list())
+        if (role === 'helper' && phase === 'waiting') await helper.service.approve(id)
+    await new Promise((resolve) => setTimeout(resolve, 15))
+  }
+  expect(hexOf(one.share)).toBe(lost)
+  for (const { events } of world.nodes) {
+    expect(events).not.toContain('repair-fault')
+    expect(events).not.toContain('repair-interrupted')
+  }
+})
+
+test('an operator that says no is replaced by another node; an approval counts for an hour of tries', async () => {
+  const [one, two, three, four] = [1, 2, 3, 4].map((index) => world.node(index)) as [
+    TestNode,
+    TestNode,
+    TestNode,
+    TestNode,
+  ]
+  const lost = lose(one)
+  const { id } = await one.service.repair('ecies/test')
+  await approve(three)
+  await waitFor(() => two.service.list().length === 1)
+  await two.service.deny(two.service.list()[0]?.id ?? '')
+  await approve(four)
+  await waitFor(() => one.share !== undefined)
+  expect(hexOf(one.share)).toBe(lost)
+  expect(three.events.filter((event) => event === 'repair-requested').length).toBeGreaterThanOrEqual(1)
+  await waitFor(() => one.service.find(id).phase === 'done')
+})
+
+test('a node that is away is replaced when the operator says so; with too few left the repair is stuck until `retry`', async () => {
+  const [one, two, three, four] = [1, 2, 3, 4].map((index) => world.node(index)) as [
+    TestNode,
+    TestNode,
+    TestNode,
+    TestNode,
+  ]
+  lose(one)
+  two.down = true
+  three.down = true
+  const { id } = await one.service.repair('ecies/test')
+  await waitFor(() => one.service.find(id).missing.some(({ index }) => index === 2))
+  expect(one.service.find(id).advice).toContain('did not answer yet')
+  await one.service.replace(id, 2)
+  await one.service.replace(id, 3)
+  await waitFor(() => one.service.find(id).phase === 'stuck')
+  expect(one.service.find(id).advice).toContain('Too few nodes are left')
+  two.down = false
+  await one.service.retry(id)
+  await approve(two)
+  await approve(four)
+  await waitFor(() => one.share !== undefined)
+})
+
+test('what cannot be repaired is refused, and what is not the latest sharing any more is given up', async () => {
+  const [one, two] = [world.node(1), world.node(2)]
+  await expect(one.service.repair('ecies/test')).rejects.toMatchObject({ code: 'share-present' })
+  await expect(one.service.repair('ecies/other')).rejects.toMatchObject({ code: 'unknown-key' })
+  await expect(one.service.approve('0x12345678')).rejects.toMatchObject({ code: 'unknown-repair' })
+  lose(one)
+  const { id } = await one.service.repair('ecies/test')
+  await approve(two)
+  one.latest = false
+  one.service.onKeysChanged()
+  await waitFor(() => one.service.find(id).end === 'expired')
+  two.latest = false
+  two.service.onKeysChanged()
+  await waitFor(() => two.service.list().every(({ phase }) => phase === 'done'))
+  await expect.poll(() => two.store.list('repair'), { interval: 5 }).toEqual([])
+  await expect(two.service.approve(two.service.list()[0]?.id ?? '')).rejects.toMatchObject({ code: 'repair-over' })
+})
+
+test('requests in a flood are refused before they are questions to the operator', async () => {
+  const [one, two] = [world.node(1), world.node(2)]
+  lose(one)
+  const { id } = await one.service.repair('ecies/test')
+  for (let tries = 0; tries < 15; tries++) {
+    await one.service.replace(id, 4)
+    await one.service.replace(id, 3)
+    await one.service.retry(id)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  expect(two.service.list().length).toBeLessThanOrEqual(10)
+})
