@@ -2,6 +2,7 @@ export { createDestroyCollector } from './collector.ts'
 export * from './types.ts'
 export {
   createErased,
+  decodeErased,
   decodeDestroyMessage,
   destroyedKeyOf,
   type DestroyMessage,

@@ -1,0 +1,66 @@
+import {
+  type KeyId,
+  KmsError,
+  type KmsErrorOptions,
+  type ParticipantIndex,
+  type RepairTimings,
+  type SignMessage,
+  type VerifiedKey,
+} from '@tkms/dkg'
+import type { CeremonyLog } from '../ceremony/ports.ts'
+import type { CeremonyNetwork } from '../net/ceremony-protocol.ts'
+import type { Clock, RecordStore } from '../ports.ts'
+
+/** One key generation as this node knows it. */
+export interface DestroyableKey {
+  readonly keyId: KeyId
+  readonly destroyedAtMs?: number
+  /** Every certified sharing known here, the latest first. */
+  readonly sharings: readonly VerifiedKey[]
+}
+
+/** What the destruction of keys needs of the keys this node knows. */
+export interface DestroyKeys {
+  list(): readonly DestroyableKey[]
+  /** Tombstone and erasure of every share, durable when it resolves. Again and again is fine. */
+  destroyKey(keyId: KeyId, order: Uint8Array): Promise<void>
+}
+
+/** What it needs of the ceremonies. */
+export interface DestroyCeremonies {
+  /** Whether a ceremony of this key is undecided here: then no order may be signed (protocol 8). */
+  isUndecided(keyId: KeyId): boolean
+  /** Ends every undecided ceremony of the key and erases its records, PREPARED shares with them. */
+  forgetKey(keyId: KeyId): Promise<void>
+}
+
+export interface DestroyServiceParams {
+  readonly self: ParticipantIndex
+  readonly sign: SignMessage
+  readonly keys: DestroyKeys
+  readonly ceremonies: DestroyCeremonies
+  readonly store: RecordStore
+  readonly network: Pick<CeremonyNetwork, 'send' | 'broadcast'>
+  readonly clock: Clock
+  readonly timings: RepairTimings
+  readonly log: CeremonyLog
+  /** The name of a node, for people. */
+  readonly nameOf: (index: number) => string
+}
+
+export type DestroyErrorCode =
+  | 'unknown-key'
+  /** Only a member of the key's latest committee signs the order. */
+  | 'not-a-member'
+  | 'key-destroyed'
+  /** A ceremony of the key is undecided: finish or abandon it first. */
+  | 'ceremony-open'
+  /** The operator did not repeat the id of the key. */
+  | 'not-confirmed'
+
+/** What destroying a key throws at its operator. */
+export const destroyError = (
+  code: DestroyErrorCode,
+  message: string,
+  options?: KmsErrorOptions,
+): KmsError<DestroyErrorCode> => new KmsError(code, message, options)

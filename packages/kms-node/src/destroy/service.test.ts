@@ -1,0 +1,151 @@
+import { bytesKey, decodeDestroyMessage, Secret } from '@tkms/dkg'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { memoryStore } from '../store/memory-store.fixture.ts'
+import { repairWorld, type RepairWorld } from '../repair/service.fixture.ts'
+import { systemClock } from '../system.ts'
+import type { RecordStore } from '../ports.ts'
+import { createDestroyService, type DestroyService } from './service.ts'
+
+interface TestNode {
+  readonly index: number
+  readonly store: RecordStore
+  readonly events: string[]
+  service: DestroyService
+  destroyedAtMs?: number
+  orders: number
+  forgotten: number
+  undecided: boolean
+  down: boolean
+}
+
+let world: RepairWorld
+let nodes: readonly TestNode[]
+let keyId: string
+
+beforeEach(async () => {
+  world = await repairWorld(4, 2, '/nowhere')
+  keyId = `0x${bytesKey(world.key.keyId)}`
+  nodes = world.nodes.map(({ index }): TestNode => {
+    const node = { index, store: memoryStore(), events: [], orders: 0, forgotten: 0, undecided: false, down: false }
+    return { ...node, service: undefined as unknown as DestroyService }
+  })
+  for (const node of nodes) node.service = open(node)
+})
+afterEach(async () => {
+  await Promise.all(nodes.map(({ service }) => service.stop()))
+  await world.stop()
+})
+
+const at = (index: number): TestNode => {
+  const found = nodes.find((node) => node.index === index)
+  if (found === undefined) throw new Error(`there is no node ${index}`)
+  return found
+}
+
+function open(node: TestNode): DestroyService {
+  const { sign, index } = world.node(node.index)
+  const deliver = (to: TestNode, message: Uint8Array): void => {
+    if (to !== node && !to.down && !node.down) setImmediate(() => to.service.onFrame(Uint8Array.from(message)))
+  }
+  const log = (_fields: unknown, event: string): void => void node.events.push(event)
+  return createDestroyService({
+    self: index,
+    sign,
+    keys: {
+      list: () => [
+        {
+          keyId: world.key.keyId,
+          sharings: [world.key],
+          ...(node.destroyedAtMs !== undefined && { destroyedAtMs: node.destroyedAtMs }),
+        },
+      ],
+      destroyKey: async (_keyId, order) => {
+        expect(decodeDestroyMessage(order).kind).toBe('order')
+        node.destroyedAtMs = 1
+        node.orders++
+      },
+    },
+    ceremonies: {
+      isUndecided: () => node.undecided,
+      forgetKey: async () => void node.forgotten++,
+    },
+    store: node.store,
+    network: {
+      send: (to, frame) => {
+        const peer = nodes.find(({ index: other }) => other === to)
+        if (peer !== undefined && frame.type === 'destroy') deliver(peer, frame.message)
+        return true
+      },
+      broadcast: (frame) => {
+        for (const peer of nodes) if (frame.type === 'destroy') deliver(peer, frame.message)
+      },
+    },
+    clock: systemClock,
+    timings: { retransmitMs: 20, retransmitMaxMs: 100 },
+    log: { info: log, warn: log, error: log },
+    nameOf: (other) => `node-${other}`,
+  })
+}
+
+const waitFor = (what: () => boolean): Promise<void> => expect.poll(what, { interval: 5, timeout: 5_000 }).toBe(true)
+const approve = (index: number) => at(index).service.approve('ecies/test', 1, keyId)
+
+test('Q operators destroy a key at every node, and the receipts say when it is gone', async () => {
+  const status = await approve(1)
+  expect(status).toMatchObject({ phase: 'collecting', signedHere: true, signatures: { have: 1, want: 3 } })
+  expect(status.advice).toContain(`keys destroy ecies/test --generation 1 --confirm ${keyId}`)
+  await waitFor(() => at(2).events.includes('destroy-requested'))
+  expect(at(2).service.list()[0]).toMatchObject({ signedHere: false, signatures: { have: 1 } })
+  expect([at(1), at(2)].map(({ service }) => service.hasSigned(world.key.keyId))).toEqual([true, false])
+  await approve(2)
+  expect(nodes.some(({ destroyedAtMs }) => destroyedAtMs !== undefined)).toBe(false)
+  await approve(3)
+  await waitFor(() => nodes.every(({ service }) => service.list()[0]?.phase === 'gone'))
+  for (const node of nodes) expect(node).toMatchObject({ destroyedAtMs: 1, orders: 1, forgotten: 1 })
+  await expect(approve(4)).rejects.toMatchObject({ code: 'key-destroyed' })
+})
+
+test('a node that was away erases when it comes back, and until then the status names it', async () => {
+  const [away] = [at(4)]
+  away.down = true
+  for (const index of [1, 2, 3]) await approve(index)
+  await waitFor(() => at(1).service.list()[0]?.phase === 'erased')
+  await waitFor(() => at(1).service.list()[0]?.sharings[0]?.have === 3)
+  expect(at(1).service.list()[0]?.advice).toContain('1 of node-4 (4)')
+  away.down = false
+  for (const index of [1, 2, 3]) at(index).service.onPeerConnected(world.node(4).index)
+  await waitFor(() => away.destroyedAtMs === 1 && at(1).service.list()[0]?.phase === 'gone')
+})
+
+test('a signature and an order survive a restart; erasing is done again until it is recorded', async () => {
+  const one = at(1)
+  await approve(1)
+  await one.service.stop()
+  one.service = open(one)
+  await one.service.start()
+  expect(one.service.hasSigned(world.key.keyId)).toBe(true)
+  const [snapshot] = await one.store.list('destroy')
+  expect(snapshot).toBe(keyId.slice(2))
+  await approve(2)
+  await approve(3)
+  await waitFor(() => nodes.every(({ service }) => service.list()[0]?.phase === 'gone'))
+  await one.service.stop()
+  one.service = open(one)
+  await one.service.start()
+  expect(one.service.list()[0]?.phase).toBe('gone')
+})
+
+test('what must not be destroyed is not: no confirmation, an open ceremony, an unknown key, a spoiled record', async () => {
+  const one = at(1)
+  for (const confirm of [undefined, '0x00', keyId.slice(2)])
+    await expect(one.service.approve('ecies/test', 1, confirm)).rejects.toMatchObject({ code: 'not-confirmed' })
+  await expect(one.service.approve('ecies/test', 2, keyId)).rejects.toMatchObject({ code: 'unknown-key' })
+  one.undecided = true
+  await expect(approve(1)).rejects.toMatchObject({ code: 'ceremony-open' })
+  one.undecided = false
+  expect(one.service.list()).toEqual([])
+  await one.store.put('destroy', keyId.slice(2), new Secret(Uint8Array.of(9)))
+  one.service = open(one)
+  await one.service.start()
+  expect(one.events).toContain('destroy-record-refused')
+})
