@@ -13,6 +13,8 @@ const KINDS: readonly RecordKind[] = [
   'sharing',
   'destroyed',
   'odometer',
+  'repair',
+  'destroy',
 ]
 
 export interface UnsealedRecord {

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { selectCurve } from '@tkms/curve-native'
-import { type Cluster, KmsError, type Secret, verifyEd25519 } from '@tkms/dkg'
+import { type Cluster, type KmsError, type Secret, verifyEd25519 } from '@tkms/dkg'
 import { createAdminServer } from './admin/admin-server.ts'
 import { type CeremonyService, createCeremonyService } from './ceremony/service.ts'
 import { mayEraseOnWord, openSlotBook } from './ceremony/slot-book.ts'
@@ -17,6 +17,7 @@ import { ceremonyKeys, livingCommittees } from './keys/ceremony-keys.ts'
 import { connectKeys } from './keys/connect-keys.ts'
 import { openKeys } from './keys/open-keys.ts'
 import { createAliveProtocol } from './net/alive-protocol.ts'
+import { createKeyCare } from './key-care.ts'
 import { createCeremonyNetwork } from './net/ceremony-protocol.ts'
 import { createDelegateServer } from './net/delegate-protocol.ts'
 import { createHost, startHost } from './net/host.ts'
@@ -34,6 +35,7 @@ import { createDelegationPipeline } from './serve/pipeline.ts'
 import { nodeFileSystem } from './store/file-system.ts'
 import { openRecordStore } from './store/record-store.ts'
 import { storeDirectory, systemClock, systemRng } from './system.ts'
+import { type Stop, stopAll } from './stop-all.ts'
 import { VERSION } from './version.ts'
 
 /** Calls under way at a stop get this long to finish. */
@@ -72,7 +74,7 @@ export interface KmsNode {
  * @throws KmsError of the part that failed: `unseal-failed`, `cluster-not-joined`, `http-listen`, ...
  */
 export async function startNode(params: NodeParams): Promise<KmsNode> {
-  const stops: (() => Promise<void> | void)[] = []
+  const stops: Stop[] = []
   try {
     return await start(params, stops)
   } catch (cause) {
@@ -81,7 +83,7 @@ export async function startNode(params: NodeParams): Promise<KmsNode> {
   }
 }
 
-async function start(params: NodeParams, stops: (() => Promise<void> | void)[]): Promise<KmsNode> {
+async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   const { config, log } = params
   const clock = systemClock
   const rng = params.rng ?? systemRng
@@ -205,21 +207,16 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
       log.error({ cause }, 'roster-refused')
     }
   }
+  const { nodeSeed } = identity
+  const shared = { self: self.index, curve, sign, store, network, clock, rng, nodeSeed, log }
+  const care = createKeyCare({ ...shared, config, keys, clusterKeeper, ceremonies: () => ceremonies })
   const ceremonies: CeremonyService = createCeremonyService({
+    ...shared,
     cluster: joined,
-    self: self.index,
     timings: config.ceremony,
     identity: identity.seed,
-    nodeSeed: identity.nodeSeed,
-    store,
-    network,
-    clock,
-    rng,
-    log,
     evidenceDirectory: join(config.dataDir, 'evidence'),
-    sign,
-    curve,
-    keys: ceremonyKeys(keys.keeper),
+    keys: { ...ceremonyKeys(keys.keeper), isClosed: (keyId) => care.destroys.hasSigned(keyId) },
     slots,
     addressBook: clusterKeeper,
     dataDir: config.dataDir,
@@ -227,6 +224,8 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
   })
   stops.push(() => ceremonies.stop())
   await ceremonies.start()
+  stops.push(() => care.stop())
+  await care.start()
   clusterKeeper.onChange(updateRoster)
   keys.subscribe({ onChanged: () => ceremonies.onKeysChanged() })
   updateRoster()
@@ -235,13 +234,13 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
     keys,
     self: identity.publicKey,
     network,
-    ceremonies: {
+    ceremonies: care.listen({
       onFrame: (from, frame) => ceremonies.onFrame(from, frame),
       onPeerConnected: (peer) => {
         guard.onPeerConnected(peer)
         ceremonies.onPeerConnected(peer)
       },
-    },
+    }),
     startupWaitMs,
     log,
   })
@@ -253,6 +252,8 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
     dataDir: config.dataDir,
     socketPath: config.adminSocket,
     ceremonies,
+    care,
+    indexOf: (name) => clusterKeeper.nodes().find((node) => node.name === name)?.index,
     status: () => ({ ...status(), index: self.index, peersConnected: network.connected, url: http.url }),
     keys: () => keys.operatorDirectory.list(),
     cluster: createClusterOperations({
@@ -281,16 +282,5 @@ async function start(params: NodeParams, stops: (() => Promise<void> | void)[]):
     cluster: () => clusterKeeper.current(),
     failed: guard.mustStop,
     stop: () => (stopping ??= stopAll(stops, log)),
-  }
-}
-
-/** In reverse order; one that fails does not keep the others from being stopped. */
-async function stopAll(stops: readonly (() => Promise<void> | void)[], log: Log): Promise<void> {
-  for (const stop of stops.toReversed()) {
-    try {
-      await stop()
-    } catch (cause) {
-      log.error({ cause: cause instanceof Error ? cause : new KmsError('unexpected', String(cause)) }, 'stop-failed')
-    }
   }
 }

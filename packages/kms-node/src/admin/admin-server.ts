@@ -6,6 +6,8 @@ import { z } from 'zod'
 import type { CeremonyService } from '../ceremony/service.ts'
 import type { CeremonyStatus } from '../ceremony/status.ts'
 import type { ClusterOperations } from '../cluster/update-cluster.ts'
+import type { KeyCare } from '../key-care.ts'
+import { routeKeyCare } from './key-care-routes.ts'
 import { approveSchema, importSchema, proposeSchema, removeSchema, updateSchema } from './schemas.ts'
 import { placeSocket, type SocketPlace } from './socket-path.ts'
 
@@ -25,6 +27,9 @@ export interface AdminServerParams {
   readonly status: () => unknown
   readonly keys: () => unknown
   readonly cluster: ClusterOperations
+  readonly care: KeyCare
+  /** The index of a node by its name in the cluster file. */
+  readonly indexOf: (name: string) => number | undefined
   /** For the log: a request that failed on our side. */
   readonly onInternalError: (cause: unknown) => void
 }
@@ -38,6 +43,7 @@ export interface AdminServer {
 /**
  * GET /status, /keys, /ceremonies, /watch (one JSON object per line); POST /cluster/update, /cluster/remove, /ceremonies (propose), /imports?keyName=.. with the key
  * itself as 32 bytes of body, /ceremonies/ID/approve, /ceremonies/ID/abandon.
+ * Repairs and the destruction of keys: `routeKeyCare`.
  * Errors: {"error": {"code", "message", "data"}} with our own messages.
  */
 export function createAdminServer(params: AdminServerParams): AdminServer {
@@ -75,8 +81,15 @@ export function createAdminServer(params: AdminServerParams): AdminServer {
       case 'GET watch':
         return watch(ceremonies, response)
       default:
-        throw new KmsError('not-found', 'the admin socket has no such action')
+        return reply(response, 200, await routeCare(asked, decodeURIComponent(id), request))
     }
+  }
+
+  const routeCare = async (asked: string, id: string, request: IncomingMessage): Promise<unknown> => {
+    const call = { asked, id, readBody: () => readJson(request) }
+    const done = await routeKeyCare(params.care, params.indexOf, call)
+    if (done === undefined) throw new KmsError('not-found', 'the admin socket has no such action')
+    return done
   }
 
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
@@ -183,6 +196,8 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   }
 }
 
+const NOT_FOUND: ReadonlySet<string> = new Set(['not-found', 'unknown-ceremony', 'unknown-repair'])
+
 interface ErrorReply {
   readonly status: number
   readonly code: string
@@ -192,7 +207,7 @@ interface ErrorReply {
 
 function describeError(cause: unknown): ErrorReply {
   if (isKmsError(cause)) {
-    const status = cause.code === 'not-found' || cause.code === 'unknown-ceremony' ? 404 : 409
+    const status = NOT_FOUND.has(cause.code) ? 404 : 409
     return { status, code: cause.code, message: cause.message, data: cause.data }
   }
   if (cause instanceof z.ZodError) {

@@ -16,6 +16,8 @@ export type CeremonyErrorCode =
   /** It continues a sharing that this node does not know. */
   | 'unknown-sharing'
   | 'unknown-key'
+  /** This node signed an order to destroy the key. */
+  | 'key-closed'
   | 'unknown-node'
   | 'already-a-member'
   /** Only a member of the committee can do this. */

@@ -26,6 +26,8 @@ export interface CeremonyKeys {
   list(): readonly KnownKey[]
   /** Any verified sharing known here. */
   find(sharingId: Uint8Array): KnownKey | undefined
+  /** This node signed an order to destroy the key: it begins no ceremony of it any more (protocol 8). Default: none. */
+  isClosed?(keyId: Uint8Array): boolean
   /** A copy of this node's share, which the caller destroys. */
   copyShare(sharingId: SharingId): Secret | undefined
   /** Durable and checked when it resolves; the same sharing again is fine. `share` is borrowed. */

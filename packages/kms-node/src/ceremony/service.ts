@@ -123,6 +123,8 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
   const begin = (of: RunOf, input: ApproveInput, importedKey?: Secret): Promise<CeremonyStatus> =>
     registry.inTurn(async () => {
       requireLive()
+      if (of.spec.kind === 'reshare' && keys.isClosed?.(of.spec.keyId) === true)
+        throw ceremonyError('key-closed', 'this node signed the order to destroy this key: it reshares it no more')
       const known = registry.get(bytesKey(ceremonyId(of.spec)))
       if (known === undefined) registry.requireRoom()
       if (importedKey !== undefined) await registry.imports.keep(of.spec, importedKey)

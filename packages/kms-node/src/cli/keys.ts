@@ -3,12 +3,13 @@ import type { CeremonyStatus } from '../ceremony/status.ts'
 import type { KeyDescription } from '../keys/describe-key.ts'
 import { formatKey } from '../keys/format-key.ts'
 import { positiveInteger, report } from './ceremony-propose.ts'
+import { addDestroy } from './destroy-key.ts'
 import { connect } from './options.ts'
 import { COMMAND, EXIT_HELP } from './output.ts'
 
-/** `keys list | rotate`: the keys of the running node; `keys` alone lists. */
+/** `keys list | rotate | destroy`: the keys of the running node; `keys` alone lists. */
 export function keysCommand(): Command {
-  const keys = new Command('keys').description('the keys of the running node: list, rotate')
+  const keys = new Command('keys').description('the keys of the running node: list, rotate, destroy')
   keys
     .command('list', { isDefault: true })
     .description('list the keys that the running node knows')
@@ -19,6 +20,7 @@ export function keysCommand(): Command {
       output.result(known, known.length === 0 ? ['no keys'] : known.map(formatKey))
     })
   addRotate(keys)
+  addDestroy(keys)
   return keys
 }
 
