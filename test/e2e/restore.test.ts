@@ -4,7 +4,7 @@ import { cp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { CeremonyStatus } from '@tkms/kms-node'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import {
   approve,
   createTestCluster,
@@ -25,13 +25,14 @@ interface KeyEntry {
   readonly role: string
   readonly serving: boolean
   readonly advice?: string
+  readonly sharings: readonly unknown[]
 }
 const keysOf = async (node: TestNode): Promise<readonly KeyEntry[]> =>
   (await (await node.admin()).get('/keys')) as KeyEntry[]
 
 let cluster: TestCluster
 beforeAll(async () => {
-  cluster = await createTestCluster({ n: 4, t: 2, environment: { TKMS_CEREMONY_STARTUP_WAIT_MS: '3000' } })
+  cluster = await createTestCluster({ n: 4, t: 2, environment: { TKMS_CEREMONY_RETIRE_GRACE_MS: '2000' } })
   await Promise.all(cluster.nodes.map((node) => node.start()))
   await makeKey(cluster.nodes, 'ecies/1')
 }, TEST_TIMEOUT_MS)
@@ -74,6 +75,26 @@ describe('row 31', () => {
   })
 })
 
+describe('erasing', () => {
+  test('every node erases the epoch before when its grace is over, and knows who has', {
+    timeout: TEST_TIMEOUT_MS,
+  }, async () => {
+    await makeKey(cluster.nodes, 'ecies/2')
+    await refresh('ecies/2')
+    for (const node of cluster.nodes)
+      await vi.waitFor(
+        async () => {
+          const key = (await keysOf(node)).find(({ keyName }) => keyName === 'ecies/2')
+          expect(key?.sharings).toMatchObject([
+            { epoch: 1, state: 'active' },
+            { epoch: 0, state: 'erased', notErased: [] },
+          ])
+        },
+        { timeout: TEST_TIMEOUT_MS, interval: 250 },
+      )
+  })
+})
+
 describe('row 32', () => {
   test('a copy of a running node refuses to run, and the first one runs on', { timeout: TEST_TIMEOUT_MS }, async () => {
     const node = cluster.node(3)
@@ -95,6 +116,6 @@ describe('row 32', () => {
     const [code] = (await once(child, 'exit')) as [number | null]
     expect(code).toBe(1)
     expect(printed.join('')).toContain('duplicate-identity')
-    expect(await keysOf(node)).toMatchObject([{ keyName: 'ecies/1', serving: true }])
+    expect((await keysOf(node))[0]).toMatchObject({ keyName: 'ecies/1', serving: true })
   })
 })

@@ -7,6 +7,8 @@ import {
   install,
   type KeyBench,
   type KeyNode,
+  shareOf,
+  sharingOf,
   statesOf,
 } from '../support/key-bench.ts'
 import { simulatedCommittee } from '../support/simulated-committee.ts'
@@ -26,9 +28,11 @@ const epochs: readonly [HandMade, HandMade, HandMade] = (() => {
   return [genesis, second, reshareByHand(second, identities, 2)]
 })()
 const [genesis, second, third] = epochs
+/** Made without this node, which was away. */
+const missed = reshareByHand(genesis, identities, 2, { voters: identities.slice(1) })
 
 const usable = (node: KeyNode): readonly string[] =>
-  epochs.map((made) => answerTo(node, made)).filter((answer) => answer.startsWith('epoch'))
+  [...epochs, missed].map((made) => answerTo(node, made)).filter((answer) => answer.startsWith('epoch'))
 
 interface Scenario {
   readonly name: string
@@ -73,8 +77,9 @@ const scenarios: readonly Scenario[] = [
     name: 'a certificate without a share, its repair, erasing',
     before: (node) => install(node, genesis, self),
     work: async (node, bench) => {
-      await node.keeper.learn([second.bytes])
-      await install(node, second, self)
+      await node.keeper.learn([missed.bytes])
+      const share = shareOf(missed, self)
+      if (share !== undefined) await node.keeper.repaired(sharingOf(missed), share)
       bench.pass(GRACE_MS)
       await node.keeper.eraseDue()
     },

@@ -36,7 +36,7 @@ test('generations: the newest one that is not destroyed is for new ciphertexts, 
   await install(node, second, self)
   const roles = (): readonly string[] => directory.list().map(({ generation, role }) => `${generation} ${role}`)
   expect(roles()).toEqual(['1 decrypt-only', '2 active'])
-  expect(directory.serves()).toBe(true)
+  expect(directory.problem()).toBeUndefined()
   await node.keeper.destroyKey(keyIdOf(second), Uint8Array.of(1))
   expect(roles()).toEqual(['1 active', '2 destroyed'])
   expect(directory.get(keyIdOf(second))).toMatchObject({ serving: false, destroyedAt: 1_800_000_000 })

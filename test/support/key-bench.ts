@@ -46,6 +46,8 @@ export interface KeyNode {
 
 export interface KeyBench {
   readonly disk: MemoryDisk
+  /** Of the store. */
+  readonly directory: string
   /** Real milliseconds do not pass: a test moves these. */
   readonly clock: { nowMs: number; monotonicMs: number }
   /** Both clocks. */
@@ -106,6 +108,7 @@ export async function createKeyBench(
   }
   return {
     disk,
+    directory,
     clock,
     pass: (ms) => {
       clock.nowMs += ms

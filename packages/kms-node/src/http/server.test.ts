@@ -48,7 +48,7 @@ const keys: KeyDirectory = {
     isKey(id)
       ? { keyId: description.keyId, latest: { epoch: 3, attempt: 0 }, certificates: [`0x${above ?? 'all'}`] }
       : undefined,
-  serves: () => true,
+  problem: () => undefined,
 }
 
 const running: HttpServer[] = []

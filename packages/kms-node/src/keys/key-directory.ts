@@ -24,8 +24,8 @@ export interface KeyDirectory {
   get(keyId: KeyId): KeyDescription | undefined
   /** The certificates of epochs above `above`, from the first one when it is undefined. */
   chain(keyId: KeyId, above: number | undefined): ChainPage | undefined
-  /** Whether requests are answered for at least one key. */
-  serves(): boolean
+  /** Why no request is answered, whatever the key: its peers are still asked (protocol 5), or there is no share here. */
+  problem(): 'starting' | 'no-key' | undefined
 }
 
 export function createKeyDirectory(keeper: Pick<KeyKeeper, 'list' | 'isOpen'>, ports: DescribePorts): KeyDirectory {
@@ -48,7 +48,10 @@ export function createKeyDirectory(keeper: Pick<KeyKeeper, 'list' | 'isOpen'>, p
         certificates: firstOf(later.map(({ certificate }) => certificate)).map(hex),
       }
     },
-    serves: () => keeper.isOpen() && list().some(({ serving, role }) => serving || role === 'retiring'),
+    problem: () => {
+      const serves = list().some(({ serving, role }) => serving || role === 'retiring')
+      return serves ? (keeper.isOpen() ? undefined : 'starting') : 'no-key'
+    },
   }
 }
 

@@ -126,9 +126,8 @@ export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
       return learned satisfies Learned
     })
 
-  /** Takes the share out of service, waits until nobody works with it, then the tombstone, the data key, the file. */
+  /** The tombstone, the data key, the file; of a share that is out of service. */
   const erase = async (sharing: KnownSharing, successor: KnownSharing): Promise<void> => {
-    await table.release(sharing.key.sharingId)
     const tombstone = { successor: successor.key.sharingId, erasedAtMs: Math.max(0, Math.floor(clock.nowMs())) }
     await shares.erase(sharing.record, tombstone)
     update(sharing, { record: { ...sharing.record, tombstone }, hasShare: false, damaged: false })
@@ -142,11 +141,20 @@ export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
       .flatMap(lifeOfEntry)
       .flatMap((life) => (life.retirement === undefined ? [] : [{ sharing: life.sharing, ...life.retirement }]))
 
-  const eraseDue = (): Promise<void> =>
-    inTurn(async () => {
-      await odometer.save()
-      for (const { sharing, successor, dueInMs } of retiring()) if (dueInMs === 0) await erase(sharing, successor)
-    })
+  const due = (): readonly (Retirement<KnownSharing> & { readonly sharing: KnownSharing })[] =>
+    retiring().filter(({ dueInMs }) => dueInMs === 0)
+
+  /** Out of service first. Requests under way are waited for out of turn: nothing else waits for them. */
+  const eraseDue = async (): Promise<void> => {
+    await inTurn(() => odometer.save())
+    for (const { sharing } of due()) {
+      await table.release(sharing.key.sharingId)
+      await inTurn(async () => {
+        const still = due().find((other) => equalBytes(other.sharing.key.sharingId, sharing.key.sharingId))
+        if (still !== undefined) await erase(still.sharing, still.successor)
+      })
+    }
+  }
 
   const retirement = createRetirementClock({
     nextDueMs: () => {
@@ -187,17 +195,17 @@ export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
         update(known, { hasShare: true, damaged: false })
         changed(known.key.keyId)
       }),
-    destroyKey: (keyId, order) =>
-      inTurn(async () => {
+    destroyKey: async (keyId, order) => {
+      await inTurn(async () => {
         const destroyed = { keyId, order, destroyedAtMs: Math.max(0, Math.floor(clock.nowMs())) }
         if (book.get(keyId)?.destroyed === undefined) book.destroy(destroyed)
         arrange(keyId)
-        const sharings = book.get(keyId)?.sharings ?? []
-        for (const { key } of sharings) await table.release(key.sharingId)
         await shares.destroy(destroyed)
-        for (const sharing of sharings) update(sharing, { hasShare: false, damaged: false })
+        for (const sharing of book.get(keyId)?.sharings ?? []) update(sharing, { hasShare: false, damaged: false })
         changed(keyId)
-      }),
+      })
+      for (const { key } of book.get(keyId)?.sharings ?? []) await table.release(key.sharingId)
+    },
     list: () => {
       const entries = book.list()
       return entries.map((entry): KeyLife => {

@@ -118,9 +118,9 @@ test('serves nothing before it is opened', async () => {
   const opened = await open(memoryStore(), joined)
   const { keyId } = await opened.keeper.install(first.certificate, first.shares.get(self.index), word)
   const ask = (): string => opened.table.lender('ecies-dec').find(keyId, undefined).kind
-  expect([ask(), opened.directory.serves()]).toEqual(['not-ready', false])
+  expect([ask(), opened.directory.problem()]).toEqual(['not-ready', 'starting'])
   opened.keeper.open()
-  expect([ask(), opened.directory.serves()]).toEqual(['found', true])
+  expect([ask(), opened.directory.problem()]).toEqual(['found', undefined])
   await opened.stop()
   expect(ask()).toBe('unknown-key')
 })

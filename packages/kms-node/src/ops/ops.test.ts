@@ -4,13 +4,14 @@ import { KmsError, nobleCurve, Secret } from '@tkms/dkg'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { rng } from '../serve/pipeline.fixture.ts'
+import type { KeyDirectory } from '../keys/key-directory.ts'
 import { createLog, logDelegation } from './log.ts'
 import { type FileSystem, nodeFileSystem } from '../store/file-system.ts'
 import { createReadiness } from './readiness.ts'
 import { createStatus } from './status.ts'
 
-let serves = false
-const keys = { list: () => [], get: () => undefined, chain: () => undefined, serves: () => serves }
+let problem: ReturnType<KeyDirectory['problem']> = 'no-key'
+const keys = { list: () => [], get: () => undefined, chain: () => undefined, problem: () => problem }
 
 describe('log', () => {
   it('prints no secret, and errors by code', () => {
@@ -42,7 +43,9 @@ describe('readiness', () => {
     const ports = { keys, fileSystem: nodeFileSystem, clock, rng }
     const readiness = createReadiness({ ...ports, directory })
     expect(await readiness.problems()).toEqual(['no-key'])
-    serves = true
+    problem = 'starting'
+    expect(await readiness.problems()).toEqual(['starting'])
+    problem = undefined
     expect(await readiness.problems()).toEqual([])
     expect(await readdir(directory)).toEqual([])
     await rm(directory, { recursive: true })

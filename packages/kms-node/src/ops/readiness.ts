@@ -10,12 +10,12 @@ const PROBE_MS = 5_000
 
 /** `GET /ready`: whether this node serves a key and can still write. Never whether its peers are there: one node serves alone. */
 export interface Readiness {
-  /** Empty when ready; otherwise fixed words: `no-key`, and the code of the storage error. */
+  /** Empty when ready; otherwise fixed words: `starting` or `no-key`, and the code of the storage error. */
   problems(): Promise<readonly string[]>
 }
 
 export function createReadiness(ports: {
-  readonly keys: Pick<KeyDirectory, 'serves'>
+  readonly keys: Pick<KeyDirectory, 'problem'>
   readonly fileSystem: FileSystem
   /** The store's directory. */
   readonly directory: string
@@ -46,7 +46,8 @@ export function createReadiness(ports: {
       if (last === undefined || clock.monotonicMs() - last.atMs >= PROBE_MS)
         last = { atMs: clock.monotonicMs(), problem: probe() }
       const storage = await last.problem
-      return [...(ports.keys.serves() ? [] : ['no-key']), ...(storage === undefined ? [] : [storage])]
+      const keys = ports.keys.problem()
+      return [...(keys === undefined ? [] : [keys]), ...(storage === undefined ? [] : [storage])]
     },
   }
 }

@@ -33,16 +33,16 @@ export async function requirePrivate(fileSystem: FileSystem, path: string, kind:
 }
 
 /**
- * Removes every record file and temporary file that the keyring does not name: what a crash left behind.
- * @throws KmsError `store-corrupt` when a file it names is missing
+ * Removes every record file and temporary file that the keyring does not name: what a crash left behind. A file that it names and that
+ * is missing is noticed by who reads the record: one lost record is no reason to lose the others.
+ * @throws KmsError `store-permissions`, `store-corrupt`
  */
 export async function removeOrphans(fileSystem: FileSystem, directory: string, keyring: Keyring): Promise<void> {
   const names = await fileSystem.list(directory)
   const present = new Set(names)
   const current = new Set([...keyring.values()].map((entry) => `${entry.file}.record`))
   for (const name of current) {
-    if (!present.has(name)) throw storeError('store-corrupt', 'a record file is missing', { data: { name } })
-    await requirePrivate(fileSystem, join(directory, name), 'file')
+    if (present.has(name)) await requirePrivate(fileSystem, join(directory, name), 'file')
   }
   const orphans = names.filter((name) => TEMPORARY_FILE.test(name) || (RECORD_FILE.test(name) && !current.has(name)))
   for (const name of orphans) await fileSystem.unlink(join(directory, name))

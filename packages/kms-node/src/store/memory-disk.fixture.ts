@@ -16,6 +16,8 @@ export interface MemoryDisk {
   restart(survives: 'synced' | 'everything'): void
   /** Takes a copy of the whole disk; what it returns puts that copy back. */
   backup(): () => void
+  /** Changes the bytes of a file, or loses it. */
+  damage(path: string, change: (bytes: Uint8Array) => Uint8Array | undefined): void
   /** Names of the files in a directory. */
   names(directory: string): readonly string[]
 }
@@ -84,6 +86,14 @@ export function createMemoryDisk(): MemoryDisk {
       return () => {
         now = new Map(copy)
         synced = new Map(copy)
+      }
+    },
+    damage: (path, change) => {
+      const bytes = now.get(path)
+      const changed = bytes && change(bytes)
+      for (const files of [now, synced]) {
+        if (changed === undefined) files.delete(path)
+        else files.set(path, changed)
       }
     },
     names: (directory) => namesIn(now, directory),

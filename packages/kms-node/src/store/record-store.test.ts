@@ -149,7 +149,12 @@ describe('record store', () => {
     expect(text(await store.get('share', 'a'))).toBe('one')
     await store.close()
     await rm(join(directory, a))
-    await expect(open()).rejects.toMatchObject({ code: 'store-corrupt' })
+    const reopened = await open()
+    await expect(reopened.get('share', 'a')).rejects.toMatchObject({ code: 'store-corrupt' })
+    expect(text(await reopened.get('share', 'b'))).toBe('two')
+    await reopened.put('share', 'a', secret('three'))
+    expect(text(await reopened.get('share', 'a'))).toBe('three')
+    await reopened.close()
   })
 
   it('refuses every flipped byte of the keyring file', async () => {

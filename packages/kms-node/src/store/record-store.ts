@@ -163,6 +163,8 @@ class SealedRecordStore implements OpenRecordStore {
     return this.#serialised(async () => {
       const entry = this.#keyring.get(recordName(kind, id))
       if (entry === undefined) return undefined
+      if ((await this.#fileSystem.inspect(this.#path(entry))) === undefined)
+        throw storeError('store-corrupt', 'the file of a record is missing', { data: { kind, id } })
       const sealed = await this.#fileSystem.read(this.#path(entry), MAX_RECORD_BYTES + NONCE_BYTES + TAG_BYTES)
       const plaintext = openAead({ key: entry.dek, aad: recordAad(this.storeId, kind, id) }, sealed)
       if (plaintext === undefined)
