@@ -10,8 +10,8 @@ import { connectAdmin } from '@tkms/kms-node'
 import { freePorts } from './free-ports.ts'
 
 const NODE_PROGRAM = fileURLToPath(new URL('main.js', import.meta.resolve('@tkms/kms-node')))
-const START_TIMEOUT_MS = 30_000
-const COMMAND_TIMEOUT_MS = 60_000
+const START_TIMEOUT_MS = 120_000
+const COMMAND_TIMEOUT_MS = 120_000
 const MAX_OUTPUT_BYTES = 16 * 1024 * 1024
 
 export interface LocalClusterOptions {

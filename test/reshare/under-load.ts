@@ -20,7 +20,9 @@ import { approve, createTestCluster, type TestCluster, type TestNode, waitForSta
 import { shareIn, unsealStore } from '../support/unsealed-store.ts'
 
 const KEY = 'ecies/reshared'
-const CLIENTS = 3
+const CLIENTS = 2
+/** Between two requests of a client: the committee needs the processor too. */
+const PAUSE_MS = 25
 const GRACE_MS = 4_000
 const PLAINTEXT = new TextEncoder().encode('sealed before the first resharing')
 const PASSPHRASE_ENV = { TKMS_SEALER_SCRYPT_LOG_N: '10' }
@@ -63,6 +65,7 @@ class Load {
       } catch (cause) {
         this.failures.push(cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause))
       }
+      await passed(PAUSE_MS)
     }
   }
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { type DealingSecrets, expandDealingSeed } from '../../packages/dkg/src/ceremony/seeds.ts'
 import { bytesKey } from '../../packages/dkg/src/primitives/codec.ts'
-import type { Secret } from '../../packages/dkg/src/primitives/secret.ts'
+import { Secret } from '../../packages/dkg/src/primitives/secret.ts'
 import { simulatedCommittee } from '../support/simulated-committee.ts'
 import { nodeSeed, simulate } from '../support/simulation.ts'
 
@@ -54,5 +54,37 @@ describe('what is erased, and when', () => {
     })
     expect(secrets.size).toBeGreaterThanOrEqual(committee.identities.length * (2 + 1 + 3))
     expect([...secrets].filter((secret) => !secret.destroyed)).toEqual([])
+  })
+
+  it('row 29: what is on disk behind the certificate opens no recorded dealing: no receiver key of any view is in it', () => {
+    const receiverKeys = new Map<number, Set<Secret>>()
+    const disks = new Map<number, Secret>()
+    let decided = 0
+    simulate({
+      committee,
+      seed: 7,
+      // The first view fails, so that keys of two views exist.
+      lose: ({ header }) => header.name === 'vote' && header.view === 0,
+      watch: (index, { state, effects }) => {
+        const keys = receiverKeys.get(index) ?? new Set<Secret>()
+        for (const { key } of state.receiverKeys.values()) keys.add(key.use((bytes) => Secret.copyOf(bytes)))
+        receiverKeys.set(index, keys)
+        for (const effect of effects) {
+          if (effect.type === 'persist')
+            disks.set(
+              index,
+              effect.snapshot.use((bytes) => Secret.copyOf(bytes)),
+            )
+          if (effect.type === 'complete') decided += 1
+        }
+      },
+    })
+    expect(decided).toBe(committee.identities.length)
+    for (const [index, keys] of receiverKeys) {
+      const disk = disks.get(index)
+      if (disk === undefined) throw new Error('nothing was persisted')
+      expect(new Set([...keys].map((key) => key.use(bytesKey))).size).toBeGreaterThanOrEqual(2)
+      for (const key of keys) expect(contains(disk, key)).toBe(false)
+    }
   })
 })

@@ -37,8 +37,8 @@ function expectSharing(sharing: Sharing): void {
   expect(decrypt(sharing, key.t)).toEqual(decrypt(genesis, 3))
 }
 
-const reshared = (sharing: Sharing, committee: Committee, seed: number): Sharing => {
-  const results = simulate({ committee, seed, oldShares: sharing.shares })
+const reshared = (sharing: Sharing, committee: Committee, seed: number, crashProbability = 0): Sharing => {
+  const results = simulate({ committee, seed, oldShares: sharing.shares, crashProbability })
   for (const result of results.values()) {
     expect(result.phase, `node ${result.index}`).toBe('archived')
     expect(result.faults).toEqual([])
@@ -67,14 +67,17 @@ describe('RESHARE', () => {
       expect(verifySuccessor(curve, verify, old, next.certificate).epoch).toBe(1)
     })
 
-  it('twenty epochs in a row end with every old ciphertext opening', () => {
+  it('twenty epochs in a row, members and thresholds changing, nodes crashing, end with every old ciphertext opening', {
+    timeout: 60_000,
+  }, () => {
     let sharing = genesis
     for (let epoch = 1; epoch <= 20; epoch++) {
       const size = 4 + (epoch % 4)
       const start = epoch % 8
       const indices = Array.from({ length: size }, (_, at) => ((start + at) % 8) + 1)
       const t = 2 + (epoch % 2)
-      sharing = reshared(sharing, reshareOf(sharing, { members: members(...indices), t: Math.min(t, size - 1) }), epoch)
+      const committee = reshareOf(sharing, { members: members(...indices), t: Math.min(t, size - 1) })
+      sharing = reshared(sharing, committee, epoch, 0.01)
       expectSharing(sharing)
     }
     expect(checkCertificate(first.curve, first.verify, sharing.certificate).epoch).toBe(20)
