@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { authorizationStrength, verifyAuthorization } from '../../packages/dkg/src/ceremony/authorization.ts'
-import { advanceKey, followCertificates, followChains } from '../../packages/dkg/src/ceremony/certificate-chain.ts'
+import { advanceKey } from '../../packages/dkg/src/ceremony/certificate-chain.ts'
+import { followCertificates, followChains } from '../../packages/dkg/src/ceremony/follow-chains.ts'
 import { encodeCertificate, type MemberSignature } from '../../packages/dkg/src/ceremony/certificate.ts'
 import { checkCertificate } from '../../packages/dkg/src/ceremony/check-certificate.ts'
 import { type CeremonySpec, configHash, createConfig, quorum } from '../../packages/dkg/src/ceremony/config.ts'
@@ -26,6 +27,7 @@ const genesis = keygenByHand(keygen, first)
 const pins = { configHash: configHash(keygen.newConfig) }
 const known = verifyCertificate(curve, verify, genesis.bytes, pins)
 const second = members(2, 3, 4, 6)
+const third = members(3, 4, 6, 7)
 const reshared = reshareByHand(genesis, second, 2)
 const bad: unknown = expect.objectContaining({ code: 'bad-certificate' })
 const degraded: unknown = expect.objectContaining({ code: 'degraded-certificate' })
@@ -192,7 +194,6 @@ describe('the certificate of a resharing', () => {
 })
 
 describe('attempts and epochs', () => {
-  const third = members(3, 4, 6, 7)
   const rival = reshareByHand(genesis, third, 2, {}, { attempt: 1 })
 
   it('of several attempts the highest counts, in whatever order they come', () => {
@@ -244,6 +245,44 @@ describe('attempts and epochs', () => {
     expect(() => verifyLaterEpoch(curve, verify, known, reshared.bytes)).toThrow(bad)
     const other = keygenByHand({ ...keygen, keyName: 'ecies/other' }, first)
     expect(() => verifyLaterEpoch(curve, verify, known, reshareByHand(other, first, 3).bytes)).toThrow(bad)
+  })
+
+  it('trusts a new key of a committee that the chain of another key reached, and of no other', () => {
+    const secondConfig = reshared.spec.newConfig
+    const rotated = keygenByHand({ ...keygen, generation: 2, newConfig: secondConfig }, second)
+    const other = keygenByHand({ ...keygen, keyName: 'ecies/other', newConfig: secondConfig }, second)
+    const keys = followCertificates(curve, verify, pins, [rotated.bytes, other.bytes, genesis.bytes, reshared.bytes])
+    expect(keys.map(({ generation, keyName }) => `${keyName} ${generation}`)).toEqual([
+      'ecies/test 2',
+      'ecies/other 1',
+      'ecies/test 1',
+    ])
+    expect(keys[0]).toMatchObject({ epoch: 0, trustedBy: 'chain' })
+    const [way] = followChains(curve, verify, pins, [rotated.bytes, genesis.bytes, reshared.bytes])
+    expect(way?.support).toEqual([genesis.bytes, reshared.bytes])
+    expect(() => followCertificates(curve, verify, pins, [rotated.bytes, genesis.bytes])).toThrow(bad)
+    expect(() => followCertificates(curve, verify, pins, [rotated.bytes])).toThrow(bad)
+    const elsewhere = createConfig({ clusterId, t: 2, members: third })
+    const strangers = keygenByHand({ ...keygen, generation: 2, newConfig: elsewhere }, third)
+    expect(() => follow(genesis, reshared, strangers)).toThrow(bad)
+    const successorOfRotated = reshareByHand(rotated, third, 2)
+    expect(follow(genesis, reshared, rotated, successorOfRotated).map(({ epoch }) => epoch)).toEqual([1, 1])
+  })
+
+  it('lets no committee that was given one key make the next generation of another', () => {
+    const prized = keygenByHand({ ...keygen, keyName: 'ecies/prized' }, first)
+    const taken = keygenByHand(
+      { ...keygen, keyName: 'ecies/prized', generation: 2, newConfig: reshared.spec.newConfig },
+      second,
+    )
+    expect(() => follow(genesis, reshared, prized, taken)).toThrow(bad)
+    expect(follow(genesis, reshared, prized, reshareByHand(prized, second, 2), taken)).toHaveLength(3)
+  })
+
+  it('finds the committee of a new key also where the chain went past it in one step', () => {
+    const back = reshareByHand(reshared, first, 3)
+    const rotated = keygenByHand({ ...keygen, generation: 2, newConfig: reshared.spec.newConfig }, second)
+    expect(follow(genesis, reshared, back, rotated).map(({ epoch }) => epoch)).toEqual([2, 0])
   })
 
   it('takes what holds from anybody and names what does not', () => {

@@ -126,6 +126,17 @@ describe('the certificates of a cluster', () => {
     expect(keysOf(cluster)[0]).toMatchObject({ epoch: 14, t: 2 })
   })
 
+  it('keep every committee that other keys began with', () => {
+    const moved = reshareByHand(genesis, second, 2)
+    const rotated = keygenByHand({ ...spec, generation: 2, newConfig: moved.spec.newConfig }, second)
+    const back = reshareByHand(moved, first, 3)
+    const cluster = add(born, moved, rotated, back, reshareByHand(back, first, 3))
+    expect(keysOf(read(cluster)).map(({ generation, epoch }) => [generation, epoch])).toEqual([
+      [2, 0],
+      [1, 3],
+    ])
+  })
+
   it('are added once, in order, and never those of an epoch left behind', () => {
     const refreshed = reshareByHand(genesis, first, 3)
     const cluster = add(born, refreshed)

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { signAuthorization } from '../../packages/dkg/src/ceremony/authorization.ts'
-import { followCertificates } from '../../packages/dkg/src/ceremony/certificate-chain.ts'
+import { followCertificates } from '../../packages/dkg/src/ceremony/follow-chains.ts'
 import { encodeCertificate } from '../../packages/dkg/src/ceremony/certificate.ts'
 import { checkCertificate } from '../../packages/dkg/src/ceremony/check-certificate.ts'
 import {

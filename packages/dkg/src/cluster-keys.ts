@@ -1,4 +1,5 @@
-import { advanceKey, followCertificates, followChains, withoutRefreshes } from './ceremony/certificate-chain.ts'
+import { advanceKey } from './ceremony/certificate-chain.ts'
+import { followCertificates, followChains, type KeyChain, withoutRefreshes } from './ceremony/follow-chains.ts'
 import { certificateKeyId } from './ceremony/certificate.ts'
 import { readFacts, refuseCertificate } from './ceremony/check-certificate.ts'
 import type { CommitteeConfig } from './ceremony/config.ts'
@@ -11,7 +12,7 @@ import {
   oneIdentityEach,
 } from './cluster.ts'
 import { dkgError } from './errors.ts'
-import { equalBytes } from './primitives/codec.ts'
+import { attempt, bytesKey, equalBytes } from './primitives/codec.ts'
 import type { Curve } from './primitives/curve.ts'
 import type { VerifyMessage } from './primitives/ed25519.ts'
 
@@ -42,22 +43,55 @@ export function addCertificate(
 ): Cluster {
   const { keyId, epoch } = readFacts(curve, certificate).key
   const known = cluster.certificates.filter((bytes) => equalBytes(certificateKeyId(bytes), keyId))
-  const pins = { configHash: cluster.configHash, accepted }
-  const [before] = followChains(curve, verify, pins, known.length === 0 ? [certificate] : known)
-  if (before === undefined) return cluster
+  const before = chainOf(curve, verify, { ...cluster, accepted }, known.length === 0 ? [certificate] : known)
   const { key, steps, refused } = advanceKey(curve, verify, before.key, [certificate], accepted)
   const [problem] = refused
   if (problem !== undefined) throw problem
   if (epoch > key.epoch) refuseCertificate('no certificate before it leads to it')
   if (known.length > 0 && steps.length === 0) return cluster
-  const chain = withoutRefreshes([...before.steps, ...steps])
   const others = cluster.certificates.filter((bytes) => !known.includes(bytes))
-  const certificates = [...others, ...chain.map((step) => step.certificate)]
+  const certificates = [...others, ...chainOrder(curve, [...known, certificate])]
   if (certificates.length > MAX_CLUSTER_CERTIFICATES)
     throw dkgError('too-large', `a cluster file holds at most ${MAX_CLUSTER_CERTIFICATES} certificates`, {
       data: { certificates: certificates.length },
     })
   return { ...cluster, certificates }
+}
+
+/** The chain of one key by its own certificates, or with those of the other keys, where they lead to its first committee. */
+function chainOf(
+  curve: Curve,
+  verify: VerifyMessage,
+  {
+    configHash,
+    certificates,
+    accepted,
+  }: Pick<Cluster, 'configHash' | 'certificates'> & { accepted: readonly Uint8Array[] },
+  own: readonly Uint8Array[],
+): KeyChain {
+  const pins = { configHash, accepted }
+  const others = certificates.filter((bytes) => !own.includes(bytes))
+  const chains =
+    attempt(() => followChains(curve, verify, pins, own)) ?? followChains(curve, verify, pins, [...own, ...others])
+  return chains[0] ?? refuseCertificate('no certificate')
+}
+
+/** The same certificates without refreshes that are not needed, key by key. Nothing is verified. @throws KmsError `bad-certificate`, `bad-encoding` */
+export function compactCertificates(curve: Curve, certificates: readonly Uint8Array[]): Uint8Array[] {
+  const keys = new Map<string, Uint8Array[]>()
+  for (const bytes of certificates) {
+    const keyId = bytesKey(certificateKeyId(bytes))
+    keys.set(keyId, [...(keys.get(keyId) ?? []), bytes])
+  }
+  return [...keys.values()].flatMap((group) => chainOrder(curve, group))
+}
+
+/** By epoch and attempt, refreshes by the same committee left out. Every committee stays: other keys may have begun with it. */
+function chainOrder(curve: Curve, certificates: readonly Uint8Array[]): Uint8Array[] {
+  const facts = certificates.map((bytes) => readFacts(curve, bytes).key)
+  return withoutRefreshes(
+    facts.toSorted((left, right) => left.epoch - right.epoch || left.attempt - right.attempt),
+  ).map(({ certificate }) => certificate)
 }
 
 /**

@@ -42,14 +42,8 @@ export {
   verifyAuthorization as verifyMemberAuthorization,
 } from './ceremony/authorization.ts'
 export { checkCertificate, type CheckedKey, readFacts as readCertificateFacts } from './ceremony/check-certificate.ts'
-export {
-  advanceKey,
-  type Advance,
-  followCertificates,
-  followChains,
-  type Pins,
-  withoutRefreshes,
-} from './ceremony/certificate-chain.ts'
+export { advanceKey, type Advance, type Pins } from './ceremony/certificate-chain.ts'
+export { followCertificates, followChains, type KeyChain, withoutRefreshes } from './ceremony/follow-chains.ts'
 export {
   type CertificatePin,
   type SuccessorOptions,

@@ -6,9 +6,11 @@ import {
   type Cluster,
   type ClusterNode,
   committeeNodes,
+  compactCertificates,
   type Curve,
   equalBytes,
   followChains,
+  type KeyChain,
   type KmsError,
   type KeyId,
   type ParticipantIndex,
@@ -72,15 +74,14 @@ export interface TrustOptions {
 export function trustCluster({ curve, accepted }: TrustOptions, opened: Cluster): TrustedCluster {
   const pins = { configHash: opened.configHash, accepted }
   const followed = followChains(curve, verifyEd25519, pins, opened.certificates)
-  const chains = new Map(followed.map(({ key, steps }) => [bytesKey(key.keyId), steps]))
+  const chains = new Map(followed.map((chain) => [bytesKey(chain.key.keyId), chain]))
   const shares = new Map<string, PointBytes>()
   /** Certificates that led nowhere from where the chains are now: not looked at again. */
   const fruitless = new Set<string>()
   let cluster = opened
   let degraded: KmsError | undefined
 
-  const chainOf = (key: VerifiedKey): readonly VerifiedKey[] => chains.get(bytesKey(key.keyId)) ?? [key]
-  const latest = (): VerifiedKey[] => [...chains.values()].flatMap((steps) => steps.at(-1) ?? [])
+  const latest = (): VerifiedKey[] => [...chains.values()].map(({ key }) => key)
   const keys = (): VerifiedKey[] => latest().filter((key) => key.purpose === 'ecies-dec')
 
   const learn = (files: readonly Cluster[]): Learnt => {
@@ -91,7 +92,7 @@ export function trustCluster({ curve, accepted }: TrustOptions, opened: Cluster)
       const chain = chains.get(keyId)
       const further =
         chain === undefined
-          ? attempt(() => followChains(curve, verifyEd25519, pins, group)[0]?.steps)
+          ? attempt(() => followChains(curve, verifyEd25519, pins, [...group, ...cluster.certificates])[0])
           : lengthen({ curve, accepted }, chain, group, refused)
       if (further !== undefined) chains.set(keyId, further)
     }
@@ -99,7 +100,9 @@ export function trustCluster({ curve, accepted }: TrustOptions, opened: Cluster)
     // What led nowhere may lead on once something before it is here.
     if (advanced || fruitless.size > MAX_FRUITLESS) fruitless.clear()
     else for (const bytes of [...candidates.values()].flat()) fruitless.add(nameOf(bytes))
-    const certificates = [...chains.values()].flat().map(({ certificate }) => certificate)
+    const steps = [...chains].flatMap(([keyId, chain]) => (before.get(keyId) === chain ? [] : chain.steps))
+    const all = [...cluster.certificates, ...steps.map(({ certificate }) => certificate)]
+    const certificates = advanced ? compactCertificates(curve, unique(all)) : cluster.certificates
     const members = latest().flatMap(({ config }) => config.members)
     const book = learnNodes(opened, cluster, members, files)
     const changed = advanced || book !== cluster
@@ -118,7 +121,10 @@ export function trustCluster({ curve, accepted }: TrustOptions, opened: Cluster)
     },
     key: (selector) => selectKey(keys(), selector),
     nodesOf: (key) => committeeNodes(cluster, key.config),
-    chainOf: (key) => chainOf(key).map(({ certificate }) => certificate),
+    chainOf(key) {
+      const { steps = [key], support = [] } = chains.get(bytesKey(key.keyId)) ?? {}
+      return [...support, ...steps.map(({ certificate }) => certificate)]
+    },
     verificationShare(key, index) {
       const name = `${bytesKey(key.sharingId)}/${index}`
       const share = shares.get(name) ?? verificationShare(curve, key.commitment, index)
@@ -133,6 +139,10 @@ export function trustCluster({ curve, accepted }: TrustOptions, opened: Cluster)
 const MAX_CANDIDATES = 64
 
 const MAX_FRUITLESS = 4_096
+
+const unique = (certificates: readonly Uint8Array[]): Uint8Array[] => [
+  ...new Map(certificates.map((bytes) => [bytesKey(bytes), bytes])).values(),
+]
 
 const nameOf = (certificate: Uint8Array): string => bytesKey(taggedHash('certificate', certificate))
 
@@ -153,22 +163,23 @@ function candidatesOf(files: readonly Cluster[], leftOut: ReadonlySet<string>): 
 /** The chain as far as the candidates lead: from its end, or where they only lead there from its beginning, from there. */
 function lengthen(
   { curve, accepted }: TrustOptions,
-  chain: readonly VerifiedKey[],
+  chain: KeyChain,
   candidates: readonly Uint8Array[],
   refused: KmsError[],
-): readonly VerifiedKey[] {
-  const [first] = chain
-  const last = chain.at(-1)
-  if (first === undefined || last === undefined) return chain
-  const known = new Set(chain.map(({ certificate }) => bytesKey(certificate)))
+): KeyChain {
+  const { key: last, steps } = chain
+  const [first = last] = steps
+  const known = new Set(steps.map(({ certificate }) => bytesKey(certificate)))
   const fresh = candidates.filter((bytes) => !known.has(bytesKey(bytes)))
   if (fresh.length === 0) return chain
   const onward = advanceKey(curve, verifyEd25519, last, fresh, accepted)
   refused.push(...onward.refused)
-  if (onward.steps.length > 0) return withoutRefreshes([...chain, ...onward.steps])
-  const again = advanceKey(curve, verifyEd25519, first, [...fresh, ...chain.map((step) => step.certificate)], accepted)
+  if (onward.steps.length > 0)
+    return { ...chain, key: onward.key, steps: withoutRefreshes([...steps, ...onward.steps]) }
+  const all = [...fresh, ...steps.map((step) => step.certificate)]
+  const again = advanceKey(curve, verifyEd25519, first, all, accepted)
   const later = again.key.epoch > last.epoch || (again.key.epoch === last.epoch && again.key.attempt > last.attempt)
-  return later ? withoutRefreshes([first, ...again.steps]) : chain
+  return later ? { ...chain, key: again.key, steps: withoutRefreshes([first, ...again.steps]) } : chain
 }
 
 const KEY_ID_HEX = /^0x[0-9a-fA-F]{64}$/

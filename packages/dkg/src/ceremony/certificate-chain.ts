@@ -1,17 +1,11 @@
 import { KmsError } from '../errors.ts'
-import { attempt, bytesKey, equalBytes } from '../primitives/codec.ts'
+import { attempt, equalBytes } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
 import type { VerifyMessage } from '../primitives/ed25519.ts'
 import { certificateKeyId } from './certificate.ts'
-import { checkCertificate, readFacts, refuseCertificate, type UnsignedFacts } from './check-certificate.ts'
+import { readFacts, type UnsignedFacts } from './check-certificate.ts'
 import { configHash } from './config.ts'
-import {
-  type VerifiedKey,
-  verifyCertificate,
-  verifyHigherAttempt,
-  verifyLaterEpoch,
-  verifySuccessor,
-} from './verify-certificate.ts'
+import { type VerifiedKey, verifyHigherAttempt, verifyLaterEpoch, verifySuccessor } from './verify-certificate.ts'
 
 /** What a client or node trusts of a cluster. */
 export interface Pins {
@@ -31,7 +25,8 @@ export interface Advance {
   readonly refused: readonly KmsError[]
 }
 
-interface Candidate {
+/** A certificate that is read, not verified. */
+export interface Candidate {
   readonly bytes: Uint8Array
   readonly facts: UnsignedFacts['key']
 }
@@ -50,7 +45,7 @@ export function advanceKey(
   const refused: KmsError[] = []
   const ofKey = candidates.filter((bytes) => isOfKey(bytes, current.keyId))
   const read = ofKey.flatMap((bytes) => readCandidate(curve, bytes, refused))
-  return walk({ curve, verify, accepted, refused }, current, read)
+  return walkChain({ curve, verify, accepted, refused }, current, read)
 }
 
 /** Also what is of no key at all: that is refused where it is read. */
@@ -75,14 +70,15 @@ function refusal(error: unknown): KmsError {
   throw error
 }
 
-interface Walk {
+export interface Walk {
   readonly curve: Curve
   readonly verify: VerifyMessage
   readonly accepted: readonly Uint8Array[]
   readonly refused: KmsError[]
 }
 
-function walk(context: Walk, start: VerifiedKey, candidates: readonly Candidate[]): Advance {
+/** From `start` as far as the candidates of its key lead. */
+export function walkChain(context: Walk, start: VerifiedKey, candidates: readonly Candidate[]): Advance {
   const pool = new Set(candidates.filter(({ facts }) => equalBytes(facts.keyId, start.keyId)))
   const steps: VerifiedKey[] = []
   let key = start
@@ -138,70 +134,4 @@ function verifyStep({ curve, verify, accepted }: Walk, current: VerifiedKey, { k
   return kind === 'successor'
     ? verifySuccessor(curve, verify, current, bytes, options)
     : verifyHigherAttempt(curve, verify, current, bytes, options)
-}
-
-/**
- * From the pins to the latest epoch of every key that the certificates are of, in the order in which the keys first appear.
- * Superseded certificates are not verified; every other one must lead somewhere.
- * @throws KmsError `bad-certificate` with the reason, `degraded-certificate`
- */
-export const followCertificates = (
-  curve: Curve,
-  verify: VerifyMessage,
-  pins: Pins,
-  certificates: readonly Uint8Array[],
-): VerifiedKey[] => followChains(curve, verify, pins, certificates).map(({ key }) => key)
-
-/** `followCertificates` with the certificates that each chain needs, the pinned one first. */
-export function followChains(
-  curve: Curve,
-  verify: VerifyMessage,
-  pins: Pins,
-  certificates: readonly Uint8Array[],
-): Omit<Advance, 'refused'>[] {
-  const keys = new Map<string, Candidate[]>()
-  for (const bytes of certificates) {
-    const candidate = { bytes, facts: readFacts(curve, bytes).key }
-    const name = bytesKey(candidate.facts.keyId)
-    keys.set(name, [...(keys.get(name) ?? []), candidate])
-  }
-  return [...keys.values()].map((group) => followGroup(curve, verify, pins, group))
-}
-
-function followGroup(
-  curve: Curve,
-  verify: VerifyMessage,
-  pins: Pins,
-  group: readonly Candidate[],
-): Omit<Advance, 'refused'> {
-  const accepted = pins.accepted ?? []
-  const trusted = [pins.configHash, ...accepted]
-  const pinOf = ({ facts }: Candidate) => trusted.find((hash) => equalBytes(hash, configHash(facts.config)))
-  const [first] = group.filter(pinOf).toSorted(earliestFirst)
-  const pin = first && pinOf(first)
-  if (first === undefined || pin === undefined)
-    return refuseCertificate('made by another committee than the pinned one, and no pinned one leads to it')
-  const start = verifyCertificate(curve, verify, first.bytes, { configHash: pin })
-  const { key, steps, refused } = walk({ curve, verify, accepted, refused: [] }, start, group)
-  const [problem] = refused
-  if (problem !== undefined) throw problem
-  if (group.some(({ facts }) => facts.epoch > key.epoch)) refuseCertificate('no certificate before it leads to it')
-  const chain = [start, ...steps]
-  for (const { bytes, facts } of group) if (isRepeated(chain, bytes, facts)) checkCertificate(curve, verify, bytes)
-  return { key, steps: chain }
-}
-
-/** A second certificate of a sharing that the chain goes through: other signatures, which must hold too. */
-function isRepeated(chain: readonly VerifiedKey[], bytes: Uint8Array, { sharingId }: Candidate['facts']): boolean {
-  const known = chain.find((step) => equalBytes(step.sharingId, sharingId))
-  return known !== undefined && !equalBytes(known.certificate, bytes)
-}
-
-const earliestFirst = (left: Candidate, right: Candidate): number =>
-  left.facts.epoch - right.facts.epoch || right.facts.attempt - left.facts.attempt
-
-/** The chain without what lies between two certificates of the same committee: not needed to get from one to the other. */
-export function withoutRefreshes(chain: readonly VerifiedKey[]): VerifiedKey[] {
-  const hashes = chain.map(({ config }) => bytesKey(configHash(config)))
-  return chain.filter((_, at) => at === 0 || hashes[at - 1] !== hashes[at] || hashes[at + 1] !== hashes[at])
 }

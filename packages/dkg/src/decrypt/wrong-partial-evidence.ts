@@ -1,5 +1,6 @@
 import { concatBytes } from '@noble/hashes/utils.js'
-import { followCertificates, type Pins } from '../ceremony/certificate-chain.ts'
+import type { Pins } from '../ceremony/certificate-chain.ts'
+import { followCertificates } from '../ceremony/follow-chains.ts'
 import { MAX_CERTIFICATE_BYTES } from '../ceremony/certificate.ts'
 import { memberAt } from '../ceremony/committee.ts'
 import type { VerifiedKey } from '../ceremony/verify-certificate.ts'
@@ -23,7 +24,7 @@ const MAX_CHAIN = 256
 
 /** What proves a wrong partial decryption to anyone who pins the cluster (protocol 7, E6). Holds no secret but D_j itself. */
 export interface WrongPartial {
-  /** CERTs from a pinned committee to the sharing that answered, 1..256 (`followChains`). */
+  /** CERTs from a pinned committee to the sharing that answered, 1..256 (`steps` and `support` of `followChains`). */
   readonly certificates: readonly Uint8Array[]
   /** Canonical REQ, as it was sent. */
   readonly request: Uint8Array
@@ -80,8 +81,9 @@ export function wrongPartialCulprit(
 ): ParticipantIndex | undefined {
   const evidence = attempt(() => decodeWrongPartialEvidence(bytes))
   const request = evidence && attempt(() => decodeRequest(curve, evidence.request))
-  const key = evidence && sharingOf(curve, verify, pins, evidence.certificates)
-  if (evidence === undefined || request === undefined || key === undefined || !asks(request, key)) return undefined
+  if (evidence === undefined || request === undefined) return undefined
+  const key = sharingOf(curve, verify, pins, evidence.certificates, request)
+  if (key === undefined || !asks(request, key)) return undefined
   const { index, box, content, signature } = evidence
   const { requestId } = request
   const { purpose, keyId, epoch, sharingId, config } = key
@@ -98,9 +100,10 @@ function sharingOf(
   verify: VerifyMessage,
   pins: Pins,
   certificates: readonly Uint8Array[],
+  { keyId }: DelegationRequest,
 ): VerifiedKey | undefined {
   const keys = attempt(() => followCertificates(curve, verify, pins, certificates)) ?? []
-  return keys.length === 1 ? keys[0] : undefined
+  return keys.find((key) => equalBytes(key.keyId, keyId))
 }
 
 const asks = (request: DelegationRequest, key: VerifiedKey): boolean =>

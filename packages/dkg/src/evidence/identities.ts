@@ -1,5 +1,6 @@
-import { followChains, type Pins } from '../ceremony/certificate-chain.ts'
+import type { Pins } from '../ceremony/certificate-chain.ts'
 import { readFacts } from '../ceremony/check-certificate.ts'
+import { followChains } from '../ceremony/follow-chains.ts'
 import { type CommitteeConfig, configHash, type Member } from '../ceremony/config.ts'
 import { attempt, bytesKey, equalBytes } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'

@@ -1,0 +1,152 @@
+import { bytesKey, equalBytes } from '../primitives/codec.ts'
+import type { Curve } from '../primitives/curve.ts'
+import type { VerifyMessage } from '../primitives/ed25519.ts'
+import { type Candidate, type Pins, type Walk, walkChain } from './certificate-chain.ts'
+import { checkCertificate, readFacts, refuseCertificate } from './check-certificate.ts'
+import { configHash } from './config.ts'
+import { type VerifiedKey, verifyCertificate } from './verify-certificate.ts'
+
+/** The verified way to one key. */
+export interface KeyChain {
+  /** At its latest epoch: the last of `steps`. */
+  readonly key: VerifiedKey
+  /** Its certificates, in order, the first one of a trusted committee. */
+  readonly steps: readonly VerifiedKey[]
+  /** Certificates of other keys, where only they lead from the pins to the committee of the first step; else empty. */
+  readonly support: readonly Uint8Array[]
+}
+
+/** One key's certificates on the way to a `KeyChain`. */
+interface Group {
+  readonly candidates: readonly Candidate[]
+  readonly name: string
+  readonly generation: number
+}
+
+/** `followChains` without the way. @throws KmsError `bad-certificate` with the reason, `degraded-certificate` */
+export const followCertificates = (
+  curve: Curve,
+  verify: VerifyMessage,
+  pins: Pins,
+  certificates: readonly Uint8Array[],
+): VerifiedKey[] => followChains(curve, verify, pins, certificates).map(({ key }) => key)
+
+/**
+ * From the pins to the latest epoch of every key that the certificates are of, in the order in which the keys first appear.
+ * A key begins with a committee that is pinned, or that the chain of another key reached: of the same name where that name has an
+ * earlier generation, else of any. So a committee that was given one key cannot take the name of another. Superseded certificates
+ * are not verified; every other one must lead somewhere.
+ * @throws KmsError `bad-certificate` with the reason, `degraded-certificate`
+ */
+export function followChains(
+  curve: Curve,
+  verify: VerifyMessage,
+  pins: Pins,
+  certificates: readonly Uint8Array[],
+): KeyChain[] {
+  const groups = [...groupByKey(curve, certificates)]
+  const found = new Map<Group, KeyChain>()
+  const context = { curve, verify, accepted: pins.accepted ?? [], refused: [] }
+  const trusted = [pins.configHash, ...context.accepted]
+  for (const group of groups) {
+    const first = startOf(group, trusted)
+    if (first !== undefined) found.set(group, followGroup(context, group, first, []))
+  }
+  const pending = groups
+    .filter((group) => !found.has(group))
+    .toSorted((left, right) => left.generation - right.generation)
+  for (
+    let next = beginnable(context, pending, groups, found);
+    next !== undefined;
+    next = beginnable(context, pending, groups, found)
+  ) {
+    found.set(next.group, { ...followGroup(context, next.group, next.first, next.support) })
+    pending.splice(pending.indexOf(next.group), 1)
+  }
+  if (pending.length > 0)
+    refuseCertificate('made by another committee than the pinned one, and no pinned one leads to it')
+  return groups.flatMap((group) => found.get(group) ?? [])
+}
+
+function groupByKey(curve: Curve, certificates: readonly Uint8Array[]): Iterable<Group> {
+  const groups = new Map<string, Group>()
+  for (const bytes of certificates) {
+    const { key: facts } = readFacts(curve, bytes)
+    const keyId = bytesKey(facts.keyId)
+    const candidates = [...(groups.get(keyId)?.candidates ?? []), { bytes, facts }]
+    groups.set(keyId, { candidates, name: `${facts.purpose} ${facts.keyName}`, generation: facts.generation })
+  }
+  return groups.values()
+}
+
+const earliestFirst = (left: Candidate, right: Candidate): number =>
+  left.facts.epoch - right.facts.epoch || right.facts.attempt - left.facts.attempt
+
+const madeBy = ({ facts }: Candidate, hash: Uint8Array): boolean => equalBytes(configHash(facts.config), hash)
+
+/** The earliest certificate made by one of these committees. */
+const startOf = ({ candidates }: Group, trusted: readonly Uint8Array[]): Candidate | undefined =>
+  candidates.filter((candidate) => trusted.some((hash) => madeBy(candidate, hash))).toSorted(earliestFirst)[0]
+
+interface Beginning {
+  readonly group: Group
+  readonly first: Candidate
+  readonly support: readonly Uint8Array[]
+}
+
+/** A key whose genesis committee the chain of a verified key reached. */
+function beginnable(
+  context: Walk,
+  pending: readonly Group[],
+  groups: readonly Group[],
+  found: ReadonlyMap<Group, KeyChain>,
+): Beginning | undefined {
+  for (const group of pending) {
+    const [first] = group.candidates.toSorted(earliestFirst)
+    if (first === undefined || first.facts.kind === 'reshare') continue
+    const earlier = groups.filter(({ name, generation }) => name === group.name && generation < group.generation)
+    for (const [other, chain] of found) {
+      if (earlier.length > 0 && !earlier.includes(other)) continue
+      const way = wayTo(context, other, chain, configHash(first.facts.config))
+      if (way !== undefined) return { group, first, support: [...chain.support, ...way] }
+    }
+  }
+  return undefined
+}
+
+/** The certificates of a verified key up to the first of this committee. A chain may have gone past it in one step. */
+function wayTo(context: Walk, group: Group, chain: KeyChain, hash: Uint8Array): Uint8Array[] | undefined {
+  const [start] = chain.steps
+  const target = group.candidates.filter((candidate) => madeBy(candidate, hash)).toSorted(earliestFirst)[0]
+  if (start === undefined || target === undefined) return undefined
+  const before = group.candidates.filter(({ facts }) => facts.epoch <= target.facts.epoch)
+  const { steps } = walkChain({ ...context, refused: [] }, start, before)
+  const way = [start, ...steps]
+  const at = way.findIndex(({ config }) => equalBytes(configHash(config), hash))
+  return at < 0 ? undefined : way.slice(0, at + 1).map(({ certificate }) => certificate)
+}
+
+function followGroup(context: Walk, { candidates }: Group, first: Candidate, support: readonly Uint8Array[]): KeyChain {
+  const { curve, verify, accepted } = context
+  const pinned = verifyCertificate(curve, verify, first.bytes, { configHash: configHash(first.facts.config) })
+  const start: VerifiedKey = support.length === 0 ? pinned : { ...pinned, trustedBy: 'chain' }
+  const { key, steps, refused } = walkChain({ curve, verify, accepted, refused: [] }, start, candidates)
+  const [problem] = refused
+  if (problem !== undefined) throw problem
+  if (candidates.some(({ facts }) => facts.epoch > key.epoch)) refuseCertificate('no certificate before it leads to it')
+  const chain = [start, ...steps]
+  for (const { bytes, facts } of candidates) if (isRepeated(chain, bytes, facts)) checkCertificate(curve, verify, bytes)
+  return { key, steps: chain, support }
+}
+
+/** A second certificate of a sharing that the chain goes through: other signatures, which must hold too. */
+function isRepeated(chain: readonly VerifiedKey[], bytes: Uint8Array, { sharingId }: Candidate['facts']): boolean {
+  const known = chain.find((step) => equalBytes(step.sharingId, sharingId))
+  return known !== undefined && !equalBytes(known.certificate, bytes)
+}
+
+/** Without what lies between two certificates of the same committee: not needed to get from one to the other. Ascending by epoch. */
+export function withoutRefreshes<T extends Pick<VerifiedKey, 'config'>>(chain: readonly T[]): T[] {
+  const hashes = chain.map(({ config }) => bytesKey(configHash(config)))
+  return chain.filter((_, at) => at === 0 || hashes[at - 1] !== hashes[at] || hashes[at + 1] !== hashes[at])
+}
