@@ -1,20 +1,23 @@
-/** A first-in first-out queue with a cap, read as an async iterable by one consumer. Ends when it is closed. */
-export interface BoundedQueue<T> extends AsyncIterable<T> {
+/** A first-in first-out queue of byte strings with caps, read as an async iterable by one consumer. Ends when it is closed. */
+export interface BoundedQueue extends AsyncIterable<Uint8Array> {
   /** False when the queue is full or closed: the item was dropped. */
-  push(item: T): boolean
+  push(item: Uint8Array): boolean
   close(): void
   readonly length: number
 }
 
-/** @param maxItems items waiting at most */
-export function createBoundedQueue<T>(maxItems: number): BoundedQueue<T> {
-  const items: T[] = []
+/** @param maxItems items waiting at most, of @param maxBytes together; a longer item waits only alone */
+export function createBoundedQueue(maxItems: number, maxBytes: number): BoundedQueue {
+  const items: Uint8Array[] = []
+  let bytes = 0
   let closed = false
   let wake: () => void = () => {}
   return {
     push: (item) => {
       if (closed || items.length >= maxItems) return false
+      if (items.length > 0 && bytes + item.length > maxBytes) return false
       items.push(item)
+      bytes += item.length
       wake()
       return true
     },
@@ -28,8 +31,10 @@ export function createBoundedQueue<T>(maxItems: number): BoundedQueue<T> {
     async *[Symbol.asyncIterator]() {
       while (true) {
         const item = items.shift()
-        if (item !== undefined) yield item
-        else if (closed) return
+        if (item !== undefined) {
+          bytes -= item.length
+          yield item
+        } else if (closed) return
         else await new Promise<void>((resolve) => (wake = resolve))
       }
     },

@@ -30,7 +30,7 @@ const frame: CeremonyFrame = {
   signed: new Uint8Array(500).fill(2),
 }
 
-test('two members exchange frames in both directions, each known by its index', async () => {
+test('row 23: two members exchange frames, each known by the index of the key that Noise has proven', async () => {
   const first = await startMember(1)
   const second = await startMember(2, [addressesOf(first.host)])
   await second.until(() => second.network.connected.includes(first.self))

@@ -20,12 +20,16 @@ export interface NetLimits {
   readonly reconnectMaxMs: number
   /** Outgoing frames waiting for one roster peer; more are dropped, the ceremony sends again. */
   readonly maxQueuedFrames: number
+  /** Their bytes. */
+  readonly maxQueuedBytes: number
   /** A frame whose length was announced must be complete within this time; a roster peer gets more for a longer one. */
   readonly frameTimeoutMs: number
   /** A ceremony frame may come this slowly: 10 % loss and a second of round trip leave 5 kB/s to one connection. */
   readonly minPeerBytesPerSecond: number
   /** The other side must make room for more bytes within this time. */
   readonly drainTimeoutMs: number
+  /** The same for a roster peer: its link may be slow, and a dead one is found by its missing answers to pings. */
+  readonly peerDrainTimeoutMs: number
   /** Delegation streams of one connection. */
   readonly maxDelegateStreamsPerConnection: number
   /** Requests of one delegation stream under way at once; reading pauses there. */
@@ -46,9 +50,11 @@ export const DEFAULT_NET_LIMITS: NetLimits = {
   reconnectMs: 250,
   reconnectMaxMs: 15_000,
   maxQueuedFrames: 1024,
+  maxQueuedBytes: 16 * 1024 * 1024,
   frameTimeoutMs: 15_000,
   minPeerBytesPerSecond: 2048,
   drainTimeoutMs: 15_000,
+  peerDrainTimeoutMs: 120_000,
   maxDelegateStreamsPerConnection: 4,
   delegateWindow: 64,
   delegateIdleMs: 300_000,

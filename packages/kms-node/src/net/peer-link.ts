@@ -35,7 +35,7 @@ export function createPeerLink(first: RosterPeer, ports: PeerLinkPorts): PeerLin
   const { host, protocol, limits } = ports
   const stopping = new AbortController()
   let peer = first
-  let queue: BoundedQueue<Uint8Array> | undefined
+  let queue: BoundedQueue | undefined
   let wakeUp: () => void = () => {}
 
   const openStream = async (): Promise<Stream> => {
@@ -51,14 +51,14 @@ export function createPeerLink(first: RosterPeer, ports: PeerLinkPorts): PeerLin
   }
 
   const serve = async (stream: Stream): Promise<void> => {
-    const frames = createBoundedQueue<Uint8Array>(limits.maxQueuedFrames)
+    const frames = createBoundedQueue(limits.maxQueuedFrames, limits.maxQueuedBytes)
     stream.addEventListener('close', () => frames.close(), { once: true })
     // A peer that refuses us may have reset it already: the event does not come again.
     if (stream.status !== 'open') frames.close()
     queue = frames
     ports.onConnected(peer)
     try {
-      const write = { signal: stopping.signal, drainTimeoutMs: limits.drainTimeoutMs }
+      const write = { signal: stopping.signal, drainTimeoutMs: limits.peerDrainTimeoutMs }
       await pipe(
         frames,
         (source) => encode(source),
