@@ -109,4 +109,11 @@ test('four nodes become six with a higher threshold, one is replaced, and the ke
   expect(one(replaced.map(({ publicKey }) => publicKey))).toBe(made?.publicKey)
   expect(replaced.map(({ holdsShare }) => holdsShare)).toEqual(everybody.map((node) => node !== leaving))
   expect(staying).toHaveLength(4)
+  const members = everybody.filter((node) => node !== leaving)
+  const [rotated] = await cluster.run(['keys', 'rotate', 'ecies/growing', '--data-dir', members[0]?.directory ?? ''])
+  const { ceremony } = rotated as CeremonyStatus
+  await Promise.all(members.slice(1).map((node) => approve(node, ceremony)))
+  const next = await Promise.all(members.map((node) => waitForStatus(node, ceremony, complete)))
+  expect(next[0]).toMatchObject({ generation: 2, epoch: 0, n: 6, t: 3, holdsShare: true })
+  expect(one(next.map(({ publicKey }) => publicKey))).not.toBe(made?.publicKey)
 })

@@ -3,6 +3,7 @@ import {
   type CeremonySpec,
   type Cluster,
   ceremonyId,
+  decodeCertificate,
   encodeSpec,
   type Secret,
   slotEntry,
@@ -127,6 +128,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
         throw ceremonyError('key-closed', 'this node signed the order to destroy this key: it reshares it no more')
       const known = registry.get(bytesKey(ceremonyId(of.spec)))
       if (known === undefined) registry.requireRoom()
+      requireSettled(of.spec)
       if (importedKey !== undefined) await registry.imports.keep(of.spec, importedKey)
       await approveInSlot(of.spec, input)
       await addressBook.add(of.nodes)
@@ -137,6 +139,23 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
         if (frame.type === 'authorization') run.deliver(from, frame)
       return advised(run.status)
     })
+
+  /**
+   * A resharing out of an attempt that this node gave up for a higher one would split the key in two if that one got its certificate
+   * as well: the higher one must be decided against first.
+   */
+  const requireSettled = (spec: CeremonySpec): void => {
+    const previous = spec.kind === 'reshare' ? keys.find(spec.prevOutcome)?.key : undefined
+    if (previous === undefined) return
+    const { entries } = slots.state(decodeCertificate(params.curve, previous.certificate).spec)
+    const open = entries.find(
+      ({ attempt, approval, decidedAgainst }) => attempt > previous.attempt && approval !== 'none' && !decidedAgainst,
+    )
+    if (open !== undefined)
+      throw ceremonyError('attempt-open', 'a later attempt of the sharing that this would replace is still open', {
+        data: { ceremony: `0x${bytesKey(open.ceremony)}` },
+      })
+  }
 
   const approveInSlot = async (spec: CeremonySpec, { degraded }: ApproveInput): Promise<void> => {
     try {
@@ -176,6 +195,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     const slot = (spec: CeremonySpec): SlotState => slots.state(spec)
     const context = { cluster, self, nodes: addressBook.nodes(), keys, curve: params.curve, nowS: nowS(), slot, specs }
     const made = makeSpec(context, input)
+    check(made.spec, made.nodes)
     const importedKey = input.kind === 'import' ? input.key : undefined
     const approval = input.kind === 'reshare' && input.degraded !== undefined ? { degraded: input.degraded } : {}
     const status = await begin({ ...made, proposedBy: nameOf(self) }, approval, importedKey)
