@@ -17,7 +17,21 @@ import {
   updateClusterFile,
 } from '../../packages/kms-node/src/cluster/update-cluster.ts'
 import { memoryStore } from '../../packages/kms-node/src/store/memory-store.fixture.ts'
-import { born, curve, genesis, grown, keysOf, member, moved, nodes, verify } from '../support/cluster-members.ts'
+import { reshareByHand } from '../support/hand-made.ts'
+import {
+  born,
+  curve,
+  degraded,
+  degradedHash,
+  genesis,
+  grown,
+  keysOf,
+  member,
+  moved,
+  nodes,
+  signers,
+  verify,
+} from '../support/cluster-members.ts'
 
 const refused = (code: string): unknown => expect.objectContaining({ code })
 const one = member(1)
@@ -34,11 +48,14 @@ describe('the file in the data directory', () => {
 
   const operate = (): { readonly keeper: ClusterKeeper; readonly operations: ClusterOperations } => {
     const keeper = createClusterKeeper({ path, cluster: born, curve, verify })
-    const learn = async (certificate: Uint8Array): Promise<undefined> => {
-      await keeper.addCertificate(certificate)
+    const learn = async (certificates: readonly Uint8Array[], accepted: readonly Uint8Array[]): Promise<void> => {
+      for (const certificate of certificates) await keeper.addCertificate(certificate, accepted)
     }
-    const keys = (): VerifiedKey[] => keysOf(keeper.current())
-    return { keeper, operations: createClusterOperations({ keeper, self: one.index, keys, open: () => [], learn }) }
+    const keys = (): VerifiedKey[] => keysOf(keeper.current(), [degradedHash])
+    return {
+      keeper,
+      operations: createClusterOperations({ keeper, self: one.index, curve, verify, keys, open: () => [], learn }),
+    }
   }
   const newerFile = async (cluster: Cluster): Promise<string> => {
     const file = join(directory, 'newer.json')
@@ -112,5 +129,28 @@ describe('the file in the data directory', () => {
     expect(await removeFromClusterFile(node, one, 'node-5')).toMatchObject({ removed: ['node-5'] })
     expect((await readClusterFile(path)).nodes.map(({ index }) => index)).toEqual([1, 2, 3, 4, 6, 7])
     expect(parseCluster(JSON.parse(await readFile(path, 'utf8'))).configHash).toEqual(born.configHash)
+  })
+
+  test('follows a degraded hand-over only where it was accepted, and then for good', async () => {
+    const newer = { ...born, nodes: nodes(1, 2, 3, 4, 5, 8), certificates: [genesis.bytes, degraded.bytes] }
+    const { keeper, operations } = operate()
+    const file = await newerFile(newer)
+    await expect(operations.update(file)).rejects.toEqual(refused('degraded-certificate'))
+    expect(await operations.update(file, [degradedHash])).toMatchObject({ added: ['node-8'], certificates: 1 })
+    expect(await operations.update(file)).toMatchObject({ added: [], certificates: 0 })
+    const later = reshareByHand(degraded, signers(3, 4, 8), 2)
+    await keeper.addCertificate(later.bytes)
+    expect(keysOf(keeper.current(), [degradedHash]).map(({ epoch }) => epoch)).toEqual([2])
+  })
+
+  test('a stopped node follows it by the same rule', async () => {
+    const store = memoryStore()
+    const node = { store, dataDir: directory, curve, verify }
+    const newer = { ...born, nodes: nodes(1, 2, 3, 4, 5, 8), certificates: [genesis.bytes, degraded.bytes] }
+    await pinCluster(store, born)
+    await expect(updateClusterFile(node, one, newer)).rejects.toEqual(refused('degraded-certificate'))
+    expect(await updateClusterFile(node, one, newer, [degradedHash])).toMatchObject({ certificates: 1 })
+    await expect(removeFromClusterFile(node, one, 'node-3')).rejects.toEqual(refused('still-member'))
+    expect(await removeFromClusterFile(node, one, 'node-5')).toMatchObject({ removed: ['node-5'] })
   })
 })

@@ -60,6 +60,13 @@ const newConfig = createSourceConfig({ clusterId: world.spec.clusterId, t: 3, me
 /** A key of nodes 1 to 5, then at nodes 3, 4, 6 and 7. */
 export const genesis = keygenByHand({ ...world.spec, newConfig }, first)
 export const moved = reshareByHand(genesis, signers(3, 4, 6, 7), 3)
+/** To nodes 3, 4 and 8 on the word of three of them: a degraded AUTH. */
+export const degraded = reshareByHand(genesis, signers(3, 4, 8), 2, {
+  authorizers: signers(1, 2, 3),
+  dealers: signers(1, 2, 3),
+})
+/** The config hash that somebody has to accept for it. */
+export const degradedHash = configHash(committee(2, 3, 4, 8))
 /** Nodes 1 to 5, and no key. */
 export const empty: Cluster = {
   config: genesisConfig,
@@ -72,7 +79,8 @@ export const born: Cluster = { ...empty, certificates: [genesis.bytes] }
 /** After the resharing to nodes 3, 4, 6 and 7. */
 export const grown: Cluster = { ...born, nodes: nodes(1, 2, 3, 4, 5, 6, 7), certificates: [genesis.bytes, moved.bytes] }
 /** The newest sharing of every key. */
-export const keysOf = (cluster: Cluster): VerifiedKey[] => clusterKeys(curve, verify, cluster)
+export const keysOf = (cluster: Cluster, accepted: readonly Uint8Array[] = []): VerifiedKey[] =>
+  clusterKeys(curve, verify, cluster, accepted)
 /** Their committees, with a name for people. */
 export const titled = (cluster: Cluster): { title: string; config: CommitteeConfig }[] =>
   keysOf(cluster).map(({ keyName, config }) => ({ title: keyName, config }))

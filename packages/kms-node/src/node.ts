@@ -264,7 +264,9 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
           .list()
           .map(({ key: known }) => known),
       open: () => ceremonies.openCommittees(),
-      learn: async (certificate) => (await keys.keeper.learn([certificate])).keys.at(-1),
+      curve,
+      verify: verifyEd25519,
+      learn: (certificates, accepted) => keys.keeper.learn(certificates, { accepted }),
     }),
     onInternalError: (cause) => log.error({ cause }, 'admin-error'),
   })

@@ -8,7 +8,7 @@ import type { CeremonyStatus } from '../ceremony/status.ts'
 import type { ClusterOperations } from '../cluster/update-cluster.ts'
 import type { KeyCare } from '../key-care.ts'
 import { routeKeyCare } from './key-care-routes.ts'
-import { approveSchema, importSchema, proposeSchema, removeSchema, updateSchema } from './schemas.ts'
+import { approveSchema, importSchema, proposeSchema, removeSchema, type UpdateInput, updateSchema } from './schemas.ts'
 import { placeSocket, type SocketPlace } from './socket-path.ts'
 
 const MAX_BODY_BYTES = 16 * 1024
@@ -146,8 +146,14 @@ function watch(ceremonies: CeremonyService, response: ServerResponse): void {
   response.once('close', ceremonies.subscribe(send))
 }
 
+const updateCluster = (cluster: ClusterOperations, { file, acceptConfigHashes }: UpdateInput): Promise<unknown> =>
+  cluster.update(
+    file,
+    acceptConfigHashes.map((text) => Uint8Array.from(Buffer.from(text.slice(2), 'hex'))),
+  )
+
 async function changeCluster(cluster: ClusterOperations, action: string, body: unknown): Promise<unknown> {
-  if (action === 'update') return await cluster.update(updateSchema.parse(body).file)
+  if (action === 'update') return await updateCluster(cluster, updateSchema.parse(body))
   if (action === 'remove') return await cluster.remove(removeSchema.parse(body).name)
   throw new KmsError('not-found', 'the admin socket has no such action')
 }

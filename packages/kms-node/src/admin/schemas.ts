@@ -83,6 +83,19 @@ export const approveSchema: z.ZodType<ApproveInput> = z.strictObject({
 })
 
 /** An absolute path of a cluster file. */
-export const updateSchema: z.ZodType<{ readonly file: string }> = z.strictObject({ file: z.string().min(1).max(4096) })
+export interface UpdateInput {
+  /** An absolute path. */
+  readonly file: string
+  /** 0x and 64 hex digits each. */
+  readonly acceptConfigHashes: readonly string[]
+}
+
+export const updateSchema: z.ZodType<UpdateInput> = z.strictObject({
+  file: z.string().min(1).max(4096),
+  acceptConfigHashes: z
+    .array(z.string().regex(/^0x[0-9a-f]{64}$/))
+    .max(64)
+    .default([]),
+})
 /** The name of a node. */
 export const removeSchema: z.ZodType<{ readonly name: string }> = z.strictObject({ name: z.string().min(1).max(64) })

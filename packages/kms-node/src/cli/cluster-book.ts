@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { selectCurve } from '@tkms/curve-native'
-import { verifyEd25519 } from '@tkms/dkg'
+import { bytesKey, verifyEd25519 } from '@tkms/dkg'
 import type { Command } from 'commander'
 import { connectAdmin } from '../admin/admin-client.ts'
 import { addCandidates } from '../cluster/address-book.ts'
@@ -15,9 +15,11 @@ import { loadNodeConfig } from '../config/node-config.ts'
 import { isKmsError } from '../errors.ts'
 import { forgetIdentity, loadNodeIdentity, type NodeIdentity } from '../identity/node-identity.ts'
 import { withNodeStore } from '../open-node-store.ts'
-import { dataDirOf, outputOf } from './options.ts'
+import { acceptedOf, acceptOption, dataDirOf, outputOf } from './options.ts'
 import { COMMAND, EXIT_HELP } from './output.ts'
 import { readCards } from './read-cards.ts'
+
+const hex = (bytes: Uint8Array): string => `0x${bytesKey(bytes)}`
 
 /** `cluster add | update | remove`: the address book of a cluster that lives. */
 export function addBookCommands(cluster: Command): void {
@@ -32,14 +34,15 @@ export function addBookCommands(cluster: Command): void {
       `${EXIT_HELP}\n\nExample:\n  ${COMMAND} cluster add frank/card.json --cluster alice/cluster.json --out cluster-6.json`,
     )
     .action(addNodes)
-  cluster
-    .command('update')
+  acceptOption(cluster.command('update'))
     .description('let a node, running or not, take in a newer file of its cluster: entries and certificates')
     .argument('<file>', 'the newer cluster file')
     .addHelpText('after', `${EXIT_HELP}\n\nExample:\n  ${COMMAND} cluster update cluster-6.json --data-dir alice`)
     .action((file: string, _options: unknown, command: Command) =>
-      edit(command, { path: '/cluster/update', body: { file: resolve(file) } }, async (node, identity) =>
-        updateClusterFile(node, identity, await readClusterFile(file)),
+      edit(
+        command,
+        { path: '/cluster/update', body: { file: resolve(file), acceptConfigHashes: acceptedOf(command).map(hex) } },
+        async (node, identity) => updateClusterFile(node, identity, await readClusterFile(file), acceptedOf(command)),
       ),
     )
   cluster

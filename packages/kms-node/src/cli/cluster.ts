@@ -6,7 +6,7 @@ import { createCluster, joinCluster } from '../cluster/join-cluster.ts'
 import { loadNodeConfig } from '../config/node-config.ts'
 import { withNodeStore } from '../open-node-store.ts'
 import { systemRng } from '../system.ts'
-import { dataDirOf, outputOf } from './options.ts'
+import { acceptedOf, acceptOption, dataDirOf, outputOf } from './options.ts'
 import { addBookCommands } from './cluster-book.ts'
 import { COMMAND, EXIT_HELP } from './output.ts'
 import { readCards } from './read-cards.ts'
@@ -27,8 +27,7 @@ export function clusterCommand(): Command {
       `${EXIT_HELP}\n\nExample:\n  ${COMMAND} cluster new --threshold 3 --out cluster.json */card.json`,
     )
     .action(newCluster)
-  cluster
-    .command('join')
+  acceptOption(cluster.command('join'))
     .description('check the own entry in a cluster file and pin its first committee for life; the node must not run')
     .argument('<file>', 'the cluster file')
     .option('--config-hash <hash>', 'refuse any other committee')
@@ -44,15 +43,14 @@ export function clusterCommand(): Command {
       const known = await readClusterFile(file ?? clusterPath(dataDirOf(command)))
       outputOf(command).result(describe(known), lines(known))
     })
-  cluster
-    .command('verify')
+  acceptOption(cluster.command('verify'))
     .description('check a cluster file against a pinned config hash, and every certificate in it')
     .argument('<file>', 'the cluster file')
     .requiredOption('--config-hash <hash>', '0x and 64 hex digits')
     .addHelpText('after', `${EXIT_HELP}\n\nExample:\n  ${COMMAND} cluster verify cluster.json --config-hash 0x...`)
     .action(async (file: string, options: { readonly configHash: string }, command: Command) => {
       const known = requireHash(await readClusterFile(file), options.configHash)
-      const keys = clusterKeys(selectCurve().curve, verifyEd25519, known)
+      const keys = clusterKeys(selectCurve().curve, verifyEd25519, known, acceptedOf(command))
       const summary = keys.map(({ keyId, keyName, generation }) => ({ keyId: hex(keyId), keyName, generation }))
       outputOf(command).result({ ok: true, configHash: hex(known.configHash), keys: summary }, [
         `ok ${hex(known.configHash)}`,
@@ -80,7 +78,9 @@ async function join(file: string, options: { readonly configHash?: string }, com
   const known = await readClusterFile(file)
   if (options.configHash !== undefined) requireHash(known, options.configHash)
   const config = await loadNodeConfig({ directory: dataDirOf(command), env: process.env })
-  const entry = await withNodeStore(config, process.env, (store) => joinCluster(store, config, known))
+  const entry = await withNodeStore(config, process.env, (store) =>
+    joinCluster(store, config, known, acceptedOf(command)),
+  )
   const output = outputOf(command)
   output.result({ index: entry.index, name: entry.name, standing: entry.standing, ...describe(known) }, [
     `joined as node ${entry.index} (${entry.name})${entry.standing === 'member' ? '' : `, a ${entry.standing}`}`,

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import { type AdminClient, connectAdmin } from '../admin/admin-client.ts'
 import { createOutput, type Output } from './output.ts'
 
@@ -16,6 +16,28 @@ export function withSharedOptions(command: Command): Command {
     .option('--data-dir <dir>', 'where node.yaml and the sealed store are', process.env['TKMS_DATA_DIR'] ?? 'kms-data')
     .option('--json', 'one JSON object per line on stdout instead of text')
 }
+
+const HASH = /^0x[0-9a-f]{64}$/
+
+function addHash(text: string, earlier: readonly string[]): readonly string[] {
+  if (!HASH.test(text)) throw new InvalidArgumentError('must be 0x and 64 lower-case hex digits')
+  return [...earlier, text]
+}
+
+/** For commands that follow certificates; the words are those of `tkms`. */
+export const acceptOption = (command: Command): Command =>
+  command.option(
+    '--accept-config-hash <hash>',
+    'a later committee that you know to be right although too few of the one before authorised it; repeat for several',
+    addHash,
+    [],
+  )
+
+/** Config hashes, 32 bytes each. */
+export const acceptedOf = (command: Command): readonly Uint8Array[] =>
+  command
+    .opts<{ readonly acceptConfigHash: readonly string[] }>()
+    .acceptConfigHash.map((text) => Uint8Array.from(Buffer.from(text.slice(2), 'hex')))
 
 export const dataDirOf = (command: Command): string => resolve(command.opts<SharedOptions>().dataDir)
 

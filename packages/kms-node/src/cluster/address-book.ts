@@ -3,6 +3,7 @@ import {
   type Cluster,
   type ClusterNode,
   type CommitteeConfig,
+  configHash,
   decodeSpec,
   equalBytes,
   formatClusterNode,
@@ -28,6 +29,13 @@ export function certifiedCommittees(certificate: Uint8Array): readonly Committee
   const spec = decodeSpec(new Reader(certificate).var(MAX_CERTIFICATE_BYTES, 'CERT.X'))
   return 'oldConfig' in spec ? [spec.oldConfig, spec.newConfig] : [spec.newConfig]
 }
+
+/**
+ * The config hashes that a node's own cluster file leads through: its operator accepted each of them when the node wrote it, a degraded
+ * hand-over too. 32 bytes each.
+ */
+export const ownConfigHashes = (cluster: Cluster): readonly Uint8Array[] =>
+  cluster.certificates.flatMap((certificate) => certifiedCommittees(certificate).slice(-1).map(configHash))
 
 /** Every identity that has or had an index: in the address book, the genesis committee, or a committee of any certificate. */
 function knownIdentities(cluster: Cluster): readonly { readonly index: number; readonly publicKey: NodePublicKey }[] {

@@ -8,7 +8,7 @@ import {
   type VerifyMessage,
 } from '@tkms/dkg'
 import { createTurns } from '../turns.ts'
-import { withUnknownNodes } from './address-book.ts'
+import { ownConfigHashes, withUnknownNodes } from './address-book.ts'
 import { writeClusterFile } from './cluster-file.ts'
 
 /** The cluster file of a running node: every change goes through here, one after the other, and is on disk when it resolves. */
@@ -57,8 +57,10 @@ export function createClusterKeeper(params: ClusterKeeperParams): ClusterKeeper 
   return {
     current: () => cluster,
     nodes: () => cluster.nodes,
-    addCertificate: async (certificate, accepted) => {
-      await change((before) => addCertificate(curve, verify, before, certificate, accepted))
+    addCertificate: async (certificate, accepted = []) => {
+      await change((before) =>
+        addCertificate(curve, verify, before, certificate, [...ownConfigHashes(before), ...accepted]),
+      )
     },
     add: async (nodes) => {
       await change((before) => withUnknownNodes(before, nodes))

@@ -54,12 +54,14 @@ export function standingOf(cluster: Cluster, node: ClusterNode, keys: readonly V
  * Joins: the file must name this node as it is, as a member or as a candidate, and every certificate in it must hold; then the genesis
  * committee is pinned for life and the file copied into the data directory. A file that the node joined already takes the place of its
  * own: `updateClusterFile` keeps what the newer one lacks.
- * @throws KmsError `not-in-cluster`, `cluster-entry-differs`, `cluster-pinned`, `bad-certificate`
+ * @param accepted config hashes (32 bytes) of committees that the operator takes on a degraded AUTH
+ * @throws KmsError `not-in-cluster`, `cluster-entry-differs`, `cluster-pinned`, `bad-certificate`, `degraded-certificate`
  */
 export async function joinCluster(
   store: RecordStore,
   config: NodeConfig,
   cluster: Cluster,
+  accepted: readonly Uint8Array[] = [],
 ): Promise<ClusterNode & { readonly standing: Standing }> {
   const identity = await loadNodeIdentity(store)
   try {
@@ -74,7 +76,7 @@ export async function joinCluster(
           data: { index: entry.index, name: entry.name },
         },
       )
-    const keys = clusterKeys(selectCurve().curve, verifyEd25519, cluster)
+    const keys = clusterKeys(selectCurve().curve, verifyEd25519, cluster, accepted)
     await pinCluster(store, cluster)
     await writeClusterFile(clusterPath(config.dataDir), cluster)
     return { ...entry, standing: standingOf(cluster, entry, keys) }

@@ -11,7 +11,7 @@ import {
   type VerifyMessage,
 } from '@tkms/dkg'
 import type { RecordStore } from '../ports.ts'
-import { type NamedCommittee, withNewerBook, withoutNode } from './address-book.ts'
+import { type NamedCommittee, ownConfigHashes, withNewerBook, withoutNode } from './address-book.ts'
 import { clusterPath, readClusterFile, readJoinedCluster, writeClusterFile } from './cluster-file.ts'
 import type { ClusterKeeper } from './cluster-keeper.ts'
 
@@ -32,9 +32,11 @@ export interface ClusterOperations {
   /**
    * Takes in a newer cluster file of the same genesis: its entries, and its certificates.
    * @param path absolute, read by this process
-   * @throws KmsError `bad-cluster-file`, `other-cluster`, `address-conflict`, `cluster-entry-differs`, `bad-certificate`
+   * @param accepted config hashes (32 bytes) of committees that the operator takes on a degraded AUTH
+   * @throws KmsError `bad-cluster-file`, `other-cluster`, `address-conflict`, `cluster-entry-differs`, `bad-certificate`,
+   * `degraded-certificate`
    */
-  update(path: string): Promise<ClusterUpdate>
+  update(path: string, accepted?: readonly Uint8Array[]): Promise<ClusterUpdate>
   /** Forgets a node that no committee names. @throws KmsError `unknown-node`, `still-member`, `own-entry` */
   remove(name: string): Promise<ClusterUpdate>
 }
@@ -46,14 +48,16 @@ export interface ClusterOperationsParams {
   readonly keys: () => readonly VerifiedKey[]
   /** Committees of undecided ceremonies, with a name for people. */
   readonly open: () => readonly NamedCommittee[]
-  /** Verifies a certificate and takes it in where it leads on; `undefined` when it does not. */
-  readonly learn: (certificate: Uint8Array) => Promise<VerifiedKey | undefined>
+  readonly curve: Curve
+  readonly verify: VerifyMessage
+  /** Takes in, from certificates that hold, those that lead on from what is known; they are in the cluster file when it resolves. */
+  readonly learn: (certificates: readonly Uint8Array[], accepted: readonly Uint8Array[]) => Promise<unknown>
 }
 
 export function createClusterOperations(params: ClusterOperationsParams): ClusterOperations {
   const { keeper, self } = params
   return {
-    update: async (path) => updateAddressBook(params, await readClusterFile(path)),
+    update: async (path, accepted) => updateAddressBook(params, await readClusterFile(path), accepted),
     remove: async (name) => {
       requireOther(keeper.current(), self, name)
       const living = [...params.keys().map(committeeOf), ...params.open()]
@@ -65,16 +69,19 @@ export function createClusterOperations(params: ClusterOperationsParams): Cluste
 
 /**
  * A running node takes in the operator's newer file: certificates first, since later entries may be members by them.
- * @throws KmsError `other-cluster`, `address-conflict`, `cluster-entry-differs`, `bad-certificate`
+ * @throws KmsError `other-cluster`, `address-conflict`, `cluster-entry-differs`, `bad-certificate`, `degraded-certificate`
  */
 export async function updateAddressBook(
-  { keeper, self, learn }: Pick<ClusterOperationsParams, 'keeper' | 'self' | 'learn'>,
+  { keeper, self, curve, verify, learn }: Omit<ClusterOperationsParams, 'keys' | 'open'>,
   newer: Cluster,
+  accepted: readonly Uint8Array[] = [],
 ): Promise<ClusterUpdate> {
-  const { added, changed } = withNewerBook(keeper.current(), newer)
-  requireOwnEntry(keeper.current(), newer, self)
   const before = keeper.current()
-  for (const certificate of newer.certificates) await learn(certificate)
+  const { added, changed } = withNewerBook(before, newer)
+  requireOwnEntry(before, newer, self)
+  const trusted = [...ownConfigHashes(before), ...accepted]
+  clusterKeys(curve, verify, newer, trusted)
+  await learn(newer.certificates, trusted)
   await keeper.change((cluster) => withNewerBook(cluster, newer).cluster)
   return { ...NOTHING, added, changed, certificates: newIn(before, keeper.current()) }
 }
@@ -88,12 +95,18 @@ export interface StoppedNode {
 }
 
 /** `updateAddressBook` for a node that does not run. @throws as there, and `cluster-not-joined`, `cluster-changed` */
-export async function updateClusterFile(node: StoppedNode, self: Self, newer: Cluster): Promise<ClusterUpdate> {
+export async function updateClusterFile(
+  node: StoppedNode,
+  self: Self,
+  newer: Cluster,
+  accepted: readonly Uint8Array[] = [],
+): Promise<ClusterUpdate> {
   const own = await readJoinedCluster(node.store, node.dataDir)
   const { cluster, added, changed } = withNewerBook(own, newer)
   requireOwnEntry(own, newer, indexOf(own, self))
+  const trusted = [...ownConfigHashes(own), ...accepted]
   const certified = newer.certificates.reduce(
-    (grown, certificate) => addCertificate(node.curve, node.verify, grown, certificate),
+    (grown, certificate) => addCertificate(node.curve, node.verify, grown, certificate, trusted),
     cluster,
   )
   if (certified !== own) await writeClusterFile(clusterPath(node.dataDir), certified)
@@ -104,7 +117,7 @@ export async function updateClusterFile(node: StoppedNode, self: Self, newer: Cl
 export async function removeFromClusterFile(node: StoppedNode, self: Self, name: string): Promise<ClusterUpdate> {
   const own = await readJoinedCluster(node.store, node.dataDir)
   requireOther(own, indexOf(own, self), name)
-  const current = clusterKeys(node.curve, node.verify, own).map(committeeOf)
+  const current = clusterKeys(node.curve, node.verify, own, ownConfigHashes(own)).map(committeeOf)
   await writeClusterFile(clusterPath(node.dataDir), withoutNode(own, name, current))
   return { ...NOTHING, removed: [name] }
 }
