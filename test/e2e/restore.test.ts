@@ -49,6 +49,27 @@ async function refresh(keyName: string): Promise<void> {
   )
 }
 
+/** What the refusal tells the operator of `node` to do, and those of the nodes that it asks. */
+async function repair(node: TestNode, keyName: string): Promise<void> {
+  await cluster.run(['repair', keyName, '--data-dir', node.directory])
+  const helpers = cluster.nodes.filter((other) => other !== node)
+  await expect
+    .poll(
+      async () => {
+        for (const helper of helpers) await approveRepairs(helper)
+        return (await keysOf(node)).find((key) => key.keyName === keyName)?.serving
+      },
+      { timeout: 60_000, interval: 500 },
+    )
+    .toBe(true)
+}
+
+async function approveRepairs(helper: TestNode): Promise<void> {
+  const admin = await helper.admin()
+  const repairs = (await admin.get('/repairs')) as readonly { readonly id: string; readonly phase: string }[]
+  for (const { id, phase } of repairs) if (phase === 'waiting') await admin.post(`/repairs/${id}/approve`, {})
+}
+
 describe('row 31', () => {
   test("yesterday's disk of one node is detected, its old share refused, and the refusal says how to recover", {
     timeout: TEST_TIMEOUT_MS,
@@ -70,6 +91,13 @@ describe('row 31', () => {
     expect(node.log()).toContain('disk-behind')
     const ready = await fetch(`${node.url}/ready`)
     expect([ready.status, await ready.json()]).toMatchObject([503, { error: { details: { problems: ['no-key'] } } }])
+    await repair(node, 'ecies/1')
+    await expect
+      .poll(async () => (await keysOf(node))[0]?.sharings, { timeout: 60_000, interval: 500 })
+      .toMatchObject([
+        { epoch: 1, state: 'active' },
+        { epoch: 0, state: 'erased' },
+      ])
     for (const other of cluster.nodes.slice(0, 3))
       expect(await keysOf(other)).toMatchObject([{ epoch: 1, serving: true }])
   })
