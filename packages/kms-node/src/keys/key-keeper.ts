@@ -169,6 +169,7 @@ export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
     start: () =>
       inTurn(async () => {
         const problems = loadKeys(accept, await shares.load())
+        for (const { sharings } of book.list()) for (const { seen } of sharings) odometer.raise(seen)
         await odometer.save()
         for (const { keyId } of book.list()) arrange(keyId)
         retirement.wake()

@@ -1,3 +1,4 @@
+import { Secret } from '@tkms/dkg'
 import { expect, it } from 'vitest'
 import { memoryStore } from '../store/memory-store.fixture.ts'
 import { openOdometer, type Odometer } from './odometer.ts'
@@ -36,4 +37,12 @@ it('takes time that ran unsaved before a crash for a pause', async () => {
   const { ranMs, totalMs } = saved.read()
   await run(2 * HOUR)
   expect((await run(0)).read()).toEqual({ ranMs, totalMs: totalMs + 2 * HOUR })
+})
+
+it('a lost record is made good by what else says how much has passed', async () => {
+  await store.put('odometer', 'odometer', new Secret(Uint8Array.of(9, 9)))
+  const odometer = await run(HOUR)
+  expect(odometer.read()).toEqual({ ranMs: HOUR, totalMs: HOUR })
+  odometer.raise({ ranMs: 5 * HOUR, totalMs: 0 })
+  expect(odometer.read()).toEqual({ ranMs: 5 * HOUR, totalMs: HOUR })
 })

@@ -1,7 +1,8 @@
 import { concatBytes } from '@noble/hashes/utils.js'
-import { decodeAll, Secret, u64, u8 } from '@tkms/dkg'
+import { attempt, decodeAll, Secret, u64, u8 } from '@tkms/dkg'
 import type { Clock, RecordStore } from '../ports.ts'
 import { storeError } from '../store/errors.ts'
+import { unlessDamaged } from './damage.ts'
 
 /** How long this node has existed, as far as it can know. Neither number ever falls. */
 export interface Reading {
@@ -19,6 +20,8 @@ export interface Reading {
  */
 export interface Odometer {
   read(): Reading
+  /** At least this much has passed: something durable says so. For an odometer whose own record was lost. */
+  raise(least: Reading): void
   /** Makes the present reading durable. What ran since the last save counts as a pause after a crash. @throws errors of the store */
   save(): Promise<void>
 }
@@ -31,11 +34,14 @@ interface Saved extends Reading {
   readonly atMs: number
 }
 
-/** u8 1 || u64 ranMs || u64 totalMs || u64 Unix milliseconds of the save. @throws KmsError of the codec or the store */
+/**
+ * u8 1 || u64 ranMs || u64 totalMs || u64 Unix milliseconds of the save. A record that is damaged counts as none.
+ * @throws errors of the store
+ */
 export async function openOdometer(records: RecordStore, clock: Clock): Promise<Odometer> {
   const saved = await readSaved(records)
   const pauseMs = saved === undefined ? 0 : Math.max(0, Math.floor(clock.nowMs()) - saved.atMs)
-  const base = { ranMs: saved?.ranMs ?? 0, totalMs: (saved?.totalMs ?? 0) + pauseMs }
+  let base = { ranMs: saved?.ranMs ?? 0, totalMs: (saved?.totalMs ?? 0) + pauseMs }
   const startMs = clock.monotonicMs()
   const read = (): Reading => {
     const runMs = Math.floor(clock.monotonicMs() - startMs)
@@ -43,6 +49,13 @@ export async function openOdometer(records: RecordStore, clock: Clock): Promise<
   }
   return {
     read,
+    raise: (least) => {
+      const now = read()
+      base = {
+        ranMs: base.ranMs + Math.max(0, least.ranMs - now.ranMs),
+        totalMs: base.totalMs + Math.max(0, least.totalMs - now.totalMs),
+      }
+    },
     async save() {
       const { ranMs, totalMs } = read()
       const record = new Secret(
@@ -58,19 +71,21 @@ export async function openOdometer(records: RecordStore, clock: Clock): Promise<
 }
 
 async function readSaved(records: RecordStore): Promise<Saved | undefined> {
-  const record = await records.get('odometer', ID)
+  const record = await unlessDamaged(() => records.get('odometer', ID))
   if (record === undefined) return undefined
   try {
-    return record.use((bytes) =>
-      decodeAll(bytes, 'odometer', (reader) => {
-        if (reader.u8('odometer.version') !== VERSION)
-          throw storeError('store-corrupt', 'the odometer is of another version')
-        return {
-          ranMs: reader.u64('odometer.ranMs'),
-          totalMs: reader.u64('odometer.totalMs'),
-          atMs: reader.u64('odometer.atMs'),
-        }
-      }),
+    return attempt(() =>
+      record.use((bytes) =>
+        decodeAll(bytes, 'odometer', (reader) => {
+          if (reader.u8('odometer.version') !== VERSION)
+            throw storeError('store-corrupt', 'the odometer is of another version')
+          return {
+            ranMs: reader.u64('odometer.ranMs'),
+            totalMs: reader.u64('odometer.totalMs'),
+            atMs: reader.u64('odometer.atMs'),
+          }
+        }),
+      ),
     )
   } finally {
     record.destroy()

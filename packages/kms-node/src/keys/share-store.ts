@@ -12,10 +12,10 @@ import {
   u8,
   varBytes,
 } from '@tkms/dkg'
-import { isKmsError } from '../errors.ts'
 import type { RecordKind, RecordStore } from '../ports.ts'
 import { storeError } from '../store/errors.ts'
 import { certificateNames } from './certificate-names.ts'
+import { damageCode, unlessDamaged } from './damage.ts'
 import { decodeSharingRecord, encodeSharingRecord, type SharingRecord, type Tombstone } from './sharing-record.ts'
 
 const SHARE_BYTES = 32
@@ -188,22 +188,6 @@ async function read<T>(
     return decode(record)
   } finally {
     record.destroy()
-  }
-}
-
-/** Damage is what a record alone can have: it does not open, or does not decode. An error of the disk is thrown on. */
-function damageCode(error: unknown): string {
-  if (isKmsError(error) && (error.code === 'store-corrupt' || error.code === 'bad-encoding')) return error.code
-  throw error
-}
-
-/** What cannot be read counts as not there. */
-async function unlessDamaged<T>(run: () => Promise<T | undefined>): Promise<T | undefined> {
-  try {
-    return await run()
-  } catch (error) {
-    damageCode(error)
-    return undefined
   }
 }
 

@@ -102,10 +102,11 @@ export const rsaPrivateKey: KeyObject = createPrivateKey(rsaPair.privateKey.expo
 export const spki: Uint8Array = new Uint8Array(rsaPair.publicKey.export({ format: 'der', type: 'spki' }))
 
 /** Lends the share of the one key to the handler of its purpose, as the key table does, and counts. */
-export function createTestLender(): ShareLender & { uses: number; onLoan: number } {
+export function createTestLender(): ShareLender & { uses: number; loans: number; onLoan: number } {
   const key = verifiedKey()
   const lender = {
     uses: 0,
+    loans: 0,
     onLoan: 0,
     purpose: key.purpose,
     find: (wanted: KeyId, sharing: SharingId | undefined): ReturnType<ShareLender['find']> => {
@@ -113,6 +114,7 @@ export function createTestLender(): ShareLender & { uses: number; onLoan: number
       if (sharing !== undefined && Buffer.compare(sharing, sharingId) !== 0) return { kind: 'wrong-sharing' }
       const served = { key, index, verificationShare: ownVerificationShare }
       const borrow: Extract<ShareLookup, { kind: 'found' }>['borrow'] = () => {
+        lender.loans++
         lender.onLoan++
         return {
           use: (fn) => {

@@ -41,6 +41,7 @@ import {
   sharingId,
   verifiedKey,
 } from './pipeline.fixture.ts'
+import type { ShareLender } from './key-table.ts'
 import type { DelegationPipeline, DelegationResult } from './pipeline.ts'
 
 const call = (): { remote: string; signal: AbortSignal } => ({ remote: 'test', signal: new AbortController().signal })
@@ -62,6 +63,22 @@ const openBox = (request: DelegationRequest, box: Uint8Array): BatchContent => {
 }
 
 describe('delegation pipeline', () => {
+  it('borrows the share for as long as a request is under way, however it ends', async () => {
+    const { pipeline, lender } = createTestPipeline()
+    await ask(pipeline, authorize(requestOf()))
+    expect([lender.loans, lender.onLoan]).toEqual([1, 0])
+    await ask(pipeline, authorize(requestOf({ publicKeyId: other.id }), other))
+    expect([lender.loans, lender.onLoan]).toEqual([2, 0])
+    await ask(pipeline, forged())
+    expect([lender.loans, lender.onLoan]).toEqual([2, 0])
+  })
+
+  it.each(['superseded', 'no-share', 'destroyed', 'not-ready'] as const)('passes on that a key is %s', async (kind) => {
+    const lender: ShareLender = { purpose: 'ecies-dec', find: () => ({ kind }) }
+    const { pipeline } = createTestPipeline({ lender })
+    expect(await ask(pipeline, authorize(requestOf()))).toMatchObject({ kind: 'refusal', code: kind })
+  })
+
   it('answers one item with a boxed, proven and signed partial', async () => {
     const { pipeline, events } = createTestPipeline()
     const request = requestOf()
