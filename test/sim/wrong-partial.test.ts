@@ -134,6 +134,14 @@ describe('evidence of a wrong partial decryption (E6)', () => {
     expect(culprit({ certificates: chain, request, ...unnamed })).toBe(liar.index)
   })
 
+  it('reaches a key that a later committee made, through the chain of the key before it', () => {
+    const rotated = keygenByHand({ ...spec, generation: 2, newConfig: reshared.spec.newConfig }, second)
+    const request = requestOf(rotated, [item('a')])
+    const wrong = answer(rotated, liar, request, (partial) => encodeSingle({ index: liar.index, ...partial('a', 1n) }))
+    expect(culprit({ certificates: [...chain, rotated.bytes], request, ...wrong })).toBe(liar.index)
+    expect(culprit({ certificates: [genesis.bytes, rotated.bytes], request, ...wrong })).toBeUndefined()
+  })
+
   it('covers content that is none, and the items of a batch', () => {
     const { index } = liar
     const garbage = answer(reshared, liar, single, () => Uint8Array.of(1, 2, 3))
