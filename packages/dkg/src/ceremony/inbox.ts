@@ -155,6 +155,9 @@ function remember(turn: Turn, last: Map<ParticipantIndex, SignedMessage>, messag
 }
 
 function blameContradiction(turn: Turn, from: ParticipantIndex): void {
+  // What a rule forbids proves nothing against those for whom it is switched off.
+  const { carryCert1, commitOnlyInOwnView, cert1ForbidsAbandon } = turn.rules
+  if (!carryCert1 || !commitOnlyInOwnView || !cert1ForbidsAbandon) return
   const { lastJoins, lastCommits, abandons } = turn.state
   const commit = lastCommits.get(from)
   if (commit === undefined) return
