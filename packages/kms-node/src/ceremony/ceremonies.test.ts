@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { ProposeInput } from './propose-input.ts'
 import { createWorld, type World, type WorldNode, type WorldOptions } from './service-world.fixture.ts'
 import type { CeremonyStatus } from './status.ts'
@@ -185,4 +185,31 @@ test('fewer nodes that decrypt must be confirmed by who proposes and by who appr
   const { ceremony } = await world.node(1).service.propose({ ...lower, lowerThreshold: true })
   await expect(approve(world.node(2), ceremony)).rejects.toMatchObject({ code: 'lowers-threshold' })
   expect(await approve(world.node(2), ceremony, { lowerThreshold: true })).toMatchObject({ lowersThreshold: true })
+})
+
+test('two rival ceremonies, each half approved, are both abandoned, and the next attempt makes the one key', {
+  timeout: 90_000,
+}, async () => {
+  await begin()
+  const [one, two, three, four] = [1, 2, 3, 4].map((index) => world.node(index))
+  if (one === undefined || two === undefined || three === undefined || four === undefined) throw new Error('no nodes')
+  four.setAway(true)
+  const { ceremony: first } = await one.service.propose(keygen('ecies/1'))
+  const { ceremony: second } = await four.service.propose({ ...keygen('ecies/1'), lifetimeS: 7200 })
+  four.setAway(false)
+  await approve(two, first)
+  await approve(three, second)
+  await expect(approve(one, second)).rejects.toMatchObject({ code: 'slot-other-approved' })
+  for (const node of [one, two, three]) await node.service.abandon(first)
+  for (const node of [four, three, two]) await node.service.abandon(second)
+  const over = ({ stage }: CeremonyStatus): boolean => stage === 'abandoned'
+  await Promise.all([
+    one.until(first, over),
+    two.until(first, over),
+    three.until(second, over),
+    four.until(second, over),
+  ])
+  await vi.waitFor(() => expect(one.service.list().map(({ ceremony }) => ceremony)).not.toContain(second))
+  const statuses = await conduct(world.nodes, keygen('ecies/1'))
+  expect(statuses.map(({ attempt, generation }) => [attempt, generation])).toEqual(world.nodes.map(() => [1, 1]))
 })

@@ -75,10 +75,24 @@ export function createIntake(params: IntakeParams): Intake {
       .catch((cause: unknown) => log.error({ cause: String(cause) }, 'certificate-not-kept'))
   }
 
+  /** What a quorum abandoned is no proposal any more. */
+  const takeAbandonment = ({ ceremony, signed }: Extract<RoutedFrame, { type: 'message' }>): void => {
+    const id = bytesKey(ceremony)
+    const proposal = proposals.get(id)
+    if (proposal === undefined) return
+    registry
+      .takeAbandonment(proposal.spec, signed)
+      .then((decided) => {
+        if (decided) proposals.remove(id)
+      })
+      .catch((cause: unknown) => log.error({ cause: String(cause) }, 'abandonment-not-kept'))
+  }
+
   const onRouted = (from: ParticipantIndex, frame: RoutedFrame): void => {
     const run = registry.get(bytesKey(frame.ceremony))
     if (run !== undefined) return run.deliver(from, frame)
     if (frame.type === 'certificate') return learn(frame.certificate)
+    if (frame.type === 'message') takeAbandonment(frame)
     if (frame.type !== 'statusRequest') return waitingRoom.add(from, frame)
     // A ceremony that is not approved here: what waits for it is all this node knows of the asker (protocol 5).
     const { ceremony } = frame

@@ -15,7 +15,7 @@ import { isKmsError } from '../errors.ts'
 import { createTurns, type Turns } from '../turns.ts'
 import { loadArchive } from './archive.ts'
 import { createAuthorizationWatch } from './auth-watch.ts'
-import { createAbandonmentBook, createAuthorizationBook } from './books.ts'
+import { asAbandonment, createAbandonmentBook, createAuthorizationBook } from './books.ts'
 import { ceremonyError } from './errors.ts'
 import { writeEvidence } from './evidence-files.ts'
 import { createImportedKeys, type ImportedKeys } from './imported-keys.ts'
@@ -50,6 +50,8 @@ export interface CeremonyRegistry {
   resume(): Promise<void>
   /** Ends what a later attempt, a certificate or a newer epoch has overtaken. In its turn. */
   settle(): void
+  /** An ABANDON of an X that is only proposed here. @returns true once a quorum decided against it */
+  takeAbandonment(spec: CeremonySpec, signed: Uint8Array): Promise<boolean>
   /** Whether a ceremony that this node approved may still give this key another sharing. */
   isUndecided(keyId: Uint8Array): boolean
   /** Ends every undecided ceremony of a key that was destroyed, and erases what they kept. */
@@ -115,7 +117,12 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
     const id = bytesKey(run.ceremony)
     const state = slots.state(spec)
     const entry = slotEntry(state, run.ceremony)
-    if (entry?.decidedAgainst === true) return run.end('abandoned', 'a quorum of its members abandoned it')
+    if (entry?.decidedAgainst === true || abandonments.isDecided(spec)) {
+      if (entry?.decidedAgainst !== true) await slots.decideAgainst(spec)
+      await store.erase('ceremony', id)
+      await imports.erase(spec)
+      return run.end('abandoned', 'a quorum of its members abandoned it')
+    }
     const snapshot = (await store.list('ceremony')).includes(id)
     const archive = await loadArchive(store, run.ceremony)
     const sharing = archive === undefined ? entry?.certified : attempt(() => certifiedSharing(archive.certificate))
@@ -153,6 +160,12 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
       settle()
     },
     settle,
+    takeAbandonment: async (spec, signed) => {
+      const entry = asAbandonment(spec, signed)
+      if (entry === undefined || !(await abandonments.add(spec, entry)) || !abandonments.isDecided(spec)) return false
+      await slots.decideAgainst(spec)
+      return true
+    },
     isUndecided: (keyId) => [...runs.values()].some((run) => isOf(run, keyId) && !isFinal(run.status)),
     forgetKey: (keyId) =>
       inTurn(async () => {
