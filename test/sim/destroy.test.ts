@@ -166,7 +166,7 @@ describe('destroying a key', () => {
   const cheapEpoch = (number: number, from: number, to: number, t: number) =>
     epoch(number, from, to, t, cheap.identities)
   const five = [cheapEpoch(0, 1, 5, 3)]
-  const [one, two, three, four, fifth] = [1, 2, 3, 4, 5]
+  const [one, two, three, four, fifth] = [1, 2, 3, 4, 5] as const
 
   it('begins when Q members signed, and ends when enough erased', () => {
     const nobody = new DestroyBench(cheap, five).run([one, two, three])
@@ -185,6 +185,26 @@ describe('destroying a key', () => {
     if (next === undefined) throw new Error('two epochs')
     const left = createErased(identity(1, cheap.identities).sign, next, participantIndex(1))
     expect(new DestroyBench(cheap, chain, { silent: [1] }).run([4, 5, 6, 7], [left]).phases.get(5)).toBe('gone')
+  })
+
+  it('who missed the receipts of those that are done says the order again, and is answered', () => {
+    const lost = new Map<number, number>()
+    const bench = new DestroyBench(cheap, five, {
+      // The first receipts of 1 and 2 to 5 never arrive, and the two have nothing to wait for themselves.
+      loses: (from, to, message) => {
+        const count = lost.get(from) ?? 0
+        if (to !== fifth || from > two || count === 4 || decodeDestroyMessage(message).kind !== 'receipt') return false
+        lost.set(from, count + 1)
+        return true
+      },
+    }).run([one, two, three, four, fifth])
+    expect(lost).toEqual(
+      new Map([
+        [one, 4],
+        [two, 4],
+      ]),
+    )
+    expect(new Set(bench.phases.values())).toEqual(new Set(['gone']))
   })
 
   it('row 17: a process that dies before or behind any persist, send or erasure goes on, and everybody erases', () => {
@@ -209,7 +229,8 @@ describe('destroying a key', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (message) => {
         for (const type of ['message', 'erased-statement'] as const) {
-          const step = collector.step(state, { type, message })
+          const input = type === 'message' ? ({ type, from: self, message } as const) : ({ type, message } as const)
+          const step = collector.step(state, input)
           expect(step.effects).toEqual([])
           state = step.state
         }

@@ -17,6 +17,7 @@ export class DestroyBench {
   readonly #sharings: readonly DestroySharing[]
   readonly #crash: { readonly at: number; readonly behind: boolean } | undefined
   readonly #silent: ReadonlySet<number>
+  readonly #loses: ((from: number, to: number, message: Uint8Array) => boolean) | undefined
 
   constructor(
     committee: Committee,
@@ -24,12 +25,15 @@ export class DestroyBench {
     options: {
       readonly crash?: { readonly at: number; readonly behind: boolean }
       readonly silent?: readonly number[]
+      /** Frames that are lost. */
+      readonly loses?: (from: number, to: number, message: Uint8Array) => boolean
     } = {},
   ) {
     this.#committee = committee
     this.#sharings = sharings
     this.#crash = options.crash
     this.#silent = new Set(options.silent)
+    this.#loses = options.loses
   }
 
   run(approving: readonly number[], statements: readonly Uint8Array[] = []): this {
@@ -85,8 +89,15 @@ export class DestroyBench {
         return
       case 'send':
         for (const to of this.#states.keys())
-          if (to !== index && (effect.to === 'all' || effect.to === to))
-            this.#queue.push(20, { to, input: { type: 'message', message: effect.message } })
+          if (
+            to !== index &&
+            (effect.to === 'all' || effect.to === to) &&
+            this.#loses?.(index, to, effect.message) !== true
+          )
+            this.#queue.push(20, {
+              to,
+              input: { type: 'message', from: participantIndex(index), message: effect.message },
+            })
         return
       case 'erase': {
         const order = decodeDestroyMessage(effect.order)

@@ -100,7 +100,7 @@ export function createKeyCare(params: KeyCareParams): KeyCare {
     listen: (next) => ({
       onFrame: (from, frame) => {
         if (frame.type === 'repair') return repairs.onFrame(from, frame.message)
-        if (frame.type === 'destroy') return destroys.onFrame(frame.message)
+        if (frame.type === 'destroy') return destroys.onFrame(from, frame.message)
         if (frame.type === 'erased') destroys.onErased(frame.message)
         next.onFrame(from, frame)
       },

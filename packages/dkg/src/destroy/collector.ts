@@ -94,7 +94,7 @@ class DestroyTurn {
       case 'approve':
         return this.#approve()
       case 'message':
-        return this.#takeMessage(input.message)
+        return this.#takeMessage(input.from, input.message)
       case 'erased-statement':
         return this.#takeErased(input.message)
       case 'erased':
@@ -117,7 +117,7 @@ class DestroyTurn {
     this.#say('all', true)
   }
 
-  #takeMessage(bytes: Uint8Array): void {
+  #takeMessage(from: ParticipantIndex, bytes: Uint8Array): void {
     const message = attempt(() => decodeDestroyMessage(bytes))
     const { verify } = this.#ports
     const { params, signatures, receipts, phase } = this.#state
@@ -125,11 +125,19 @@ class DestroyTurn {
     if (message?.kind === 'order' && phase === 'collecting') {
       if (!verifyOrder(verify, params.current, message.order, message.signatures)) return
       for (const signature of message.signatures) signatures.set(signature.index, signature)
-    }
+    } else if (message?.kind === 'order') return this.#answer(from)
     if (message?.kind !== 'receipt' || receipts.has(message.receipt.from)) return
     if (!verifyReceipt(verify, params.sharings, message.receipt, message.signature)) return
     receipts.set(message.receipt.from, message)
     this.#mustPersist = true
+  }
+
+  /** Who says the order again may still wait for receipts, even where nothing is waited for any more here. */
+  #answer(to: ParticipantIndex): void {
+    const { params, receipts } = this.#state
+    const receipt = receipts.get(params.self)
+    if (receipt !== undefined && to !== params.self)
+      this.#effects.push({ type: 'send', to, message: encodeDestroyMessage(receipt) })
   }
 
   #takeSignature({ order, signature }: DestroyMessage & { readonly kind: 'signature' }): void {
@@ -244,7 +252,7 @@ class DestroyTurn {
         this.#takeSignature({ kind: 'signature', order: order.order, signature })
       const read = (field: string): Uint8Array[] =>
         reader.list({ min: 0, max: 0xffff }, field, (item) => item.var(MAX_DESTROY_MESSAGE_BYTES, field))
-      for (const receipt of read('receipts')) this.#takeMessage(receipt)
+      for (const receipt of read('receipts')) this.#takeMessage(this.#state.params.self, receipt)
       for (const statement of read('erased')) this.#takeErased(statement)
       return name
     })

@@ -22,8 +22,8 @@ export interface DestroyParams {
 export type DestroyInput =
   /** This node's operator signs. The driver has checked that no ceremony of the key is undecided, and lets none begin from now on. */
   | { readonly type: 'approve' }
-  /** The body of a `destroy` frame from anybody. */
-  | { readonly type: 'message'; readonly message: Uint8Array }
+  /** The body of a `destroy` frame, and the peer it came from: messages are believed for their signatures, `from` is answered. */
+  | { readonly type: 'message'; readonly from: ParticipantIndex; readonly message: Uint8Array }
   /** The body of an `erased` frame from anybody. */
   | { readonly type: 'erased-statement'; readonly message: Uint8Array }
   /** The tombstone is durable, and every share of the generation is erased here. */

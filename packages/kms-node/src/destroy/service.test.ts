@@ -45,7 +45,7 @@ const at = (index: number): TestNode => {
 function open(node: TestNode): DestroyService {
   const { sign, index } = world.node(node.index)
   const deliver = (to: TestNode, message: Uint8Array): void => {
-    if (to !== node && !to.down && !node.down) setImmediate(() => to.service.onFrame(Uint8Array.from(message)))
+    if (to !== node && !to.down && !node.down) setImmediate(() => to.service.onFrame(index, Uint8Array.from(message)))
   }
   const log = (_fields: unknown, event: string): void => void node.events.push(event)
   return createDestroyService({

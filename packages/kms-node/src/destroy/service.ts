@@ -27,7 +27,7 @@ export interface DestroyService {
   start(): Promise<void>
   stop(): Promise<void>
   /** The body of a `destroy` frame. */
-  onFrame(message: Uint8Array): void
+  onFrame(from: ParticipantIndex, message: Uint8Array): void
   /** The body of an `erased` frame. */
   onErased(message: Uint8Array): void
   onPeerConnected(peer: ParticipantIndex): void
@@ -199,10 +199,10 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
       for (const entry of entries.values()) halt(entry)
       await Promise.all([...entries.values()].map((entry) => entry.inTurn(async () => {})))
     },
-    onFrame: (message) => {
+    onFrame: (from, message) => {
       const keyId = destroyedKeyOf(message)
       const entry = keyId && entryOf(keyId)
-      if (entry !== undefined) void take(entry, { type: 'message', message })
+      if (entry !== undefined) void take(entry, { type: 'message', from, message })
     },
     onErased: (message) => {
       const keyId = erasedKeyOf(message)
