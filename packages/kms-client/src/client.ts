@@ -1,5 +1,4 @@
 import {
-  type Cluster,
   type Curve,
   decodePoint,
   type Envelope,
@@ -15,115 +14,25 @@ import {
   type VerifiedKey,
   verifyEnvelopeV2,
 } from '@tkms/dkg'
-import type { AskLimits, NodeAnswer } from './ask-nodes.ts'
 import { askRounds } from './ask-rounds.ts'
-import { type DecryptOutcome, decryptMany } from './decrypt-many.ts'
-import { encrypt, type EncryptOptions } from './encrypt.ts'
-import { clientError, isKmsError, type NodeFailure, throwIfCancelled } from './errors.ts'
+import type { ClientLimits, DecryptOptions, KmsClient, KmsClientOptions } from './client-types.ts'
+import { decryptMany } from './decrypt-many.ts'
+import { encrypt } from './encrypt.ts'
+import { clientError, isKmsError, throwIfCancelled } from './errors.ts'
 import { loadCluster } from './fetch-cluster.ts'
 import { createChainFollower } from './follow-chain.ts'
 import { parseHex } from './hex.ts'
 import { createNodeRecords } from './node-records.ts'
 import { randomU32 } from './random.ts'
 import { createRequesterKey, type RequesterKey } from './requester.ts'
-import { type EnvelopeSource, readEnvelope, type SealedEnvelope } from './sealed-envelope.ts'
+import { type EnvelopeSource, readEnvelope } from './sealed-envelope.ts'
 import { signRequest, type SignedRequest } from './signed-request.ts'
-import type { RequestSigner } from './signer.ts'
-import { fetchExchange, type HttpExchange } from './transport/exchange.ts'
+import { fetchExchange } from './transport/exchange.ts'
 import { http } from './transport/http.ts'
-import type { Transport } from './transport/types.ts'
-import { type KeySelector, trustCluster, type TrustedCluster } from './trust.ts'
+import { trustCluster, type TrustedCluster } from './trust.ts'
 
 const DEFAULT_LIMITS: ClientLimits = { nodeTimeoutMs: 10_000, totalTimeoutMs: 30_000, requestLifetimeSeconds: 300 }
 const DEFAULT_CONCURRENCY = 16
-
-export interface ClientLimits extends AskLimits {
-  /** How long a node may accept a request, 1..3570: above the time of a call and of clock errors. */
-  readonly requestLifetimeSeconds: number
-}
-
-export interface KmsClientOptions {
-  /** A cluster file's parsed content, trusted as given; or where to fetch it, with the pin that makes it trustworthy. */
-  readonly cluster: unknown
-  /** The pin of a cluster file's content: 32 bytes, or "0x" and their hex. */
-  readonly configHash?: Uint8Array | string
-  /**
-   * Config hashes of later committees that you know to be right although less than a quorum of the one before authorised them
-   * (error `degraded-certificate`): 32 bytes each, or "0x" and their hex.
-   */
-  readonly acceptedConfigHashes?: readonly (Uint8Array | string)[]
-  /** Signs requests; `encrypt` does without. */
-  readonly signer?: RequestSigner
-  /** Default: `http()`. The client closes it. */
-  readonly transport?: Transport
-  /** Default: noble. */
-  readonly curve?: Curve
-  /** The RSA key answers are boxed to; default: a fresh one, made when first needed. */
-  readonly requesterKey?: RequesterKey
-  /** How cluster files are fetched, at first and whenever nodes have moved on to newer certificates; default: `fetch`. */
-  readonly exchange?: HttpExchange
-  readonly limits?: Partial<ClientLimits>
-  /** Unix milliseconds; default: the system clock. */
-  readonly nowMs?: () => number
-  /** Told of every node that failed, also when the call succeeds: refusals, outages, and proven lies with their evidence. */
-  readonly onNodeFailure?: (failure: NodeFailure) => void
-  /** Told of every node whose answer was verified, with its latency. */
-  readonly onNodeAnswer?: (answer: NodeAnswer) => void
-  readonly signal?: AbortSignal
-}
-
-export interface DecryptOptions {
-  readonly signal?: AbortSignal
-  /** An encoded grant (`encodeGrant`). */
-  readonly grant?: Uint8Array
-  /** The key of a v1 envelope, which names none itself. */
-  readonly key?: KeySelector
-  /** The chain of a v1 envelope; 0 = none. */
-  readonly chainId?: number
-}
-
-export interface DelegateOptions {
-  /** An encoded grant that covers this point. */
-  readonly grant?: Uint8Array
-  readonly key?: KeySelector
-  readonly chainId?: number
-  /** 32 bytes; zero unless given. */
-  readonly handle?: Uint8Array
-  readonly signal?: AbortSignal
-}
-
-/** S = s*K. The caller destroys both. */
-export interface SharedSecret {
-  /** 33 bytes, compressed. */
-  readonly point: Secret
-  /** The x coordinate, 32 bytes: what Nox calls the shared secret. */
-  readonly x: Secret
-}
-
-/** A cluster, as somebody who encrypts to it and decrypts through it sees it. */
-export interface KmsClient {
-  /** The cluster file as it is known now: it grows with the certificates that the client follows. Worth storing for the next client. */
-  readonly cluster: Cluster
-  /** The cluster's ECIES keys, each at the latest epoch known, verified from the config hash on. */
-  readonly keys: readonly VerifiedKey[]
-  /** The RSA key of this client, for issuers of grants, which name the SHA-256 of its SPKI. */
-  requesterKey(): Promise<RequesterKey>
-  /** Offline. @throws KmsError `unknown-key`, `ambiguous-key`, `bad-argument`, `too-large` */
-  encrypt(plaintext: Uint8Array, options?: EncryptOptions): Promise<SealedEnvelope>
-  /** @throws QuorumError; KmsError `bad-envelope` for a malformed one (nobody is asked, or nobody is to blame), `no-signer`, `unknown-key`, `cancelled` */
-  decrypt(envelope: EnvelopeSource, options?: DecryptOptions): Promise<Uint8Array>
-  /** Several at once; see `decryptMany`. Each failure is its own item. */
-  decryptMany(
-    envelopes: Iterable<EnvelopeSource> | AsyncIterable<EnvelopeSource>,
-    options?: DecryptOptions & { readonly concurrency?: number },
-  ): AsyncGenerator<DecryptOutcome, void, undefined>
-  /** The raw shared secret of a point that a grant covers. @param ephemeralPublicKey K, 33 bytes @throws as `decrypt` */
-  delegate(ephemeralPublicKey: Uint8Array, options?: DelegateOptions): Promise<SharedSecret>
-  /** The signed request that `decrypt` would send, to inspect or to explain it by a node's policy. Nothing is sent. */
-  request(envelope: EnvelopeSource, options?: DecryptOptions): Promise<SignedRequest>
-  /** Ends the transport. Calls under way fail. Idempotent. */
-  close(): Promise<void>
-}
 
 /**
  * Opens a cluster: checks its file and the chain of certificates in it, and returns a client. When the nodes have moved on to a newer
@@ -283,6 +192,12 @@ function wireKmsClient(
     request: async (source, call = {}) => {
       const { key, item, grant } = questionOf(readEnvelope(curve, source), call)
       return sign(key, item, grant)
+    },
+    async follow({ signal } = {}) {
+      throwIfCancelled(signal)
+      const { changed, degraded } = await follower.refresh(signal ?? closed.signal)
+      if (!changed && degraded !== undefined) throw degraded
+      return changed
     },
     async close() {
       closed.abort()

@@ -1,7 +1,8 @@
 import { Secret } from '@tkms/dkg'
 import { selectCurve } from '@tkms/curve-native'
 import { describe, expect, it } from 'vitest'
-import { createKmsClient, type KmsClient } from './client.ts'
+import type { KmsClient } from './client-types.ts'
+import { createKmsClient } from './client.ts'
 import { createEd25519Signer } from './signer.ts'
 import { createMemoryTransport, createTestCluster } from './node/testing/test-cluster.ts'
 

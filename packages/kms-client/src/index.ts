@@ -1,14 +1,7 @@
 export type { NodeAnswer } from './ask-nodes.ts'
 export { allOf, anyOf, KmsError, type PolicyExpression, type Principal, Secret } from '@tkms/dkg'
-export {
-  type ClientLimits,
-  createKmsClient,
-  type DecryptOptions,
-  type DelegateOptions,
-  type KmsClient,
-  type KmsClientOptions,
-  type SharedSecret,
-} from './client.ts'
+export type * from './client-types.ts'
+export { createKmsClient } from './client.ts'
 export type { DecryptOutcome } from './decrypt-many.ts'
 export type { EncryptOptions, EncryptV1Options, EncryptV2Options, Owners } from './encrypt.ts'
 export {

@@ -4,6 +4,7 @@ import {
   configHash as hashOf,
   decodePolicy,
   formatAuthorization,
+  formatCluster,
   MAX_PLAINTEXT_BYTES,
   verifyEnvelopeV2,
 } from '@tkms/dkg'
@@ -15,7 +16,7 @@ import { readEnvelope } from '../sealed-envelope.ts'
 import { readBounded, readStream, writeAtomically } from '../node/files.ts'
 import { generateKeyFile, type KeyFileType } from '../node/key-files.ts'
 import { describePolicy } from './policy-text.ts'
-import { type AskOptions, type ClusterOptions, withClient, withOfflineClient } from './session.ts'
+import { type AskOptions, type ClusterOptions, isUrl, withClient, withOfflineClient } from './session.ts'
 import type { Terminal } from './terminal.ts'
 
 /** The JSON form of the longest envelope. */
@@ -157,6 +158,25 @@ export async function runVerify(
         : { envelope: verifyEnvelope(await readInput(terminal, input, MAX_ENVELOPE_BYTES), kms.keys) }),
     }
     await terminal.writeOut(options.json ? `${JSON.stringify(report)}\n` : `${formatReport(report)}\n`)
+  })
+}
+
+export interface FollowCommand extends ClusterOptions {
+  readonly out?: string
+  readonly json: boolean
+}
+
+/** `tkms follow`: the cluster file with the certificates and addresses that the nodes have made known since. */
+export async function runFollow(terminal: Terminal, options: FollowCommand): Promise<void> {
+  const out = options.out ?? options.cluster
+  if (isUrl(out)) throw clientError('bad-argument', 'a cluster file from a URL needs --out')
+  await withOfflineClient(terminal, options, async (kms) => {
+    const changed = await kms.follow({ signal: terminal.signal })
+    const file = new TextEncoder().encode(`${JSON.stringify(formatCluster(kms.cluster), undefined, 2)}\n`)
+    if (changed || out !== options.cluster) await writeAtomically(out, file, { force: true, mode: PUBLIC_MODE })
+    const keys = kms.keys.map(({ keyName, generation, epoch }) => ({ name: keyName, generation, epoch }))
+    const report = { changed: `${changed}`, keys }
+    await terminal.writeOut(options.json ? `${JSON.stringify({ changed, keys })}\n` : `${formatReport(report)}\n`)
   })
 }
 

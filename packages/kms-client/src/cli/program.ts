@@ -2,8 +2,10 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import {
   type DecryptCommand,
   type EncryptCommand,
+  type FollowCommand,
   runDecrypt,
   runEncrypt,
+  runFollow,
   runKeygen,
   runRequest,
   runVerify,
@@ -108,6 +110,12 @@ function createProgram(terminal: Terminal): Command {
     .action((input: string | undefined, options: ClusterOptions & { json: boolean }) =>
       runVerify(terminal, input, options),
     )
+
+  clusterOptions(program.command('follow'))
+    .description('ask the nodes for newer certificates, and bring the cluster file up to date')
+    .option('--out <file>', 'write to this file instead of the cluster file itself; needed with a URL')
+    .addHelpText('after', examples('follow --cluster cluster.json'))
+    .action((options: FollowCommand) => runFollow(terminal, options))
 
   program
     .command('keygen')

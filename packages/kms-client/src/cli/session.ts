@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { createNodeKmsClient } from '../node/client.ts'
-import type { KmsClient } from '../client.ts'
+import type { KmsClient } from '../client-types.ts'
 import { clientError, isKmsError } from '../errors.ts'
 import { libp2p } from '../node/libp2p.ts'
 import { pinnedHttp } from '../node/pinned-http.ts'
@@ -30,8 +30,10 @@ export interface AskOptions extends ClusterOptions {
 const MAX_CLUSTER_FILE_BYTES = 32 * 1024 * 1024
 const URL_PATTERN = /^https?:\/\//
 
+export const isUrl = (cluster: string): boolean => URL_PATTERN.test(cluster)
+
 async function clusterSource(options: ClusterOptions): Promise<unknown> {
-  if (!URL_PATTERN.test(options.cluster)) return readJsonFile(options.cluster)
+  if (!isUrl(options.cluster)) return readJsonFile(options.cluster)
   if (options.configHash === undefined)
     throw clientError('bad-argument', 'a cluster file from a URL needs --config-hash')
   return { url: options.cluster, configHash: options.configHash }

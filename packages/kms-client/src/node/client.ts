@@ -1,5 +1,6 @@
 import { type SelectedCurve, selectCurve } from '@tkms/curve-native'
-import { createKmsClient, type KmsClient, type KmsClientOptions } from '../client.ts'
+import type { KmsClient, KmsClientOptions } from '../client-types.ts'
+import { createKmsClient } from '../client.ts'
 import { pinnedExchange } from './pinned-exchange.ts'
 import { pinnedHttp } from './pinned-http.ts'
 import type { Transport } from '../transport/types.ts'
