@@ -208,7 +208,7 @@ test('every example in the help of tkms works with the documented cluster', { ti
   const place = await programDirectory('tkms')
   await writeFile(join(place, 'secret.txt'), 'a secret\n')
   const examples = await examplesOf('tkms')
-  const order = ['keygen', 'encrypt', 'verify', 'request', 'decrypt']
+  const order = ['keygen', 'encrypt', 'verify', 'follow', 'request', 'decrypt']
   expect(new Set(examples.map(([command]) => command))).toEqual(new Set(order))
   let owner = ''
   for (const example of examples.toSorted(([a = ''], [b = '']) => order.indexOf(a) - order.indexOf(b))) {
