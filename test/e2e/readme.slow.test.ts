@@ -177,7 +177,7 @@ async function helpTexts(program: Program, path: readonly string[] = []): Promis
   const { code, stdout } = await runProgram(program, [...path, '--help'], directory)
   expect({ path, code }).toEqual({ path, code: 0 })
   const list = /^Commands:\n((?: {2}.*\n)+)/m.exec(stdout)?.[1] ?? ''
-  const names = [...list.matchAll(/^ {2}([a-z]+)/gm)]
+  const names = [...list.matchAll(/^ {2}([a-z-]+)/gm)]
     .flatMap(([, name]) => name ?? [])
     .filter((name) => name !== 'help')
   const inner = await Promise.all(names.map((name) => helpTexts(program, [...path, name])))
