@@ -44,9 +44,9 @@ const all = <Item>(items: readonly Item[], run: (item: Item) => Promise<unknown>
 const without = (...absent: readonly TestNode[]): readonly TestNode[] =>
   cluster.nodes.filter((node) => !absent.includes(node))
 
-async function propose(node: TestNode, keyName: string): Promise<string> {
-  const status = (await (await node.admin()).post('/ceremonies', { keyName })) as CeremonyStatus
-  return status.ceremony
+async function propose(node: TestNode, ...options: readonly string[]): Promise<string> {
+  const [status] = await cluster.run(['ceremony', 'propose', ...options, '--data-dir', node.directory])
+  return (status as CeremonyStatus).ceremony
 }
 
 /** Approves the ceremony where the node asks for it, and follows it to an end. */
@@ -83,8 +83,11 @@ const drawKill = (): Kill => ({
       : { delayMs: Math.floor(random() * LONGEST_DELAY_MS) },
 })
 
-async function runRound(keyName: string, { victim, proposer, moment }: Kill): Promise<readonly CeremonyStatus[]> {
-  const ceremony = await propose(proposer, keyName)
+async function runRound(
+  what: readonly string[],
+  { victim, proposer, moment }: Kill,
+): Promise<readonly CeremonyStatus[]> {
+  const ceremony = await propose(proposer, ...what)
   const survivors = without(victim)
   const endings = survivors.map((node) => follow(node, ceremony))
   if ('phase' in moment) {
@@ -107,23 +110,27 @@ async function approveAsSoonAsProposed(node: TestNode, ceremony: string): Promis
 }
 
 test.for(Array.from({ length: ROUNDS }, (_, round) => round))(
-  'round %i: a node killed at some moment of a ceremony has the certificate of the others after its restart',
+  'round %i: a node killed at some moment of a key generation, and one of a resharing, have the certificates of the others after it',
   { timeout: TEST_TIMEOUT_MS },
   async (round) => {
     const keyName = `ecies/round-${round}`
-    const kill = drawKill()
-    const story = `seed ${seed}, ${kill.victim.name} killed at ${JSON.stringify(kill.moment)}`
-    const endings = await runRound(keyName, kill)
-    expect({
-      story,
-      stages: endings.map(({ stage }) => stage),
-      sharings: new Set(endings.map(({ sharingId }) => sharingId)).size,
-      accusations: await accusations(),
-    }).toEqual({ story, stages: cluster.nodes.map(() => 'complete'), sharings: 1, accusations: [] })
-    expect(endings.filter(({ holdsShare }) => holdsShare === true).length).toBeGreaterThanOrEqual(N - 1)
-    for (const node of cluster.nodes) expect(await keysOf(node)).toContainEqual(expect.objectContaining({ keyName }))
+    for (const what of ['--name', '--refresh']) await expectRound([what, keyName], keyName)
   },
 )
+
+async function expectRound(what: readonly string[], keyName: string): Promise<void> {
+  const kill = drawKill()
+  const story = `${what.join(' ')}, seed ${seed}, ${kill.victim.name} killed at ${JSON.stringify(kill.moment)}`
+  const endings = await runRound(what, kill)
+  expect({
+    story,
+    stages: endings.map(({ stage }) => stage),
+    sharings: new Set(endings.map(({ sharingId }) => sharingId)).size,
+    accusations: await accusations(),
+  }).toEqual({ story, stages: cluster.nodes.map(() => 'complete'), sharings: 1, accusations: [] })
+  expect(endings.filter(({ holdsShare }) => holdsShare === true).length).toBeGreaterThanOrEqual(N - 1)
+  for (const node of cluster.nodes) expect(await keysOf(node)).toContainEqual(expect.objectContaining({ keyName }))
+}
 
 test('killed while serving, a node serves again after its restart', { timeout: TEST_TIMEOUT_MS }, async () => {
   await makeKey(cluster.nodes, 'ecies/served')
@@ -161,7 +168,7 @@ test('one absent node does not keep the others from a key, and learns of it when
 }, async () => {
   const [proposer] = cluster.nodes
   if (proposer === undefined) throw new Error('no node')
-  const ceremony = await propose(proposer, 'ecies/absent')
+  const ceremony = await propose(proposer, '--name', 'ecies/absent')
   const leader = cluster.node(leaderOf(ceremony, N))
   const absent = pick(without(proposer, leader))
   await absent.kill()
@@ -184,7 +191,7 @@ test('an absent first leader does not keep the others from a key: the next view 
 }, async () => {
   const [proposer] = cluster.nodes
   if (proposer === undefined) throw new Error('no node')
-  const ceremony = await propose(proposer, 'ecies/leaderless')
+  const ceremony = await propose(proposer, '--name', 'ecies/leaderless')
   const leader = cluster.node(leaderOf(ceremony, N))
   const present = without(leader)
   await all(present, (node) => waitForStatus(node, ceremony, () => true))

@@ -116,7 +116,7 @@ export async function reshareUnderLoad(log: (line: string) => void): Promise<Res
     const [, leaving] = seven
     if (leaving === undefined) throw new Error('there are seven nodes')
     const aside = join(cluster.directory, 'aside')
-    await cp(leaving.directory, aside, { recursive: true })
+    await cp(leaving.directory, aside, { recursive: true, filter: (path) => !path.endsWith('.sock') })
     log(`${leaving.name} is replaced ...`)
     const eight = [...seven, ...added.slice(2)]
     await conduct(cluster, eight, '--reshare', KEY, '--remove', leaving.name, '--add', card(added[2]))
