@@ -1,0 +1,124 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { CeremonyStatus } from '@tkms/kms-node'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { approve, createTestCluster, type TestCluster, type TestNode, waitForStatus } from '../support/node-cluster.ts'
+
+/** Every command of docs/operations.md, in its order, on real nodes: names of operators and files are replaced, nothing else. */
+const COMMAND = 'npm run --silent kms-node -- '
+const NAMES = ['alice', 'bob', 'carol', 'dave', 'erin', 'frank', 'grace']
+
+let cluster: TestCluster
+let commands: string[]
+const done = new Set<string>()
+
+beforeAll(async () => {
+  const text = await readFile(join(import.meta.dirname, '../../docs/operations.md'), 'utf8')
+  commands = text
+    .split('\n')
+    .filter((line) => line.startsWith(COMMAND))
+    .map((line) => line.slice(COMMAND.length))
+  cluster = await createTestCluster({ n: 5, t: 3, environment: { TKMS_CEREMONY_PHASE_BASE_MS: '3000' } })
+  await Promise.all(cluster.nodes.map((node) => node.start()))
+}, 300_000)
+
+afterAll(() => cluster.dispose())
+
+const node = (at: number): TestNode => {
+  const found = cluster.nodes[at]
+  if (found === undefined) throw new Error(`there is no node ${at}`)
+  return found
+}
+
+/** The one documented command that begins with these words, as arguments for this test's cluster. */
+function documented(words: string, values: Readonly<Record<string, string>> = {}): readonly string[] {
+  const [line, ...more] = commands.filter((candidate) => candidate.startsWith(words))
+  if (line === undefined || more.length > 0) throw new Error(`docs/operations.md has no single command "${words}"`)
+  done.add(line)
+  return line
+    .split(' ')
+    .filter((word) => word !== '--watch')
+    .map((word) => values[word] ?? word)
+    .map((word) => {
+      const [name = '', ...rest] = word.split('/')
+      const at = NAMES.indexOf(name)
+      if (at < 0) return word
+      return rest.length === 0 ? node(at).name : join(node(at).directory, ...rest)
+    })
+    .map((word, at, all) => (all[at - 1] === '--data-dir' ? join(cluster.directory, word) : word))
+    .map((word) => (/^(?:cluster|old-kms)[^/]*\.(?:json|hex)$/.test(word) ? join(cluster.directory, word) : word))
+}
+
+const run = (words: string, values?: Readonly<Record<string, string>>): Promise<readonly unknown[]> =>
+  cluster.run(documented(words, values))
+
+/** Proposes as documented, approves on all others. @returns what everybody says at the end */
+async function conduct(words: string, members: readonly TestNode[]): Promise<readonly CeremonyStatus[]> {
+  const [proposed] = await run(words)
+  const { ceremony } = proposed as CeremonyStatus
+  await Promise.all(members.slice(1).map((member) => approve(member, ceremony)))
+  return Promise.all(members.map((member) => waitForStatus(member, ceremony, ({ stage }) => stage === 'complete')))
+}
+
+const publicKeys = (statuses: readonly CeremonyStatus[]): Set<string | undefined> =>
+  new Set(statuses.map(({ publicKey }) => publicKey))
+
+test('a cluster lives through everything that the operations guide says', { timeout: 900_000 }, async () => {
+  const founders = [...cluster.nodes]
+  const [made] = await cluster.run(['ceremony', 'propose', '--name', 'ecies/421614', '--data-dir', node(0).directory])
+  await Promise.all(founders.slice(1).map((member) => approve(member, (made as CeremonyStatus).ceremony)))
+  const first = await Promise.all(
+    founders.map((member) =>
+      waitForStatus(member, (made as CeremonyStatus).ceremony, ({ stage }) => stage === 'complete'),
+    ),
+  )
+  expect((await run('ceremony status')).length).toBeGreaterThan(0)
+
+  const [proposed] = await run('ceremony propose --refresh ecies/421614')
+  const { ceremony } = proposed as CeremonyStatus
+  await waitForStatus(node(1), ceremony, () => true)
+  const [shown] = await run('ceremony approve CEREMONY --show', { CEREMONY: ceremony })
+  expect(shown).toMatchObject({ ceremony, kind: 'reshare' })
+  await run('ceremony approve CEREMONY --watch', { CEREMONY: ceremony })
+  await Promise.all(founders.slice(2).map((member) => approve(member, ceremony)))
+  const fresh = await Promise.all(
+    founders.map((member) => waitForStatus(member, ceremony, ({ stage }) => stage === 'complete')),
+  )
+  expect(publicKeys([...first, ...fresh]).size).toBe(1)
+
+  await cluster.addCandidates(2)
+  await run('cluster add')
+  documented('cluster join')
+  documented('start')
+  await Promise.all(cluster.nodes.slice(5).map((member) => member.start()))
+  const seven = [...cluster.nodes]
+  const grown = await conduct('ceremony propose --reshare ecies/421614 --add', seven)
+  expect(grown[0]).toMatchObject({ n: 7, t: 4, epoch: 2 })
+  const six = await conduct('ceremony propose --reshare ecies/421614 --remove', seven)
+  expect(six[0]).toMatchObject({ n: 6, t: 4, epoch: 3 })
+  expect(publicKeys([...first, ...grown, ...six]).size).toBe(1)
+
+  // Nothing is lost here: a node that has its share is told so, and there is no repair to approve.
+  await expect(run('repair start')).rejects.toMatchObject({ stdout: expect.stringContaining('share') as unknown })
+  expect(await run('repair status')).toEqual([[]])
+  documented('repair approve')
+
+  const committee = seven.filter(({ name }) => name !== node(4).name)
+  const rotated = await conduct('keys rotate', committee)
+  expect(rotated[0]).toMatchObject({ generation: 2 })
+  expect(publicKeys([...first, ...rotated]).size).toBe(2)
+  const [keys] = (await run('keys --data-dir')) as readonly (readonly { keyId: string; generation: number }[])[]
+  const keyId = keys?.find(({ generation }) => generation === 1)?.keyId ?? ''
+  await run('keys destroy ecies/421614 --generation', { KEYID: keyId })
+  expect(await run('keys destroy ecies/421614 --status')).toHaveLength(1)
+
+  await writeFile(join(cluster.directory, 'old-kms.hex'), '07'.repeat(32))
+  const imported = await conduct('ceremony propose --import', committee)
+  const renewed = await conduct('ceremony propose --refresh ecies/imported', committee)
+  expect(publicKeys([...imported, ...renewed]).size).toBe(1)
+
+  const [late] = await cluster.run(['ceremony', 'propose', '--name', 'ecies/never', '--data-dir', node(0).directory])
+  await run('ceremony abandon', { CEREMONY: (late as CeremonyStatus).ceremony })
+  await expect(run('evidence verify')).rejects.toMatchObject({ code: 1 })
+  expect(commands.filter((line) => !done.has(line))).toEqual([])
+})
