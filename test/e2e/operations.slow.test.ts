@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CeremonyStatus } from '@tkms/kms-node'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -87,6 +87,8 @@ test('a cluster lives through everything that the operations guide says', { time
   expect(publicKeys([...first, ...fresh]).size).toBe(1)
 
   await cluster.addCandidates(2)
+  // Making the candidates wrote this file already: the documented command writes it again.
+  await rm(join(cluster.directory, 'cluster-7.json'), { force: true })
   await run('cluster add')
   documented('cluster join')
   documented('start')
