@@ -4,6 +4,7 @@ import {
   answerTo,
   createKeyBench,
   GRACE_MS,
+  hear,
   install,
   type KeyBench,
   type KeyNode,
@@ -80,6 +81,7 @@ const scenarios: readonly Scenario[] = [
       await node.keeper.learn([missed.bytes])
       const share = shareOf(missed, self)
       if (share !== undefined) await node.keeper.repaired(sharingOf(missed), share)
+      hear(node, missed, identities)
       bench.pass(GRACE_MS)
       await node.keeper.eraseDue()
     },

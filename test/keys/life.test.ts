@@ -4,6 +4,7 @@ import {
   answerTo,
   createKeyBench,
   GRACE_MS,
+  hear,
   install,
   type KeyBench,
   type KeyNode,
@@ -151,10 +152,29 @@ describe('members with and without their new share', () => {
     expect(answerTo(node, second)).toBe('no-share')
     await node.keeper.repaired(sharingOf(second), right)
     expect(answerTo(node, second)).toBe('epoch 1')
+    hear(node, second, identities)
     await node.keeper.eraseDue()
     expect(statesOf(node)).toEqual(['1 active', '0 erased'])
     await restart()
     expect(answerTo(node, second)).toBe('epoch 1')
+  })
+
+  test('an epoch is not left before t members say that they have the next one, or T_max is over', async () => {
+    await install(node, genesis, self)
+    const share = shareOf(second, self)
+    await node.keeper.install(second.bytes, share, { approvedHere: true, mayErase: true })
+    hear(node, second, identities.slice(1, 2))
+    hear(node, genesis, identities.slice(2))
+    bench.pass(MAX_RETIRING_MS - 1)
+    await node.keeper.eraseDue()
+    expect(statesOf(node)).toEqual(['1 active', '0 retiring'])
+    hear(node, second, identities.slice(2, 3))
+    await node.keeper.eraseDue()
+    expect(statesOf(node)).toEqual(['1 active', '0 erased'])
+    await node.keeper.install(third.bytes, shareOf(third, self), { approvedHere: true, mayErase: true })
+    bench.pass(MAX_RETIRING_MS)
+    await node.keeper.eraseDue()
+    expect(statesOf(node)).toEqual(['2 active', '1 erased', '0 erased'])
   })
 
   test('a node that left serves the old epoch until it is erased, and nothing else', async () => {

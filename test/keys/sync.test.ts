@@ -11,6 +11,7 @@ import {
   install,
   type KeyBench,
   type KeyNode,
+  shareOf,
   sharingOf,
   statesOf,
 } from '../support/key-bench.ts'
@@ -227,6 +228,22 @@ describe('certificates between nodes', () => {
     await settle()
     expect(heard).toEqual([{ type: 'destroy', message: order }])
     expect(new Set(a.answered)).toEqual(new Set([bob.index]))
+  })
+})
+
+describe('who has moved on', () => {
+  test('an old share goes when the heads of t members show the new epoch', async () => {
+    const [a, b] = [await join(alice), await join(bob)]
+    for (const peer of [a, b]) await refresh(peer, genesis)
+    const word = { approvedHere: true, mayErase: true }
+    for (const { node, identity } of [a, b]) await node.keeper.install(second.bytes, shareOf(second, identity), word)
+    a.bench.pass(GRACE_MS)
+    await a.node.keeper.eraseDue()
+    expect(statesOf(a.node)).toEqual(['1 active', '0 retiring'])
+    b.sync.announce()
+    await settle()
+    await a.node.keeper.eraseDue()
+    expect(statesOf(a.node)).toEqual(['1 active', '0 erased'])
   })
 })
 

@@ -1,7 +1,15 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Curve, type NodePublicKey, Secret, type SharingId, type VerifiedKey, type VerifyMessage } from '@tkms/dkg'
+import {
+  type Curve,
+  type NodePublicKey,
+  type ParticipantIndex,
+  Secret,
+  type SharingId,
+  type VerifiedKey,
+  type VerifyMessage,
+} from '@tkms/dkg'
 import { configHash } from '../../packages/dkg/src/ceremony/config.ts'
 import { encodeScalar } from '../../packages/dkg/src/primitives/scalar.ts'
 import type { KeyKeeper } from '../../packages/kms-node/src/keys/keeper-types.ts'
@@ -133,14 +141,25 @@ export function shareOf(made: HandMade, { index }: Identity): Secret | undefined
   return share === undefined ? undefined : new Secret(encodeScalar(share))
 }
 
-/** What a ceremony of this node hands over: certificate and own share. */
-export const install = (
-  { keeper }: KeyNode,
+/** What a ceremony of this node hands over: certificate and own share. Every other member says that it has the certificate. */
+export async function install(
+  node: KeyNode,
   made: HandMade,
   self: Identity,
   word: Partial<{ approvedHere: boolean; mayErase: boolean }> = {},
-): Promise<VerifiedKey> =>
-  keeper.install(made.bytes, shareOf(made, self), { approvedHere: false, mayErase: true, ...word })
+): Promise<VerifiedKey> {
+  const share = shareOf(made, self)
+  const key = await node.keeper.install(made.bytes, share, { approvedHere: false, mayErase: true, ...word })
+  hear(node, made, made.members)
+  return key
+}
+
+/** What these members say that they know. */
+export function hear({ keeper }: KeyNode, made: HandMade, members: readonly Identity[]): void {
+  const { keyId, sharingId, spec } = made
+  const head = { keyId, sharingId, epoch: spec.epoch, attempt: spec.attempt }
+  for (const { index } of members) keeper.heard(index as unknown as ParticipantIndex, [head])
+}
 
 /** How a request that names this sharing, or none, is answered. */
 export function answerTo({ table }: KeyNode, made: HandMade, named: 'named' | 'unnamed' = 'named'): string {

@@ -1,8 +1,7 @@
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { equalBytes, type NodePublicKey, type VerifiedKey } from '@tkms/dkg'
 import { COMMAND } from '../command.ts'
-import type { KeyLife } from './keeper-types.ts'
-import type { KnownSharing } from './known-sharing.ts'
+import type { KeyLife, LivingSharing } from './keeper-types.ts'
 import type { SharingLife, SharingState } from './life.ts'
 
 const MAX_PAST_SHARINGS = 4
@@ -110,12 +109,12 @@ export function describeKey(life: KeyLife, { self, notErased, dataDir }: Describ
 }
 
 /** All that still lives here, and the last few that are over. */
-function shownOf(lives: readonly SharingLife<KnownSharing>[]): readonly SharingLife<KnownSharing>[] {
+function shownOf(lives: readonly SharingLife<LivingSharing>[]): readonly SharingLife<LivingSharing>[] {
   const over = lives.filter(({ state }) => state === 'erased' || state === 'superseded').slice(MAX_PAST_SHARINGS)
   return lives.filter((life) => !over.includes(life))
 }
 
-function adviceOn({ state, sharing }: SharingLife<KnownSharing>, dataDir: string): Pick<KeyDescription, 'advice'> {
+function adviceOn({ state, sharing }: SharingLife<LivingSharing>, dataDir: string): Pick<KeyDescription, 'advice'> {
   if (state !== 'awaiting-repair') return {}
   const why = sharing.refusesEarlier
     ? 'this disk is older than the key: it was restored, or the node was away while the key was reshared'
@@ -123,7 +122,7 @@ function adviceOn({ state, sharing }: SharingLife<KnownSharing>, dataDir: string
   return { advice: `${why}; run: ${repairCommand(sharing.key.keyName, dataDir)}` }
 }
 
-function roleOf(life: KeyLife, latest: SharingLife<KnownSharing>): KeyRole {
+function roleOf(life: KeyLife, latest: SharingLife<LivingSharing>): KeyRole {
   if (life.destroyedAtMs !== undefined) return 'destroyed'
   if (latest.state === 'awaiting-repair') return 'awaiting-repair'
   if (latest.state === 'active') return life.newest ? 'active' : 'decrypt-only'
@@ -131,7 +130,7 @@ function roleOf(life: KeyLife, latest: SharingLife<KnownSharing>): KeyRole {
 }
 
 function describeSharing(
-  life: SharingLife<KnownSharing>,
+  life: SharingLife<LivingSharing>,
   notErased: DescribePorts['notErased'] | undefined,
 ): SharingDescription {
   const { key, record, damaged } = life.sharing

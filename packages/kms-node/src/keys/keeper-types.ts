@@ -1,8 +1,9 @@
-import type { CeremonyId, KeyId, KmsError, Secret, SharingId, VerifiedKey } from '@tkms/dkg'
+import type { CeremonyId, KeyId, KmsError, ParticipantIndex, Secret, SharingId, VerifiedKey } from '@tkms/dkg'
+import type { KeyHead } from '../net/ceremony-frame.ts'
 import type { Clock } from '../ports.ts'
 import type { KeyTable } from '../serve/key-table.ts'
 import type { KnownSharing, RecallPorts } from './known-sharing.ts'
-import type { RetirementTimes, SharingLife } from './life.ts'
+import type { RetirementTimes, SharingFacts, SharingLife } from './life.ts'
 import type { KeyProblem } from './load-keys.ts'
 import type { Odometer } from './odometer.ts'
 import type { ShareStore } from './share-store.ts'
@@ -27,6 +28,9 @@ export interface Learned {
   readonly refused: readonly KmsError[]
 }
 
+/** A sharing, and whether enough of its members are known to have moved on to it. */
+export type LivingSharing = KnownSharing & Pick<SharingFacts, 'isEstablished'>
+
 /** A key with the life of each of its sharings at this node. */
 export interface KeyLife {
   readonly keyId: KeyId
@@ -35,7 +39,7 @@ export interface KeyLife {
   /** Whether new ciphertexts should be made for it: the newest generation of its name. Older ones only decrypt. */
   readonly newest: boolean
   /** The latest first. */
-  readonly sharings: readonly SharingLife<KnownSharing>[]
+  readonly sharings: readonly SharingLife<LivingSharing>[]
 }
 
 /** For the log and the network. */
@@ -84,6 +88,8 @@ export interface KeyKeeper {
    * Resolves when it is durable. @throws errors of the store
    */
   destroyKey(keyId: KeyId, order: Uint8Array): Promise<void>
+  /** What a peer says that it knows: an epoch retires for good when t members have the next one. */
+  heard(peer: ParticipantIndex, heads: readonly KeyHead[]): void
   /** Erases now what is due, once nobody works with it; a clock of the keeper's own calls it in time. @throws errors of the store */
   eraseDue(): Promise<void>
   /** Every key that is known here, also those without a share, by name and generation. */

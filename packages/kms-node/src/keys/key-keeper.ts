@@ -14,24 +14,27 @@ import { createTurns } from '../turns.ts'
 import { type Accepted, acceptCertificates, acceptOwn } from './accept-certificate.ts'
 import { certificateNames } from './certificate-names.ts'
 import { type BookEntry, createKeyBook, isNewestGeneration } from './key-book.ts'
-import type { KeyKeeper, KeyKeeperParams, KeyLife, Learned } from './keeper-types.ts'
+import type { KeyKeeper, KeyKeeperParams, KeyLife, Learned, LivingSharing } from './keeper-types.ts'
 import { isSignedBy, type KnownSharing, knownSharing, newRecord } from './known-sharing.ts'
 import { lifeOf, type Retirement, type SharingLife } from './life.ts'
 import { loadKeys } from './load-keys.ts'
 import { createRetirementClock } from './retirement-clock.ts'
 import type { SharingRecord } from './sharing-record.ts'
+import { createWitnesses } from './witnesses.ts'
 
 export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
   const { shares, table, odometer, clock, times, events } = params
   const book = createKeyBook()
   const accept = { ...params, book }
   const inTurn = createTurns()
+  const witnesses = createWitnesses()
   let opened = false
 
-  const lifeOfEntry = ({ sharings, destroyed }: BookEntry): readonly SharingLife<KnownSharing>[] =>
-    destroyed === undefined
-      ? lifeOf(sharings, odometer.read(), times)
-      : sharings.map((sharing) => ({ sharing, state: 'erased', servable: false }))
+  const lifeOfEntry = ({ sharings, destroyed }: BookEntry): readonly SharingLife<LivingSharing>[] => {
+    const living = sharings.map((sharing) => ({ ...sharing, isEstablished: witnesses.isEstablished(sharing) }))
+    if (destroyed === undefined) return lifeOf(living, odometer.read(), times)
+    return living.map((sharing) => ({ sharing, state: 'erased', servable: false }))
+  }
 
   const arrange = (keyId: KeyId): void => {
     const entry = book.get(keyId)
@@ -135,13 +138,13 @@ export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
     events.onErased(sharing.key, successor.key)
   }
 
-  const retiring = (): readonly (Retirement<KnownSharing> & { readonly sharing: KnownSharing })[] =>
+  const retiring = (): readonly (Retirement<LivingSharing> & { readonly sharing: LivingSharing })[] =>
     book
       .list()
       .flatMap(lifeOfEntry)
       .flatMap((life) => (life.retirement === undefined ? [] : [{ sharing: life.sharing, ...life.retirement }]))
 
-  const due = (): readonly (Retirement<KnownSharing> & { readonly sharing: KnownSharing })[] =>
+  const due = (): readonly (Retirement<LivingSharing> & { readonly sharing: LivingSharing })[] =>
     retiring().filter(({ dueInMs }) => dueInMs === 0)
 
   /** Out of service first. Requests under way are waited for out of turn: nothing else waits for them. */
@@ -182,6 +185,10 @@ export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
     isOpen: () => opened,
     install,
     learn,
+    heard: (peer, heads) => {
+      witnesses.heard(peer, heads)
+      retirement.wake()
+    },
     eraseDue,
     repaired: (sharingId, share) =>
       inTurn(async () => {
@@ -236,7 +243,7 @@ const includes = (hashes: readonly Uint8Array[], hash: Uint8Array): boolean =>
 /** How requests for a key are answered, from the life of its sharings. */
 function standingOf(
   { keyId, destroyed }: BookEntry,
-  lives: readonly SharingLife<KnownSharing>[],
+  lives: readonly SharingLife<LivingSharing>[],
   isOpen: boolean,
 ): KeyStanding | undefined {
   const [latest] = lives

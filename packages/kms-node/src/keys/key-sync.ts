@@ -8,7 +8,7 @@ import { adviseOnHead, headsOf } from './key-heads.ts'
 import type { KeysLog } from './open-keys.ts'
 
 export interface KeySyncPorts extends Pick<ChainFetchPorts, 'curve'> {
-  readonly keeper: Pick<KeyKeeper, 'find' | 'learn' | 'list' | 'orders'>
+  readonly keeper: Pick<KeyKeeper, 'find' | 'heard' | 'learn' | 'list' | 'orders'>
   readonly notices: ErasedNotices
   /** What is dropped here is said again with the next connection or change. */
   readonly send: (to: ParticipantIndex, frame: CeremonyFrame) => void
@@ -62,6 +62,7 @@ export function createKeySync(ports: KeySyncPorts): KeySync {
   }
 
   const onHeads = (from: ParticipantIndex, heads: readonly KeyHead[]): void => {
+    keeper.heard(from, heads)
     const claims = open.get(from) ?? new Set<string>()
     open.set(from, claims)
     for (const head of heads) claims.add(nameOf(head))

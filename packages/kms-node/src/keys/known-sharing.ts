@@ -13,7 +13,7 @@ import type { Reading } from './odometer.ts'
 import type { SharingRecord } from './sharing-record.ts'
 
 /** One certified sharing as this node knows it. */
-export interface KnownSharing extends SharingFacts {
+export interface KnownSharing extends Omit<SharingFacts, 'isEstablished'> {
   readonly key: VerifiedKey
   readonly record: SharingRecord
   /** There is a record of its share that does not open, or a share in it that does not hold: kept aside until it is repaired or erased. */

@@ -13,6 +13,7 @@ const sharing = (epoch: number, changes: Partial<SharingFacts> = {}): SharingFac
   mayErase: true,
   refusesEarlier: false,
   seen: { ranMs: 0, totalMs: 0 },
+  isEstablished: true,
   ...changes,
 })
 const at = (ranMs: number, totalMs = ranMs): { ranMs: number; totalMs: number } => ({ ranMs, totalMs })
@@ -48,6 +49,15 @@ describe('life of a share', () => {
     ])
     expect(states(lacking, at(HOUR, 24 * HOUR))[1]).toEqual([0, 'retiring', 'served', 0])
     expect(states(lacking, at(24 * HOUR))[1]).toEqual([0, 'retiring', 'served', 0])
+  })
+
+  it('keeps the old share for T_max at most while fewer than t members are known to have the new certificate', () => {
+    const alone = [sharing(0), sharing(1, { isEstablished: false })]
+    expect(states(alone, at(HOUR))).toEqual([
+      [1, 'active', 'served'],
+      [0, 'retiring', 'served', 23 * 60],
+    ])
+    expect(states(alone, at(24 * HOUR))[1]).toEqual([0, 'retiring', 'served', 0])
   })
 
   it('a wall clock years ahead after a restart leaves the grace', () => {

@@ -29,12 +29,14 @@ export interface SharingFacts {
   readonly mayErase: boolean
   readonly refusesEarlier: boolean
   readonly seen: Reading
+  /** At least t members of its committee are known to have its certificate: it can take over. */
+  readonly isEstablished: boolean
 }
 
 export interface RetirementTimes {
   /** How long a retiring share is served, counted in time that this node ran. */
   readonly graceMs: number
-  /** A member without its new share erases the old one this long after it saw the certificate. */
+  /** T_max: the old share goes this long after the certificate was seen, whatever is missing. */
   readonly maxRetiringMs: number
 }
 
@@ -93,10 +95,10 @@ function latest<T extends SharingFacts>(sharing: T): SharingLife<T> {
 }
 
 /**
- * The first certificate seen that orders the erasing starts the clock. With the own share of the latest sharing here, or none due, the
- * share goes after the grace, which is running time alone: only a node that runs has requests to answer. Without it the share goes
- * T_max after the certificate was seen, by whatever evidence of time there is, but never without the grace: a wall clock that is years
- * ahead after a restart cannot take it away at once.
+ * The first certificate seen that orders the erasing starts the clock. When the own share of the latest sharing is here, or none due, and
+ * t of its members are known to have moved on, the share goes after the grace, which is running time alone: only a node that runs has
+ * requests to answer. Where one of the two is missing it goes T_max after the certificate was seen, by whatever evidence of time there is,
+ * but never without the grace: a wall clock that is years ahead after a restart cannot take it away at once.
  */
 function retirementOf<T extends SharingFacts>(
   later: readonly T[],
@@ -109,7 +111,7 @@ function retirementOf<T extends SharingFacts>(
     .toSorted((left, right) => left.seen.totalMs - right.seen.totalMs)[0]
   if (newest === undefined || successor === undefined) return undefined
   const graceLeftMs = graceMs - (now.ranMs - successor.seen.ranMs)
-  const settled = newest.hasShare || !newest.isMember
+  const settled = newest.isEstablished && (newest.hasShare || !newest.isMember)
   const waitLeftMs = settled ? 0 : maxRetiringMs - (now.totalMs - successor.seen.totalMs)
   return { successor, dueInMs: Math.max(0, graceLeftMs, waitLeftMs) }
 }
