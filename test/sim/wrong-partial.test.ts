@@ -11,6 +11,7 @@ import {
   type WrongPartial,
   wrongPartialCulprit,
 } from '../../packages/dkg/src/decrypt/wrong-partial-evidence.ts'
+import { verifyEvidence } from '../../packages/dkg/src/evidence/verify-evidence.ts'
 import { secretScalar } from '../../packages/dkg/src/primitives/scalar.ts'
 import type { PointBytes } from '../../packages/dkg/src/primitives/types.ts'
 import { type HandMade, keygenByHand, reshareByHand } from '../support/hand-made.ts'
@@ -79,8 +80,14 @@ function answer(
   return { index, box, content, signature: who.sign(answerSignedBytes({ ctx, box, content })) }
 }
 
-const culprit = (evidence: WrongPartial, configHashes = pins) =>
-  wrongPartialCulprit(curve, verify, encodeWrongPartialEvidence(evidence), configHashes)
+/** The same verdict by itself and through the verifier of every kind of evidence. */
+function culprit(evidence: WrongPartial, configHashes = pins): number | undefined {
+  const bytes = encodeWrongPartialEvidence(evidence)
+  const found = wrongPartialCulprit(curve, verify, bytes, configHashes)
+  const fault = verifyEvidence(curve, verify, bytes, configHashes)
+  expect(fault && [fault.kind, fault.culprit]).toEqual(found && ['E6', found])
+  return found
+}
 
 const single = requestOf(reshared, [item('a')])
 const lie = answer(reshared, liar, single, (partial) => encodeSingle({ index: liar.index, ...partial('a', 1n) }))

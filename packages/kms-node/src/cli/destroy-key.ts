@@ -25,6 +25,7 @@ export function addDestroy(keys: Command): void {
       'after',
       `${EXIT_HELP}
 What was encrypted for this generation can never be opened again. Encrypt it for a newer one first (keys rotate).
+An imported key also lives where it came from: erase it there yourself.
 
 Examples:
   ${COMMAND} keys destroy ecies/421614 --generation 1 --confirm 0x...
