@@ -213,3 +213,20 @@ test('two rival ceremonies, each half approved, are both abandoned, and the next
   const statuses = await conduct(world.nodes, keygen('ecies/1'))
   expect(statuses.map(({ attempt, generation }) => [attempt, generation])).toEqual(world.nodes.map(() => [1, 1]))
 })
+
+test('a ceremony waits for a full disk and goes on by itself when there is room', { timeout: 60_000 }, async () => {
+  await begin()
+  const { ceremony } = await world.node(1).service.propose(keygen('ecies/1'))
+  await approve(world.node(2), ceremony)
+  world.node(2).setFull(true)
+  for (const index of [3, 4]) await approve(world.node(index), ceremony)
+  expect(await world.node(2).until(ceremony, ({ reason }) => reason !== undefined)).toMatchObject({
+    stage: 'running',
+    reason: expect.stringContaining('the disk of this node is full'),
+  })
+  world.node(2).setFull(false)
+  const statuses = await Promise.all(world.nodes.map((node) => node.until(ceremony, complete)))
+  expect(statuses.map(({ holdsShare, reason }) => [holdsShare, reason])).toEqual(
+    world.nodes.map(() => [true, undefined]),
+  )
+})

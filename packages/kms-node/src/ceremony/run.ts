@@ -283,6 +283,8 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
       if (driver !== undefined || over) return
       for (const entry of authorizations.of(spec)) broadcast({ type: 'authorization', ceremony, ...entry })
       broadcast({ type: 'statusRequest', ceremony })
+      // What kept it from beginning, a full disk for example, may be over.
+      if (status.stage === 'authorizing' || status.stage === 'running') later(begin())
     },
     halt: async () => {
       await driver?.halt()

@@ -15,6 +15,7 @@ import type { CeremonyFrame } from '../net/ceremony-frame.ts'
 import type { CeremonyNetwork } from '../net/ceremony-protocol.ts'
 import { testCluster } from '../net/test-hosts.fixture.ts'
 import type { RecordStore } from '../ports.ts'
+import { storeError } from '../store/errors.ts'
 import { memoryStore } from '../store/memory-store.fixture.ts'
 import { systemClock, systemRng } from '../system.ts'
 import type { CeremonyKeys, InstallOptions, KnownKey } from './ports.ts'
@@ -70,6 +71,8 @@ export interface WorldNode {
   readonly service: CeremonyService
   /** Starts again on the same records. */
   restart(): Promise<void>
+  /** Its disk takes nothing more, or has room again. */
+  setFull(full: boolean): void
   /** Nothing reaches it, nothing leaves it. */
   setAway(away: boolean): void
   until(ceremony: string, wanted: (status: CeremonyStatus) => boolean): Promise<CeremonyStatus>
@@ -129,7 +132,13 @@ export async function createWorld({ n, candidates = 0, directory, phaseBaseMs = 
     stop: async () => {},
   })
   const createNode = async ({ index }: ClusterNode): Promise<WorldNode> => {
-    const store = memoryStore()
+    const records = memoryStore()
+    let isFull = false
+    const store: RecordStore = {
+      ...records,
+      put: (kind, id, plaintext) =>
+        isFull ? Promise.reject(storeError('disk-full', 'no room')) : records.put(kind, id, plaintext),
+    }
     const keys = testKeys()
     const start = async (): Promise<CeremonyService> => {
       const service = createCeremonyService({
@@ -174,6 +183,9 @@ export async function createWorld({ n, candidates = 0, directory, phaseBaseMs = 
         await service.stop()
         service = await start()
         greet()
+      },
+      setFull: (full) => {
+        isFull = full
       },
       setAway: (isAway) => {
         if (isAway) away.add(index)

@@ -1,0 +1,131 @@
+import {
+  type CeremonySpec,
+  checkCertificate,
+  type ClusterNode,
+  createConfig,
+  emptySlot,
+  nobleCurve,
+  participantIndex,
+  Secret,
+  type SlotState,
+  verifyEd25519,
+} from '@tkms/dkg'
+import { runKeygen } from '@tkms/dkg/testing'
+import { expect, test } from 'vitest'
+import { createSigner, publicKeyOf } from '../identity/ed25519-signer.ts'
+import { testCluster } from '../net/test-hosts.fixture.ts'
+import { checkSpec } from './check-spec.ts'
+import { makeSpec, type SpecContext } from './make-spec.ts'
+import type { CeremonyKeys, KnownKey } from './ports.ts'
+import type { NewMember, ProposeInput } from './propose-input.ts'
+
+const cluster = testCluster(4, [])
+const NOW_S = 1_800_000_000
+const seedOf = (index: number): Secret => new Secret(new Uint8Array(32).fill(index))
+const members = cluster.nodes.map(({ index, publicKey }) => ({ index, publicKey, sign: createSigner(seedOf(index)) }))
+const { certificate } = runKeygen({
+  curve: nobleCurve,
+  members,
+  t: 2,
+  clusterId: cluster.config.clusterId,
+  keyName: 'ecies/1',
+  seedOf: (index, use) => new Secret(new Uint8Array(32).fill(index + (use === 'dealing' ? 100 : 200))),
+})
+const key: KnownKey = {
+  key: { ...checkCertificate(nobleCurve, verifyEd25519, certificate), trustedBy: 'pin' },
+  hasShare: true,
+}
+const keys: CeremonyKeys = {
+  list: () => [key],
+  find: () => key,
+  copyShare: () => undefined,
+  install: () => Promise.reject(new Error('nothing is certified here')),
+  learn: async () => undefined,
+}
+const contextOf = (change: Partial<SpecContext> = {}): SpecContext => ({
+  cluster,
+  self: participantIndex(1),
+  nodes: cluster.nodes,
+  keys,
+  curve: nobleCurve,
+  nowS: NOW_S,
+  slot: () => emptySlot,
+  specs: () => [],
+  ...change,
+})
+const fresh: NewMember = {
+  name: 'frank',
+  publicKey: publicKeyOf(seedOf(50)),
+  multiaddrs: ['/ip4/127.0.0.1/tcp/1'],
+  url: 'http://127.0.0.1:50',
+}
+const reshare = (change: object = {}): ProposeInput => ({ kind: 'reshare', keyName: 'ecies/1', ...change })
+const check = (spec: CeremonySpec, nodes: readonly ClusterNode[] = []): void =>
+  checkSpec({ cluster, self: participantIndex(1), nodes: cluster.nodes, keys, nowS: NOW_S }, spec, nodes)
+
+test('a refresh continues the newest sharing with the same committee', () => {
+  const { spec, nodes } = makeSpec(contextOf(), reshare())
+  expect(spec).toMatchObject({ kind: 'reshare', epoch: 1, attempt: 0, newConfig: { n: 4, t: 2 } })
+  expect(nodes).toEqual([])
+  expect(() => check(spec)).not.toThrow()
+})
+
+test('a new member gets an index that nobody ever had, also not in a proposal that is open', () => {
+  const first = makeSpec(contextOf(), reshare({ add: [fresh] }))
+  expect(first.nodes).toMatchObject([{ name: 'frank', index: 5 }])
+  expect(() => check(first.spec, first.nodes)).not.toThrow()
+  expect(() => check(first.spec)).toThrow('where node 5 is reached')
+  const other = { ...fresh, name: 'grace', publicKey: publicKeyOf(seedOf(51)) }
+  const second = makeSpec(contextOf({ specs: () => [first.spec] }), reshare({ add: [other], remove: ['node-2'] }))
+  expect(second.spec.newConfig.members.map(({ index }) => index)).toEqual([1, 3, 4, 6])
+})
+
+test.each([
+  ['a node nobody knows', { add: ['heidi'] }, 'unknown-node'],
+  ['a member that is one already', { add: ['node-2'] }, 'already-a-member'],
+  ['a member that is none', { remove: ['frank'] }, 'unknown-node'],
+  ['a threshold of all members', { threshold: 4 }, 'bad-config'],
+  ['a key nobody knows', { keyName: 'ecies/2' }, 'unknown-key'],
+])('a resharing with %s is refused', (_what, change, code) => {
+  expect(() => makeSpec(contextOf(), reshare(change))).toThrow(expect.objectContaining({ code }))
+})
+
+test('an open attempt is given up only explicitly', () => {
+  const open: SlotState = {
+    floor: 0,
+    entries: [{ attempt: 0, ceremony: key.key.ceremony, approval: 'plain', abandoned: false, decidedAgainst: false }],
+  }
+  const context = contextOf({ slot: () => open })
+  expect(() => makeSpec(context, reshare())).toThrow(expect.objectContaining({ code: 'attempt-open' }))
+  expect(makeSpec(context, reshare({ supersede: true })).spec.attempt).toBe(1)
+})
+
+test('an index that belongs to another node, or a known node under a new one, is refused', () => {
+  const { spec } = makeSpec(contextOf(), reshare())
+  const [first, second, third, fourth] = cluster.config.members
+  if (first === undefined || second === undefined || third === undefined || fourth === undefined)
+    throw new Error('four')
+  const { clusterId } = cluster.config
+  const stolen = createConfig({
+    clusterId,
+    t: 2,
+    members: [first, second, third, { ...fourth, publicKey: fresh.publicKey }],
+  })
+  expect(() => check({ ...spec, newConfig: stolen })).toThrow('indices are never used again')
+  const moved = createConfig({
+    clusterId,
+    t: 2,
+    members: [first, second, third, { ...fourth, index: participantIndex(9) }],
+  })
+  expect(() => check({ ...spec, newConfig: moved })).toThrow('a known node the new index 9')
+})
+
+test('an import names the public key and its importer, and no key that exists', () => {
+  const input = { kind: 'import', keyName: 'ecies/old', purpose: 'ecies-dec', key: seedOf(7) } as const
+  const { spec } = makeSpec(contextOf(), input)
+  expect(spec).toMatchObject({ kind: 'import', epoch: 0, oldConfig: { n: 1, t: 1, members: [{ index: 1 }] } })
+  expect(() => check(spec)).not.toThrow()
+  expect(() => makeSpec(contextOf(), { ...input, keyName: 'ecies/1' })).toThrow(
+    expect.objectContaining({ code: 'key-exists' }),
+  )
+})
