@@ -228,6 +228,13 @@ describe('whose word counts', () => {
     bench.pass(2 * MAX_RETIRING_MS)
     await node.keeper.eraseDue()
     expect(statesOf(node)).toEqual(['1 awaiting-repair', '0 retiring'])
+    await install(node, refreshed, self)
+    bench.pass(2 * MAX_RETIRING_MS)
+    await node.keeper.eraseDue()
+    expect(statesOf(node)).toEqual(['1 active', '0 retiring'])
+    await install(node, refreshed, self, { approvedHere: true })
+    await node.keeper.eraseDue()
+    expect(statesOf(node)).toEqual(['1 active', '0 erased'])
   })
 
   test('a certificate from anybody counts as far as the chain leads to it', async () => {

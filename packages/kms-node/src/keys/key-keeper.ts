@@ -84,16 +84,14 @@ export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
       const { key, late } = acceptOwn(accept, certificate, approvedHere)
       const known = book.sharing(key.sharingId)
       if (late && known === undefined) return key
+      const counts = mayErase && (approvedHere || key.authorization !== 'degraded')
       const keeps = share !== undefined && !late && !(known?.hasShare ?? false)
       if (keeps) await keepShare(key, certificate, share)
       if (known === undefined) {
-        const record = await see(key, {
-          mayErase: mayErase && (approvedHere || key.authorization !== 'degraded'),
-          refusesEarlier: false,
-        })
+        const record = await see(key, { mayErase: counts, refusesEarlier: false })
         book.put(knownSharing(params, { key, record, hasShare: keeps, damaged: false }))
       } else {
-        const record = { ...known.record, mayErase: known.record.mayErase || mayErase }
+        const record = { ...known.record, mayErase: known.record.mayErase || counts }
         if (record.mayErase !== known.record.mayErase) await shares.putSharing(record)
         update(known, { record, hasShare: known.hasShare || keeps, damaged: known.damaged && !keeps })
       }
