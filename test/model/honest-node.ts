@@ -36,10 +36,6 @@ export class HonestNode implements Citizen, Host {
     this.disk = emptyDisk(world.old?.shares.get(index))
   }
 
-  get isUp(): boolean {
-    return this.#isUp
-  }
-
   /** The operator agrees to X, and to a degraded AUTH where the story needs one. False: try again later. */
   approve(proposal: Proposal, approval: 'plain' | 'degraded'): boolean {
     if (!this.#isUp) return false
@@ -280,6 +276,7 @@ export class HonestNode implements Citizen, Host {
 
   #close(instance: Instance): void {
     const { proposal } = instance
+    this.#world.mayBeOver = true
     instance.alive = false
     if (this.live.get(proposal) === instance) this.live.delete(proposal)
     this.disk.snapshots.delete(proposal)

@@ -57,6 +57,7 @@ export class Operators {
 
   #look(): void {
     const { scenario, proposals, nowMs } = this.#world
+    this.#world.mayBeOver = true
     const patient = nowMs < scenario.calmMs + PATIENCE_MS
     const next = proposals.find(({ plan }) => plan.attempt === 1)
     const first = proposals.filter(({ plan }) => plan.attempt === 0)
@@ -83,11 +84,18 @@ export class Operators {
     return this.#nodes.filter(({ index }) => proposal.everybody.includes(index))
   }
 
-  /** Every honest node of some ceremony has its certificate, and stored what goes with it. */
+  /**
+   * Every honest node of some ceremony has its certificate, and stored what goes with it. Where X was not the only one, those count that
+   * agreed to it: the others learn its certificate as any node that was away does.
+   */
   get areDone(): boolean {
-    return this.#world.proposals.some((proposal) =>
-      this.#partiesOf(proposal).every(({ disk }) => disk.archives.has(proposal)),
-    )
+    const { proposals } = this.#world
+    return proposals.some((proposal) => {
+      const agreed = (node: HonestNode): boolean =>
+        proposals.length === 1 || (slotEntry(node.disk.slot, proposal.ceremony)?.approval ?? 'none') !== 'none'
+      const concerned = this.#partiesOf(proposal).filter(agreed)
+      return concerned.length > 0 && concerned.every(({ disk }) => disk.archives.has(proposal))
+    })
   }
 
   /**

@@ -1,8 +1,4 @@
-import {
-  authorizationStrength,
-  signAuthorization,
-  verifyAuthorization,
-} from '../../packages/dkg/src/ceremony/authorization.ts'
+import { authorizationStrength, signAuthorization } from '../../packages/dkg/src/ceremony/authorization.ts'
 import type { MemberSignature } from '../../packages/dkg/src/ceremony/certificate.ts'
 import { memberAt } from '../../packages/dkg/src/ceremony/config.ts'
 import type { CeremonyInput } from '../../packages/dkg/src/ceremony/engine-types.ts'
@@ -33,8 +29,8 @@ export function authorizeOn(
 
 /** False when the slot does not let this node act in X yet. */
 export function beginOn({ verify }: Kit, disk: Disk, { spec, authorizations }: Proposal): boolean {
-  const valid = [...authorizations.values()].filter((entry) => verifyAuthorization(verify, spec, entry))
-  const step = slots.begin(disk.slot, spec, authorizationStrength(verify, spec, valid))
+  if (spec.kind === 'reshare' && authorizations.size < spec.oldConfig.t) return false
+  const step = slots.begin(disk.slot, spec, authorizationStrength(verify, spec, [...authorizations.values()]))
   if ('refusal' in step) return false
   disk.slot = step.state
   return true

@@ -47,9 +47,10 @@ export function runScenario(
   const tooManyViews = (): boolean => observer.maxView > observer.viewWhenCalm + (scenario.withinBounds ? bound : 5)
   let ended: RunReport['ended'] = 'open'
   world.run(scenario.calmMs + (scenario.withinBounds ? PATIENCE_MS : 60_000), () => {
-    if (operators.areDone) ended = 'certified'
-    else if (operators.areBlocked) ended = 'blocked'
+    if (world.mayBeOver && operators.areDone) ended = 'certified'
+    else if (world.mayBeOver && operators.areBlocked) ended = 'blocked'
     else if (tooManyViews()) ended = 'stuck'
+    world.mayBeOver = false
     if (world.events > MAX_EVENTS) ended = 'stuck'
     return ended !== 'open' || observer.violations.length > (world.isControl ? 0 : 3)
   })

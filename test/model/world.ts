@@ -29,6 +29,8 @@ export class World implements EngineRoom {
   readonly trace: ((line: string) => void) | undefined
   nowMs = 0
   events = 0
+  /** Something happened that may end the run. */
+  mayBeOver = false
   readonly #queue = new EventQueue<Event>()
   #timerTokens = 0
 
