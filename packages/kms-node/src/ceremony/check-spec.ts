@@ -89,8 +89,15 @@ function requirePrevious({ keys }: CheckContext, spec: ReshareSpec): KnownKey {
   return previous
 }
 
-/** An index stands for one identity for ever, and every member has an address. */
-function checkMembers({ nodes: book }: CheckContext, config: CommitteeConfig, nodes: readonly ClusterNode[]): void {
+/**
+ * An index stands for one identity for ever, every member has an address, and a new one neither the name nor the URL of another node.
+ * @throws KmsError `bad-proposal`
+ */
+export function checkMembers(
+  { nodes: book }: Pick<CheckContext, 'nodes'>,
+  config: CommitteeConfig,
+  nodes: readonly ClusterNode[],
+): void {
   for (const { index, publicKey } of config.members) {
     const known = book.find((node) => node.index === index)
     const brought = nodes.find((node) => node.index === index)
@@ -100,5 +107,7 @@ function checkMembers({ nodes: book }: CheckContext, config: CommitteeConfig, no
       refuse(`it gives a known node the new index ${index}`)
     if (known === undefined && (brought === undefined || !equalBytes(brought.publicKey, publicKey)))
       refuse(`it does not say where node ${index} is reached`)
+    const twin = known === undefined && book.find(({ name, url }) => name === brought?.name || url === brought?.url)
+    if (twin) refuse(`node ${index} has the name or the URL of node ${twin.index} (${twin.name}): init it with its own`)
   }
 }

@@ -2,7 +2,7 @@ import { encodeSpec, type KeygenSpec, participantIndex, Secret } from '@tkms/dkg
 import { expect, test } from 'vitest'
 import { testCluster } from '../net/test-hosts.fixture.ts'
 import { memoryStore } from '../store/memory-store.fixture.ts'
-import { checkSpec } from './check-spec.ts'
+import { checkMembers, checkSpec } from './check-spec.ts'
 import { drawViewSeeds } from './hedged-seeds.ts'
 import type { CeremonyKeys } from './ports.ts'
 import { createProposals, type Proposals } from './proposals.ts'
@@ -43,6 +43,31 @@ test('a proposal for this committee waits, and the same one again changes nothin
   expect(proposals.receive(two, sent(spec))).toMatchObject({ proposedBy: 2 })
   expect(proposals.receive(two, sent(spec))).toBeUndefined()
   expect(proposals.list()).toHaveLength(1)
+})
+
+const [, , , four, five] = testCluster(5, []).nodes
+if (four === undefined || five === undefined) throw new Error('five nodes')
+
+test('who is no member of the committee does not come into the address book with its proposal', () => {
+  const proposals = proposalsAt(() => NOW_S)
+  const impostor = { ...five, index: four.index }
+  const received = proposals.receive(two, { ...sent(spec), nodes: [five, impostor, four] })
+  expect(received?.nodes).toEqual([four])
+})
+
+test.for([
+  ['its own entry', [five], undefined],
+  ['no entry', [], 'where node 5 is reached'],
+  ['the entry of another identity', [{ ...five, publicKey: four.publicKey }], 'where node 5 is reached'],
+  ['the name of another node', [{ ...five, name: four.name }], 'the name or the URL of node 4'],
+  ['the URL of another node', [{ ...five, url: four.url }], 'the name or the URL of node 4'],
+] as const)('a new member with %s', ([, nodes, problem]) => {
+  const check = (): void => checkMembers(cluster, testCluster(5, []).config, nodes)
+  if (problem === undefined) expect(check).not.toThrow()
+  else
+    expect(check).toThrow(
+      expect.objectContaining({ code: 'bad-proposal', message: expect.stringContaining(problem) as unknown }),
+    )
 })
 
 const other = testCluster(5, []).config

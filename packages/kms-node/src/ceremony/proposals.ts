@@ -8,6 +8,7 @@ import {
   type ParticipantIndex,
 } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
+import { entriesOfMembers } from '../cluster/address-book.ts'
 import { ceremonyError } from './errors.ts'
 
 /** Proposals of one member that wait for the operator; the oldest goes first. */
@@ -62,7 +63,7 @@ export function createProposals({ check, nowS }: ProposalsParams): Proposals {
       dropStale()
       const spec = attempt(() => decodeSpec(proposal.spec))
       if (spec === undefined) throw ceremonyError('bad-proposal', 'this is not a ceremony specification')
-      const { nodes } = proposal
+      const nodes = entriesOfMembers(spec.newConfig, proposal.nodes)
       check(spec, nodes)
       const id = bytesKey(ceremonyId(spec))
       const known = pending.get(id)

@@ -106,6 +106,12 @@ function requireFree(book: Cluster, card: { readonly name: string; readonly url:
     )
 }
 
+/** Only the entries of this committee's members: nobody else comes into the address book with a proposal. */
+export const entriesOfMembers = (config: CommitteeConfig, nodes: readonly ClusterNode[]): readonly ClusterNode[] =>
+  nodes.filter((node) =>
+    config.members.some(({ index, publicKey }) => index === node.index && equalBytes(publicKey, node.publicKey)),
+  )
+
 /** Entries that a peer sent: unknown nodes are added, known ones stay as they are, whatever contradicts the book is left out. */
 export function withUnknownNodes(cluster: Cluster, nodes: readonly ClusterNode[]): Cluster {
   return nodes.reduce((book, node) => (contradiction(book, node) === undefined ? withNode(book, node) : book), cluster)
