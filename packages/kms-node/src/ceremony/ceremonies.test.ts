@@ -1,7 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { bytesKey } from '@tkms/dkg'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { CeremonyFrame } from '../net/ceremony-frame.ts'
 import type { ProposeInput } from './propose-input.ts'
 import { createWorld, type World, type WorldNode, type WorldOptions } from './service-world.fixture.ts'
 import type { CeremonyStatus } from './status.ts'
@@ -21,6 +23,9 @@ afterEach(async () => {
 const begin = async (options: Omit<WorldOptions, 'directory' | 'n'> = {}): Promise<void> => {
   world = await createWorld({ n: 4, directory, ...options })
 }
+const isOf = (frame: CeremonyFrame, ceremony: string, type: CeremonyFrame['type']): boolean =>
+  frame.type === type && 'ceremony' in frame && `0x${bytesKey(frame.ceremony)}` === ceremony
+const bytesOf = (frame: CeremonyFrame): string => (frame.type === 'message' ? bytesKey(frame.signed) : '')
 const complete = ({ stage }: CeremonyStatus): boolean => stage === 'complete'
 const keygen = (keyName: string): ProposeInput => ({ kind: 'keygen', keyName, purpose: 'ecies-dec' })
 
@@ -99,6 +104,11 @@ test('an attempt whose new members are lost is given up for the next one, and no
   const statuses = await Promise.all([1, 2, 3, 7].map((index) => world.node(index).until(next, complete)))
   expect(statuses[0]).toMatchObject({ attempt: 1, epoch: 1, holdsShare: true })
   expect(await world.node(1).until(lost, ({ stage }) => stage === 'superseded')).toMatchObject({ attempt: 0 })
+  // The promise of AUTH: nothing new in the lower attempt behind it.
+  const auth = world.sent.findIndex(({ from, frame }) => from === 1 && isOf(frame, next, 'authorization'))
+  const own = world.sent.map(({ from, frame }) => (from === 1 && isOf(frame, lost, 'message') ? bytesOf(frame) : ''))
+  expect(auth).toBeGreaterThan(0)
+  expect(own.slice(auth).filter((bytes) => !own.slice(0, auth).includes(bytes))).toEqual([])
   await expect(world.node(1).service.approve(lost, { degraded: true })).resolves.toMatchObject({ stage: 'superseded' })
 })
 

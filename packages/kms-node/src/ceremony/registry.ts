@@ -6,6 +6,7 @@ import {
   equalBytes,
   type MemberSignature,
   slotEntry,
+  slotId,
   superseded,
   verifyEd25519,
 } from '@tkms/dkg'
@@ -31,7 +32,7 @@ const MAX_ENGINES = 32
 /** Without progress for this long a ceremony waits. */
 const WAITING_AFTER_S = 600
 
-type OwnPorts = 'authorizations' | 'abandonments' | 'imports' | 'onSlotChanged' | 'onAuthorization'
+type OwnPorts = 'authorizations' | 'abandonments' | 'imports' | 'onSlotChanged' | 'onAuthorization' | 'quiesce'
 
 export interface RegistryParams extends Omit<CeremonyRunPorts, OwnPorts> {
   /** The committees of undecided ceremonies changed: other nodes may have to be connected. */
@@ -67,12 +68,14 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
   const abandonments = createAbandonmentBook(store, verifyEd25519)
   const imports = createImportedKeys(store)
   const watch = createAuthorizationWatch()
+  const paused = new Set<CeremonyRun>()
   const inTurn = createTurns()
   const runs = new Map<string, CeremonyRun>()
   const nowS = (): number => Math.floor(clock.nowMs() / 1000)
 
   const settleOne = async (run: CeremonyRun): Promise<void> => {
     const { spec, ceremony } = run
+    const wasPaused = paused.delete(run)
     const state = slots.state(spec)
     if (slotEntry(state, ceremony)?.certified !== undefined) return
     const certified = state.entries.some((other) => other.certified !== undefined && other.attempt >= spec.attempt)
@@ -85,6 +88,16 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
         )
     if (certified || overtaken) await run.supersede('certified')
     else if (superseded(state, spec)) await run.supersede('given-up')
+    else if (wasPaused) await run.begin()
+  }
+
+  const quiesce = async (spec: CeremonySpec): Promise<void> => {
+    const slot = slotId(spec)
+    for (const run of runs.values())
+      if (run.isBusy && run.spec.attempt < spec.attempt && equalBytes(slotId(run.spec), slot)) {
+        paused.add(run)
+        await run.halt()
+      }
   }
 
   const settle = (): void => {
@@ -104,7 +117,7 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
   }
 
   const open = (of: RunOf): CeremonyRun => {
-    const ports = { ...params, authorizations, abandonments, imports, onAuthorization, onSlotChanged: settle }
+    const ports = { ...params, authorizations, abandonments, imports, onAuthorization, quiesce, onSlotChanged: settle }
     const run = createCeremonyRun(of, ports)
     runs.set(bytesKey(run.ceremony), run)
     return run

@@ -43,6 +43,8 @@ export interface CeremonyRunPorts {
   readonly publish: (status: CeremonyStatus) => void
   /** A verified AUTH of another member. */
   readonly onAuthorization: (spec: CeremonySpec, entry: MemberSignature) => void
+  /** Stops the engines of lower attempts of its slot, before this node authorizes this one. `onSlotChanged` lets them go on as they may. */
+  readonly quiesce: (spec: CeremonySpec) => Promise<void>
   /** The rules of its slot moved on: other attempts may be over. */
   readonly onSlotChanged: (spec: CeremonySpec) => void
 }
@@ -84,5 +86,6 @@ export interface CeremonyRun {
   greet(peer: ParticipantIndex): void
   /** Asks again for what is missing before an engine runs. */
   remind(): void
+  /** Stops the engine; `begin` or `supersede` goes on from its last snapshot, in this life of the node or the next. */
   halt(): Promise<void>
 }

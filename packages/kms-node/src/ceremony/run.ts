@@ -189,7 +189,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
     if (frame.type === 'message') later(takeAbandonment(frame.signed))
     if (frame.type === 'statusRequest') greetWithBooks(from)
     if (driver !== undefined) driver.deliver(from, toInput(from, frame))
-    else if (frame.type === 'statusRequest') answerStatus(from)
+    else if (frame.type === 'statusRequest' && archive === undefined) answerStatus(from)
     else if (over) answerOver(from, frame)
     else {
       ports.waitingRoom.add(from, frame)
@@ -239,6 +239,8 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
       if (spec.kind !== 'keygen' && memberAt(dealers, self) !== undefined) {
         const holdsOldShare = spec.kind === 'import' || ports.keys.find(spec.prevOutcome)?.hasShare === true
         const sign = (): Uint8Array => signMemberAuthorization(ports.sign, spec, self).signature
+        // The promise to act in no lower attempt must hold before anybody can read it.
+        await ports.quiesce(spec)
         try {
           const signature = await slots.authorize(spec, { holdsOldShare, sign })
           await authorizations.add(spec, { index: self, signature })
@@ -289,6 +291,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
     halt: async () => {
       await driver?.halt()
       await finished
+      driver = undefined
     },
   }
 }

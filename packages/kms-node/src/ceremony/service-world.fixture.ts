@@ -81,6 +81,8 @@ export interface WorldNode {
 export interface World {
   readonly cluster: Cluster
   readonly nodes: readonly WorldNode[]
+  /** Everything that anybody sent, in order. */
+  readonly sent: readonly { readonly from: number; readonly frame: CeremonyFrame }[]
   node(index: number): WorldNode
   stop(): Promise<void>
 }
@@ -113,7 +115,9 @@ export async function createWorld({ n, candidates = 0, directory, phaseBaseMs = 
   ]
   const services = new Map<number, CeremonyService>()
   const away = new Set<number>()
+  const sent: { from: number; frame: CeremonyFrame }[] = []
   const deliver = (from: ParticipantIndex, to: number, frame: CeremonyFrame): boolean => {
+    sent.push({ from, frame })
     if (away.has(from) || away.has(to)) return false
     setImmediate(() => services.get(to)?.onFrame(from, frame))
     return true
@@ -213,6 +217,7 @@ export async function createWorld({ n, candidates = 0, directory, phaseBaseMs = 
   return {
     cluster,
     nodes,
+    sent,
     node: (index) => {
       const node = nodes[index - 1]
       if (node === undefined) throw new Error(`no node ${index}`)
