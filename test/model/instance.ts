@@ -16,12 +16,12 @@ import { bytesOf } from '../support/simulated-committee.ts'
 import type { Kit } from './identities.ts'
 import type { OldSharing, Proposal } from './proposal.ts'
 
-/** A tenth of the protocol's. */
+/** A tenth of the protocol's, with fewer repetitions: they cost most of the time of a run. */
 export const MODEL_TIMINGS: CeremonyTimings = {
   phaseBaseMs: 1_000,
   phasePerMemberMs: 50,
-  retransmitMs: 200,
-  retransmitMaxMs: 3_000,
+  retransmitMs: 300,
+  retransmitMaxMs: 6_000,
 }
 
 /** Everything the engines of one run share. */

@@ -45,13 +45,14 @@ export function drawNet(dice: Dice, everybody: readonly number[], calmMs: number
     lossOf.commit = dice.pick([0.98, 1, 1, 1])
     lossOf.certificate = 0.9
   }
-  if (bias === 'commitOnlyInOwnView') delayOf.vote = dice.pick([0.6, 0.9, 1])
+  // Votes that arrive when their view was left.
+  if (bias === 'commitOnlyInOwnView') delayOf.vote = dice.pick([0.9, 1])
   return {
     loss: few(),
     duplication: few(),
     delayMs: dice.pick([20, 50, 200]),
     tail: few(),
-    tailMs: dice.pick([500, 3_000, 2 * VIEW_MS]),
+    tailMs: bias === 'commitOnlyInOwnView' ? 2 * VIEW_MS : dice.pick([500, 3_000, 2 * VIEW_MS]),
     lossOf,
     delayOf,
     partitions: rough ? drawPartitions(dice, everybody, calmMs) : [],

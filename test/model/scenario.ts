@@ -48,7 +48,7 @@ export interface Scenario {
 
 export type Control = keyof EngineRules
 
-const SIZES = [4, 4, 5, 5, 7, 7, 10] as const
+const SIZES = [4, 4, 4, 4, 5, 5, 5, 7, 7, 10] as const
 
 /** @param bias makes the schedules that the rule in question is there for more frequent; the generator stays the same */
 export function drawScenario(seed: number, arithmetic: Arithmetic, bias?: Control): Scenario {
@@ -215,7 +215,7 @@ function drawProposals(dice: Dice, story: Story, { old, next, later }: Committee
   const skew = dice.weighted([
     [8, 1_500],
     [2, 2 * VIEW_MS],
-    [0.3, 60 * VIEW_MS],
+    [0.08, 60 * VIEW_MS],
   ])
   const approvals = (who: readonly number[]): ReadonlyMap<number, number> =>
     new Map(who.map((index) => [index, dice.within(0, skew)]))
