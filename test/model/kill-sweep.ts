@@ -164,7 +164,8 @@ class Sweep {
   /** The grace passes, and every node erases what is due. */
   async #retire(): Promise<void> {
     this.#nowMs += 2 * GRACE_MS
-    for (const node of this.#nodes.values()) await this.#guard(node, () => node.retire())
+    const nodes = [...this.#nodes.values()]
+    for (const node of nodes) if (node.isUp) await this.#guard(node, () => node.retire(nodes))
     await this.#drain()
   }
 

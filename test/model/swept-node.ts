@@ -16,6 +16,7 @@ import { createKeyKeeper } from '../../packages/kms-node/src/keys/key-keeper.ts'
 import type { KeyKeeper } from '../../packages/kms-node/src/keys/keeper-types.ts'
 import { openOdometer } from '../../packages/kms-node/src/keys/odometer.ts'
 import { createShareStore } from '../../packages/kms-node/src/keys/share-store.ts'
+import type { KeyHead } from '../../packages/kms-node/src/net/ceremony-frame.ts'
 import type { Clock, Rng, Sealer } from '../../packages/kms-node/src/ports.ts'
 import { createKeyTable } from '../../packages/kms-node/src/serve/key-table.ts'
 import { createMemoryDisk, type MemoryDisk } from '../../packages/kms-node/src/store/memory-disk.fixture.ts'
@@ -175,8 +176,18 @@ export class SweptNode {
     await this.#keeper?.eraseDue()
   }
 
-  /** The grace is over. */
-  async retire(): Promise<void> {
+  /** What it tells its peers of its keys. */
+  heads(): KeyHead[] {
+    return (this.#keeper?.list() ?? []).flatMap(({ keyId, sharings: [latest] }) => {
+      if (latest === undefined) return []
+      const { sharingId, epoch, attempt } = latest.sharing.key
+      return [{ keyId, sharingId, epoch, attempt }]
+    })
+  }
+
+  /** The grace is over, and every peer has told what it knows. */
+  async retire(peers: readonly SweptNode[]): Promise<void> {
+    for (const peer of peers) if (peer !== this && peer.isUp) this.#keeper?.heard(peer.ports.params.self, peer.heads())
     await this.#keeper?.eraseDue()
   }
 
