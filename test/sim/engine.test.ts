@@ -228,7 +228,9 @@ describe('before, after and beside the ceremony', () => {
     bytes[keyIdAt] = (bytes[keyIdAt] ?? 0) ^ 1
     const altered = vouching()
     altered.hear(signMessage(first.sign, propose.header, bytes))
-    expect(altered.state.phase.name).toBe('vouching')
+    // Its leader is proven faulty, so the next view begins at once.
+    expect(altered.state.sent.has('0/vote')).toBe(false)
+    expect(altered.state.view).toBe(1)
     const warned = vouching()
     warned.hear(signMessage(culprit.sign, join.header, Uint8Array.from([...join.payload.subarray(0, 65), 1])), propose)
     expect([...warned.state.faults.keys()]).toEqual([culprit.index])

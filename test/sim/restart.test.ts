@@ -75,6 +75,23 @@ describe('row 31: a disk that was rolled back', () => {
     expect([...bench.state.faults.keys()]).toEqual([])
   })
 
+  it('shown its COMMIT without the CERT1 behind it, it joins no view that would hide it, until a peer shows one', () => {
+    const bench = rolledBack()
+    const commit = sent('commit', member).map(({ bytes }) => bytes)
+    bench.restart({ [peer.index]: commit })
+    expect(bench.state.phase.name).toBe('left')
+    expect(bench.state.view).toBe(0)
+    const holder = new Bench(committee, peer)
+    holder.step(seeds(peer.index))
+    for (const name of ['join', 'joinset', 'deal', 'vouch', 'propose', 'vote'])
+      holder.hear(...sent(name).filter(({ header }) => header.from !== peer.index))
+    const { cert1 } = holder.state
+    if (cert1 === undefined) throw new Error('a quorum voted')
+    bench.step({ type: 'status', from: peer.index, messages: commit, cert1: cert1.bytes })
+    expect(bench.state.view).toBe(1)
+    expect(bench.state.cert1?.view).toBe(0)
+  })
+
   it('messages that others signed, or of another ceremony, prove no rollback', () => {
     const bench = rolledBack()
     const foreign = simulate({ committee: { ...committee, spec: { ...committee.spec, generation: 2 } }, seed: 1 })

@@ -180,12 +180,13 @@ function advance(turn: Turn): void {
   const { state } = turn
   for (;;) {
     const { phase, view } = state
-    const sent = state.sent.size
+    const [sent, faults] = [state.sent.size, state.faults.size]
     if (turn.isOver && phase.name !== 'fetching') return
     if (phase.name !== 'fetching') learnAbandonment(turn)
     if (phase.name !== 'fetching' && turn.isConfirmed) act(turn)
     if (!turn.isOver || state.phase.name === 'fetching') advanceCompletion(turn)
-    if (state.phase === phase && state.view === view && state.sent.size === sent) return
+    const moved = state.phase !== phase || state.view !== view
+    if (!moved && state.sent.size === sent && state.faults.size === faults) return
   }
 }
 

@@ -58,6 +58,7 @@ export function takeStatus(turn: Turn, status: Extract<CeremonyInput, { type: 's
   const wasConfirmed = turn.isConfirmed
   state.answered.add(status.from)
   if (lost.length > 0) recover(turn, lost, takeCert1(turn, status.cert1))
+  else rejoin(turn, status.cert1)
   if (!wasConfirmed) askForSeeds(turn)
 }
 
@@ -102,5 +103,23 @@ function recover(turn: Turn, lost: readonly SignedMessage[], cert1View: number):
     state.standing = 'abandoned'
     return leaveForGood(turn)
   }
-  if (state.standing === 'active' && view >= state.view) enterView(turn, view + 1)
+  if (state.standing !== 'active' || view < state.view) return
+  // Its next JOIN must carry what it committed to: without that CERT1 it only waits, for one that shows it or for the certificate.
+  if (cert1View < committedView(turn)) leaveForGood(turn)
+  else enterView(turn, view + 1)
+}
+
+/** The highest view in which this node sent a COMMIT, -1 where it sent none. */
+const committedView = ({ state }: Turn): number =>
+  Math.max(
+    -1,
+    ...[...state.sent.values()].filter(({ header }) => header.name === 'commit').map(({ header }) => header.view),
+  )
+
+/** A node that lost the CERT1 behind its own COMMIT goes on once a peer shows one. */
+function rejoin(turn: Turn, cert1: Uint8Array | undefined): void {
+  const { state } = turn
+  if (state.phase.name !== 'left' || state.standing !== 'active' || !turn.isReceiver || cert1 === undefined) return
+  const known = takeCert1(turn, cert1)
+  if (known >= committedView(turn)) enterView(turn, Math.max(state.view, known) + 1)
 }
