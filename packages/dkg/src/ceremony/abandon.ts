@@ -23,7 +23,9 @@ function abandon(turn: Turn): void {
   const refusal = refusalOf(turn)
   if (refusal !== undefined) {
     turn.emit(refusal)
-    return askForSeeds(turn)
+    // Nothing begins by a refusal: an engine that was opened only to give up never joins, and never deals.
+    const hasJoined = [...state.sent.values()].some(({ header }) => header.name === 'join')
+    return hasJoined ? askForSeeds(turn) : leaveForGood(turn)
   }
   state.standing = 'abandoned'
   const message = turn.send('abandon', new Uint8Array(0), undefined, 0)
@@ -37,7 +39,9 @@ function refusalOf(turn: Turn): Extract<CeremonyEffect, { type: 'abandon-refused
     reason,
   })
   if (!turn.isReceiver) return refuse('only members of the new committee can give the ceremony up')
-  if (turn.rules.cert1ForbidsAbandon && turn.state.cert1 !== undefined)
+  const { cert1, sent } = turn.state
+  const committed = [...sent.values()].some(({ header }) => header.name === 'commit')
+  if (turn.rules.cert1ForbidsAbandon && (cert1 !== undefined || committed))
     return refuse(
       'a quorum has voted for its outcome: it may be certified already, and will be when a quorum is connected',
     )

@@ -1,5 +1,6 @@
 import { attempt, bytesKey, equalBytes } from '../primitives/codec.ts'
 import type { Secret } from '../primitives/secret.ts'
+import { authorizationStrength } from './authorization.ts'
 import { cert1Of, commitsFor, currentRecord } from './agreement.ts'
 import { decodeCertificate, encodeCertificate } from './certificate.ts'
 import { type CheckedKey, checkCertificate } from './check-certificate.ts'
@@ -34,6 +35,7 @@ function assemble(turn: Turn, record: ViewRecord): Uint8Array | undefined {
   const commits = commitsFor(record, cert1.hash)
   if (commits.length < turn.quorum) return undefined
   const { spec, authorizations = [] } = turn.state.params
+  if (spec.kind !== 'keygen' && authorizations.length === 0) return undefined
   const { outcome, votes, laterVotes, view } = cert1
   return encodeCertificate({ spec, outcome, authorizations, votes, view, laterVotes, commits })
 }
@@ -43,19 +45,31 @@ export function accept(turn: Turn, bytes: Uint8Array): void {
   const { state, ports, parties } = turn
   const { phase } = state
   if (turn.isOver) return
-  const key = attempt(() => checkCertificate(ports.curve, ports.verify, bytes))
+  const key = attempt(() => fullyAuthorized(turn, checkCertificate(ports.curve, ports.verify, bytes)))
   if (key === undefined || !equalBytes(key.ceremony, state.ceremony) || !isKeyOf(parties, key.groupKey)) return
   turn.mustPersist = true
   if (phase.name === 'joining' && phase.dealing !== undefined) destroyDealing(phase.dealing)
   const prepared = state.prepared.get(bytesKey(key.sharingId))
   if (prepared !== undefined) return complete(turn, key, prepared.share)
-  const { outcome, votes } = decodeCertificate(ports.curve, bytes)
+  const { outcome, votes } = decodeCertificate(ports.curve, key.certificate)
   if (!mayHoldShare(turn, outcome)) return complete(turn, key)
   state.phase = { name: 'fetching', key, outcome }
   state.wanted.clear()
   for (const { dealer, dealHash } of outcome.dealings)
     want(turn, dealer, dealHash, [...votes.map(({ index }) => index), dealer])
   fetchShare(turn)
+}
+
+/**
+ * The same certificate with the AUTH that this node knows, where that is full and the one received is not: who assembles a certificate
+ * chooses which AUTH signatures go into it, and must not make a hand-over look degraded by leaving some out.
+ */
+function fullyAuthorized({ state, ports }: Turn, key: CheckedKey): CheckedKey {
+  const { spec, authorizations = [] } = state.params
+  if (key.authorization !== 'degraded' || !equalBytes(key.ceremony, state.ceremony)) return key
+  if (authorizationStrength(ports.verify, spec, authorizations) !== 'full') return key
+  const certificate = encodeCertificate({ ...decodeCertificate(ports.curve, key.certificate), authorizations })
+  return checkCertificate(ports.curve, ports.verify, certificate)
 }
 
 /** Whether something of this outcome may have been dealt to a receiver key of this node. */

@@ -56,12 +56,10 @@ export function createEngineWithRules(ports: EnginePorts, rules: EngineRules): C
   }
 }
 
-function requireParty({ spec, self, previous, authorizations }: CeremonyParams): void {
+function requireParty({ spec, self, previous }: CeremonyParams): void {
   const { parties } = createState({ spec, self, timings: NO_TIMINGS, ...(previous && { previous }) })
   if (partyAt(parties, self) === undefined)
     throw dkgError('bad-parameters', `node ${self} takes no part in this ceremony`, { data: { self } })
-  if (spec.kind !== 'keygen' && (authorizations ?? []).length === 0)
-    throw dkgError('bad-parameters', 'nobody deals an old share without the authorization of its committee')
 }
 
 const NO_TIMINGS = { phaseBaseMs: 0, phasePerMemberMs: 0, retransmitMs: 0, retransmitMaxMs: 0 }

@@ -221,7 +221,7 @@ function takeWanted(turn: Turn, message: SignedMessage): boolean {
   const { state } = turn
   const { from, view } = message.header
   const hash = bytesKey(messageHash(message))
-  if (!state.wanted.delete(hash)) return false
+  if (message.bytes.length > MAX_DEAL_BYTES || !state.wanted.delete(hash)) return false
   const variants = new Map(state.inbox.deals.get(from))
   const other = [...variants.values()].find(({ header }) => header.view === view)
   if (other !== undefined) turn.blame('E2', from, [other, message])

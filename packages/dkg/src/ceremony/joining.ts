@@ -1,5 +1,6 @@
 import { equalBytes } from '../primitives/codec.ts'
 import type { Secret } from '../primitives/secret.ts'
+import { authorizationStrength } from './authorization.ts'
 import { createDeal, dealCommitment, dealtPoints } from './dealing.ts'
 import type { CeremonyInput } from './engine-types.ts'
 import { joinCheckOf, keepOwn } from './inbox.ts'
@@ -56,6 +57,9 @@ function dealingOf(turn: Turn, seeds: Seeds): DealingSecrets | undefined {
   const receivers = config.members.map((member) => member.index)
   if (parties.spec.kind === 'keygen') return expandDealingSeed(seeds.dealing, config.t, receivers)
   const { oldShare } = seeds
+  // Whoever asks for a share to be dealt again must have the old committee's word for it, whatever else opened this engine (protocol 6).
+  const { authorizations = [] } = turn.state.params
+  if (authorizationStrength(ports.verify, parties.spec, authorizations) === undefined) return undefined
   if (oldShare === undefined || !mayDeal(ports.curve, parties, self, ports.curve.mulBaseSecret(oldShare)))
     return undefined
   return expandDealingSeed(seeds.dealing, config.t, receivers, oldShare)

@@ -41,7 +41,8 @@ export function createRunDriver(spec: CeremonySpec, ports: CeremonyRunPorts, run
   /** The old share leaves the key table as a copy, for one step of one engine. */
   const drawSeeds = (needed: NeededSeeds): ViewSeeds => {
     const seeds = drawViewSeeds(ports.rng, ports.nodeSeed, ceremony, needed)
-    if (!needed.dealing || spec.kind === 'keygen') return seeds
+    // An engine that was opened to give the ceremony up gets nothing to deal.
+    if (!needed.dealing || spec.kind === 'keygen' || run.status().stage !== 'running') return seeds
     const oldShare =
       spec.kind === 'reshare' ? keys.copyShare(spec.prevOutcome) : run.importedKey?.use((bytes) => Secret.copyOf(bytes))
     return oldShare === undefined ? seeds : { ...seeds, oldShare }

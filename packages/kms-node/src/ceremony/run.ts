@@ -142,6 +142,10 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
 
   const begin = async (): Promise<void> => {
     if (driver !== undefined || over) return
+    if (spec.notAfter < nowS() && !(await store.list('ceremony')).includes(id)) {
+      over = true
+      return update({ stage: 'expired', reason: 'its time ran out before it began at this node' })
+    }
     const degraded = slotEntry(slots.state(spec), ceremony)?.approval === 'degraded'
     status = { ...status, ...(degraded && { degraded }) }
     try {
@@ -256,6 +260,9 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
     abandon: async () => {
       if (driver !== undefined) return driver.order({ type: 'abandon' })
       await slots.abandon(spec)
+      // Only members of the new committee can sign ABANDON. An old one that leaves just keeps out: no engine, so nothing of it is dealt.
+      if (memberAt(spec.newConfig, self) === undefined)
+        return update({ stage: 'left', reason: 'this node takes no part in it', missing: [] })
       await open('left', 'abandon')
     },
     restore: (kept, { key, hasShare }) => {

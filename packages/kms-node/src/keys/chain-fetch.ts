@@ -40,14 +40,19 @@ export interface ChainFetch {
 }
 
 export function createChainFetch({ curve, keeper, ask, onSettled }: ChainFetchPorts): ChainFetch {
-  const fetches = new Map<string, Fetch>()
-  const nameOf = (peer: ParticipantIndex, sharingId: Uint8Array): string => `${peer}/${bytesKey(sharingId)}`
+  /** By peer, then by the sharing that is asked for; the oldest first. */
+  const fetches = new Map<ParticipantIndex, Map<string, Fetch>>()
+  const ofPeer = (peer: ParticipantIndex): Map<string, Fetch> => {
+    const known = fetches.get(peer) ?? new Map<string, Fetch>()
+    fetches.set(peer, known)
+    return known
+  }
 
   const settle = (peer: ParticipantIndex, head: KeyHead): void =>
     onSettled(peer, head, keeper.find(head.sharingId as SharingId) !== undefined)
 
   const askFor = (peer: ParticipantIndex, fetch: Fetch): void => {
-    fetches.set(nameOf(peer, fetch.asked), fetch)
+    ofPeer(peer).set(bytesKey(fetch.asked), fetch)
     ask(peer, fetch.asked)
   }
 
@@ -73,24 +78,25 @@ export function createChainFetch({ curve, keeper, ask, onSettled }: ChainFetchPo
     else askFor(peer, { ...fetch, asked: previous, certificates })
   }
 
-  const ofPeer = (peer: ParticipantIndex): readonly (readonly [string, Fetch])[] =>
-    [...fetches].filter(([name]) => name.startsWith(`${peer}/`))
-
   return {
     start: (peer, head) => {
-      const [oldest, ...others] = ofPeer(peer)
-      if (oldest !== undefined && others.length >= MAX_FETCHES - 1) fetches.delete(oldest[0])
+      const open = ofPeer(peer)
+      const [oldest] = open
+      if (oldest !== undefined && open.size >= MAX_FETCHES) {
+        open.delete(oldest[0])
+        settle(peer, oldest[1].head)
+      }
       askFor(peer, { head, asked: head.sharingId as SharingId, certificates: [] })
     },
     again: (peer) => {
-      for (const [, { asked }] of ofPeer(peer)) ask(peer, asked)
+      for (const { asked } of ofPeer(peer).values()) ask(peer, asked)
     },
     take: (peer, certificate, onError) => {
       const names = attempt(() => certificateNames(certificate))
-      const name = names && nameOf(peer, names.sharingId)
-      const fetch = name === undefined ? undefined : fetches.get(name)
+      const name = names && bytesKey(names.sharingId)
+      const fetch = name === undefined ? undefined : ofPeer(peer).get(name)
       if (name === undefined || fetch === undefined) return false
-      fetches.delete(name)
+      ofPeer(peer).delete(name)
       advance(peer, fetch, certificate).catch(onError)
       return true
     },

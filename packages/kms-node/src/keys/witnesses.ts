@@ -1,5 +1,6 @@
 import { bytesKey, equalBytes, type ParticipantIndex } from '@tkms/dkg'
 import type { KeyHead } from '../net/ceremony-frame.ts'
+import { MAX_KEY_HEADS } from '../net/frame-caps.ts'
 import type { KnownSharing } from './known-sharing.ts'
 
 /**
@@ -13,19 +14,26 @@ export interface Witnesses {
 }
 
 export function createWitnesses(): Witnesses {
-  /** keyId -> peer -> its latest word. */
-  const words = new Map<string, Map<number, KeyHead>>()
+  /** peer -> keyId -> its latest word: no more keys per peer than one frame has room for, the oldest word goes first. */
+  const words = new Map<number, Map<string, KeyHead>>()
   return {
     heard: (peer, heads) => {
+      const ofPeer = words.get(peer) ?? new Map<string, KeyHead>()
+      words.set(peer, ofPeer)
       for (const head of heads) {
-        const ofKey = words.get(bytesKey(head.keyId)) ?? new Map<number, KeyHead>()
-        words.set(bytesKey(head.keyId), ofKey.set(peer, head))
+        const keyId = bytesKey(head.keyId)
+        ofPeer.delete(keyId)
+        ofPeer.set(keyId, head)
+      }
+      for (const keyId of ofPeer.keys()) {
+        if (ofPeer.size <= MAX_KEY_HEADS) break
+        ofPeer.delete(keyId)
       }
     },
     isEstablished: ({ key, hasShare }) => {
-      const ofKey = words.get(bytesKey(key.keyId)) ?? new Map<number, KeyHead>()
+      const keyId = bytesKey(key.keyId)
       const moved = key.config.members.filter(({ index }) => {
-        const head = ofKey.get(index)
+        const head = words.get(index)?.get(keyId)
         return head !== undefined && (equalBytes(head.sharingId, key.sharingId) || head.epoch > key.epoch)
       })
       return moved.length + (hasShare ? 1 : 0) >= key.t
