@@ -21,8 +21,8 @@ import { ceremonyError } from './errors.ts'
 import { writeEvidence } from './evidence-files.ts'
 import { createImportedKeys, type ImportedKeys } from './imported-keys.ts'
 import type { KnownKey } from './ports.ts'
-import { createCeremonyRun, type RunOf } from './run.ts'
-import type { CeremonyRun, CeremonyRunPorts } from './run-ports.ts'
+import { createCeremonyRun } from './run.ts'
+import type { CeremonyRun, CeremonyRunPorts, RunOf } from './run-ports.ts'
 import { isFinal } from './status.ts'
 
 /** Ceremonies that make progress at once at this node; those that wait for others do not count. */

@@ -23,3 +23,7 @@ export function toInput(from: ParticipantIndex, frame: DeliveredFrame): Ceremony
 /** For the log: codes and public data only. */
 export const errorFields = (cause: unknown): Readonly<Record<string, unknown>> =>
   isKmsError(cause) ? { code: cause.code, data: cause.data } : { code: 'unexpected', error: String(cause) }
+
+/** Times for the log, in whole milliseconds. */
+export const rounded = (times: object): Record<string, number> =>
+  Object.fromEntries(Object.entries(times).map(([name, value]: [string, number]) => [name, Math.round(value)]))

@@ -16,7 +16,7 @@ import type { AbandonmentBook, AuthorizationBook } from './books.ts'
 import type { ImportedKeys } from './imported-keys.ts'
 import type { CeremonyKeys, CeremonyLog, KnownKey } from './ports.ts'
 import type { SlotBook } from './slot-book.ts'
-import type { CeremonyStatus, NameOf } from './status.ts'
+import type { CeremonyStatus, NamedMember, NameOf } from './status.ts'
 import type { RoutedFrame, WaitingRoom } from './waiting-room.ts'
 
 /** What one ceremony needs of its node. */
@@ -88,4 +88,12 @@ export interface CeremonyRun {
   remind(): void
   /** Stops the engine; `begin` or `supersede` goes on from its last snapshot, in this life of the node or the next. */
   halt(): Promise<void>
+}
+
+/** What a run is of: X, where its new members are reached, and who proposed it. */
+export interface RunOf {
+  readonly spec: CeremonySpec
+  readonly nodes: readonly ClusterNode[]
+  /** Not known any more after a restart. */
+  readonly proposedBy?: NamedMember | undefined
 }

@@ -1,9 +1,7 @@
 import {
   attempt,
   bytesKey,
-  type CeremonySpec,
   ceremonyId,
-  type ClusterNode,
   dealerConfig,
   decodeCertificate,
   memberAt,
@@ -18,18 +16,11 @@ import { answerLate, type CeremonyArchive, saveArchive } from './archive.ts'
 import { asAbandonment } from './books.ts'
 import type { CeremonyDriver } from './driver.ts'
 import { installOutcome } from './install-outcome.ts'
-import { type CeremonyRun, type CeremonyRunPorts, OVERTAKEN } from './run-ports.ts'
+import { type CeremonyRun, type CeremonyRunPorts, OVERTAKEN, type RunOf } from './run-ports.ts'
 import { createRunDriver } from './run-driver.ts'
-import { type CeremonyStatus, initialStatus, keyFields, type NamedMember } from './status.ts'
-import { errorFields, toInput } from './run-input.ts'
+import { type CeremonyStatus, initialStatus, keyFields } from './status.ts'
+import { errorFields, rounded, toInput } from './run-input.ts'
 import type { RoutedFrame } from './waiting-room.ts'
-
-export interface RunOf {
-  readonly spec: CeremonySpec
-  readonly nodes: readonly ClusterNode[]
-  /** Not known any more after a restart. */
-  readonly proposedBy?: NamedMember | undefined
-}
 
 /** The life of one ceremony at this node: AUTH, engine, certificate or abandonment, archive. */
 export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: CeremonyRunPorts): CeremonyRun {
@@ -302,6 +293,3 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
     },
   }
 }
-
-const rounded = (times: object): Record<string, number> =>
-  Object.fromEntries(Object.entries(times).map(([name, value]: [string, number]) => [name, Math.round(value)]))

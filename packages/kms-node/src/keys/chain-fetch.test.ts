@@ -18,7 +18,7 @@ test('a peer that claims sharings without end has a bounded number looked into, 
   const settled: KeyHead[] = []
   const fetches = createChainFetch({
     curve: nobleCurve,
-    keeper: { find: () => undefined, learn: async () => [] },
+    keeper: { find: () => undefined, learn: async () => ({ keys: [], refused: [] }) },
     ask: () => {
       asked++
     },
