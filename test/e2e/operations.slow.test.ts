@@ -115,8 +115,8 @@ test('a cluster lives through everything that the operations guide says', { time
   expect(await run('keys destroy ecies/421614 --status')).toHaveLength(1)
 
   await writeFile(join(cluster.directory, 'old-kms.hex'), '07'.repeat(32))
-  const imported = await conduct('ceremony propose --import', committee)
-  const renewed = await conduct('ceremony propose --refresh ecies/imported', committee)
+  const imported = await conduct('ceremony propose --import', founders)
+  const renewed = await conduct('ceremony propose --refresh ecies/imported', founders)
   expect(publicKeys([...imported, ...renewed]).size).toBe(1)
 
   const [late] = await cluster.run(['ceremony', 'propose', '--name', 'ecies/never', '--data-dir', node(0).directory])
