@@ -168,3 +168,31 @@ test('an abandoned ceremony ends its driver, and the process with it', async () 
   expect(await driver.run()).toEqual({ kind: 'abandoned' })
   expect(world.journal).toContain('process gone')
 })
+
+test.each(['abandon', 'supersede'] as const)('the order to %s outlives the process that dies of it', async (type) => {
+  const given: string[] = []
+  const world = createWorld((input) => {
+    if (input.type === 'open') return []
+    given.push(input.type)
+    if (given.length === 1) throw ceremonyError('engine-crashed', 'died')
+    return input.type === 'message' ? [archive] : []
+  })
+  const driver = createCeremonyDriver(world.ports)
+  driver.order({ type })
+  driver.deliver(participantIndex(2), message(1))
+  expect((await driver.run()).kind).toBe('decided')
+  expect(given).toEqual([type, type, 'message'])
+})
+
+test('an order that every process dies of is given up with the ceremony', async () => {
+  let given = 0
+  const world = createWorld((input) => {
+    if (input.type === 'open') return []
+    given++
+    throw ceremonyError('engine-crashed', 'died')
+  })
+  const driver = createCeremonyDriver(world.ports)
+  driver.order({ type: 'abandon' })
+  await expect(driver.run()).rejects.toMatchObject({ code: 'engine-crashed' })
+  expect(given).toBe(6)
+})

@@ -24,6 +24,8 @@ export type CeremonyProgress = Extract<CeremonyEffect, { type: 'progress' }>
 export type ViewFailed = Extract<CeremonyEffect, { type: 'view-failed' }>
 export type NeededSeeds = Extract<CeremonyEffect, { type: 'need-seeds' }>
 
+type Order = Extract<CeremonyInput, { type: 'abandon' | 'supersede' }>
+
 /** What a running ceremony needs of its node. */
 export interface DriverPorts {
   readonly ceremony: CeremonyId
@@ -69,8 +71,8 @@ export type DriverResult =
 export interface CeremonyDriver {
   /** False when the peer's share of the mailbox is full. */
   deliver(from: ParticipantIndex, input: CeremonyInput): boolean
-  /** From this node's operator. */
-  order(input: Extract<CeremonyInput, { type: 'abandon' | 'supersede' }>): void
+  /** From this node's operator: taken once, also when the engine's process dies of it at first. */
+  order(input: Order): void
   /** Resolves when the ceremony is decided, abandoned or halted. @throws KmsError when the store fails or the process keeps dying */
   run(): Promise<DriverResult>
   halt(): Promise<void>
@@ -175,7 +177,6 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
     }
   }
 
-  /** The input that a process died of is not given to the next one; peers send theirs again. */
   const openUntilItStays = async (): Promise<readonly CeremonyEffect[]> => {
     while (true) {
       try {
@@ -194,12 +195,15 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
     ports.onRestart(restarts, cause)
   }
 
+  /** The input that a process died of is not given to the next one, since peers send theirs again. Nobody says an order again. */
   const step = async (input: CeremonyInput): Promise<readonly CeremonyEffect[]> => {
     try {
       return (await engine?.step(input)) ?? []
     } catch (cause) {
       await countRestart(cause)
-      return await openUntilItStays()
+      const effects = await openUntilItStays()
+      if (isOrder(input)) mailbox.pushOwn(input)
+      return effects
     } finally {
       if (input.type === 'seeds') {
         input.dealing?.destroy()
@@ -250,3 +254,5 @@ export function createCeremonyDriver(ports: DriverPorts): CeremonyDriver {
     },
   }
 }
+
+const isOrder = (input: CeremonyInput): input is Order => input.type === 'abandon' || input.type === 'supersede'
