@@ -78,20 +78,18 @@ export const dealerConfig = (spec: CeremonySpec): CommitteeConfig =>
 /** What an import has for the outcome of an epoch before it: TH("import", P Y), 32 bytes (protocol 13 f). */
 export const importOutcome = (groupKey: PointBytes): SharingId => taggedHash('import', groupKey) as SharingId
 
+/** clusterId || u8 purpose || var keyName || u32 generation: the name of a key, as its ids and slots hash it. */
+export const encodeKeyName = (
+  spec: Pick<CeremonySpec, 'clusterId' | 'purpose' | 'keyName' | 'generation'>,
+): Uint8Array =>
+  concatBytes(spec.clusterId, u8(purposeCode(spec.purpose)), varBytes(utf8ToBytes(spec.keyName)), u32(spec.generation))
+
 /** TH("key-id-import", u16 suite || clusterId || u8 purpose || var keyName || u32 generation || P Y), 32 bytes (protocol 13 f). */
 export function importKeyId(
   spec: Pick<CeremonySpec, 'suite' | 'clusterId' | 'purpose' | 'keyName' | 'generation'>,
   groupKey: PointBytes,
 ): KeyId {
-  return taggedHash(
-    'key-id-import',
-    u16(spec.suite),
-    spec.clusterId,
-    u8(purposeCode(spec.purpose)),
-    varBytes(utf8ToBytes(spec.keyName)),
-    u32(spec.generation),
-    groupKey,
-  ) as KeyId
+  return taggedHash('key-id-import', u16(spec.suite), encodeKeyName(spec), groupKey) as KeyId
 }
 
 /** The X that brings the key Y, held by `importer`, to a committee (protocol 13 f). */
@@ -113,10 +111,7 @@ export function encodeSpec(spec: CeremonySpec): Uint8Array {
   return concatBytes(
     u8(before === undefined ? 1 : 2),
     u16(spec.suite),
-    spec.clusterId,
-    u8(purposeCode(spec.purpose)),
-    varBytes(utf8ToBytes(spec.keyName)),
-    u32(spec.generation),
+    encodeKeyName(spec),
     u32(spec.epoch),
     u32(spec.attempt),
     before?.keyId ?? ZERO_32,
@@ -211,13 +206,4 @@ export function parseKeyName(name: string): string {
 export const ceremonyId = (spec: CeremonySpec): CeremonyId => taggedHash('ceremony', encodeSpec(spec)) as CeremonyId
 
 /** slot = TH("slot", clusterId || u8 purpose || var keyName || u32 generation || u32 epoch), 32 bytes. */
-export function slotId(spec: CeremonySpec): Uint8Array {
-  return taggedHash(
-    'slot',
-    spec.clusterId,
-    u8(purposeCode(spec.purpose)),
-    varBytes(utf8ToBytes(spec.keyName)),
-    u32(spec.generation),
-    u32(spec.epoch),
-  )
-}
+export const slotId = (spec: CeremonySpec): Uint8Array => taggedHash('slot', encodeKeyName(spec), u32(spec.epoch))

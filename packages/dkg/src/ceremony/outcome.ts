@@ -1,11 +1,11 @@
-import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
+import { concatBytes } from '@noble/hashes/utils.js'
 import { dkgError } from '../errors.ts'
-import { decodeAll, equalBytes, list, u16, u32, u8, varBytes } from '../primitives/codec.ts'
+import { decodeAll, equalBytes, list, u16, u32, u8 } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
 import { taggedHash } from '../primitives/hash.ts'
 import type { CeremonyId, KeyId, PointBytes, SharingId } from '../primitives/types.ts'
 import type { Commitment } from '../sharing/feldman.ts'
-import { type CeremonySpec, type CommitteeConfig, MAX_MEMBERS, purposeCode } from './config.ts'
+import { type CeremonySpec, type CommitteeConfig, encodeKeyName, MAX_MEMBERS } from './config.ts'
 import { lagrangeCoefficients } from '../sharing/lagrange.ts'
 import { isDealer, isKeyOf, type Parties } from './parties.ts'
 import { type DealingRef, encodeDealingRefs, readDealingRefs, readPoint } from './messages.ts'
@@ -63,18 +63,8 @@ export function decodeOutcome(curve: Curve, config: CommitteeConfig, bytes: Uint
 export const outcomeHash = (encoded: Uint8Array): SharingId => taggedHash('outcome', encoded) as SharingId
 
 /** keyId of a KEYGEN (protocol R4). 32 bytes. */
-export function keygenKeyId(spec: CeremonySpec, groupKey: PointBytes, sid: Uint8Array): KeyId {
-  return taggedHash(
-    'key-id',
-    u16(spec.suite),
-    spec.clusterId,
-    u8(purposeCode(spec.purpose)),
-    varBytes(utf8ToBytes(spec.keyName)),
-    u32(spec.generation),
-    groupKey,
-    sid,
-  ) as KeyId
-}
+export const keygenKeyId = (spec: CeremonySpec, groupKey: PointBytes, sid: Uint8Array): KeyId =>
+  taggedHash('key-id', u16(spec.suite), encodeKeyName(spec), groupKey, sid) as KeyId
 
 /** The key id of an outcome with this group key: derived in a KEYGEN, kept otherwise (protocol R4). */
 export const keyIdOf = ({ spec }: Parties, groupKey: PointBytes, sid: Uint8Array): KeyId =>
