@@ -16,19 +16,8 @@ import { signBody } from '../../packages/dkg/src/repair/signed-body.ts'
 import { RepairBench } from '../support/repair-bench.ts'
 import type { Sent } from '../support/repair-record.ts'
 import { isShareOf, type RepairCase, repairCase } from '../support/repair-case.ts'
+import { curve, expectRepaired, nth, signerOf } from '../support/repair-checks.ts'
 import { bytesOf } from '../support/simulated-committee.ts'
-
-const nth = (repair: RepairCase, at: number): ParticipantIndex => {
-  const found = repair.identities[at]
-  if (found === undefined) throw new Error(`there is no member number ${at}`)
-  return found.index
-}
-const signerOf = (repair: RepairCase, index: number) => {
-  const found = repair.identities.find((identity) => identity.index === index)
-  if (found === undefined) throw new Error(`node ${index} has no identity`)
-  return found.sign
-}
-const { curve } = repairCase(3, 2, 0).committee
 
 /** Everybody's verdict on evidence, from the pinned committee alone. */
 const proven = (repair: RepairCase, evidence: Uint8Array) =>
@@ -36,13 +25,6 @@ const proven = (repair: RepairCase, evidence: Uint8Array) =>
 
 const plusOne = (secret: Secret): Secret =>
   new Secret(secret.use((bytes) => encodeScalar(modOrder(decodeScalar(bytes) + 1n))))
-
-/** What r knows after it: its share, the right faults, and nothing secret is left anywhere. */
-function expectRepaired(repair: RepairCase, recoverer: ParticipantIndex, bench: RepairBench): void {
-  expect(isShareOf(repair, recoverer, bench.repaired)).toBe(true)
-  for (const bodies of bench.contributions.values()) expect(bodies.size).toBe(1)
-  for (const { state } of bench.states()) expect(state.phase.name).toBe('done')
-}
 
 /** One helper lies in one way; the repair must end with the right share and the right names. */
 describe('row 33: a helper lies', () => {

@@ -18,27 +18,9 @@ import { REPAIR_TIMINGS } from '../../packages/dkg/src/repair/types.ts'
 import { lagrangeCoefficients } from '../../packages/dkg/src/sharing/lagrange.ts'
 import { RepairBench } from '../support/repair-bench.ts'
 import type { Sent } from '../support/repair-record.ts'
-import { holds, isShareOf, type RepairCase, repairCase } from '../support/repair-case.ts'
+import { holds, isShareOf, repairCase } from '../support/repair-case.ts'
+import { curve, expectRepaired, nth, signerOf } from '../support/repair-checks.ts'
 import { bytesOf } from '../support/simulated-committee.ts'
-
-const nth = (repair: RepairCase, at: number): ParticipantIndex => {
-  const found = repair.identities[at]
-  if (found === undefined) throw new Error(`there is no member number ${at}`)
-  return found.index
-}
-const signerOf = (repair: RepairCase, index: number) => {
-  const found = repair.identities.find((identity) => identity.index === index)
-  if (found === undefined) throw new Error(`node ${index} has no identity`)
-  return found.sign
-}
-const { curve } = repairCase(3, 2, 0).committee
-
-/** What r knows after it: its share, the right faults, and nothing secret is left anywhere. */
-function expectRepaired(repair: RepairCase, recoverer: ParticipantIndex, bench: RepairBench): void {
-  expect(isShareOf(repair, recoverer, bench.repaired)).toBe(true)
-  for (const bodies of bench.contributions.values()) expect(bodies.size).toBe(1)
-  for (const { state } of bench.states()) expect(state.phase.name).toBe('done')
-}
 
 describe('repair of one lost share', () => {
   it('gives r its share in any committee, from any t helpers', () => {

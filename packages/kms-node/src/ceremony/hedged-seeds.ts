@@ -1,5 +1,5 @@
-import { hkdfSync } from 'node:crypto'
-import { type CeremonyId, Secret, u32 } from '@tkms/dkg'
+import { type CeremonyId, type Secret, u32 } from '@tkms/dkg'
+import { drawHedgedSeed } from '../hedged-seed.ts'
 import type { Rng } from '../ports.ts'
 
 export interface ViewSeeds {
@@ -17,24 +17,16 @@ export interface WantedSeeds {
 }
 
 /**
- * Fresh seeds for one view of one ceremony (protocol R0): HKDF-SHA-256 over 32 bytes of the operating system and the sealed node
- * seed, bound to (ceremony, view). A broken generator alone does not make two ceremonies use the same coefficients.
+ * Fresh seeds for one view of one ceremony (protocol R0), bound to (ceremony, view).
  * @param nodeSeed 32 bytes, borrowed
  */
 export function drawViewSeeds(rng: Rng, nodeSeed: Secret, ceremony: CeremonyId, wanted: WantedSeeds): ViewSeeds {
-  const draw = (purpose: string): Secret => {
-    const fresh = rng.bytes(32)
-    const info = Buffer.concat([Buffer.from(`TKMS/1/view-seed/${purpose}`), ceremony, u32(wanted.view)])
-    return nodeSeed.use((seed) => {
-      const material = Buffer.concat([fresh, seed])
-      try {
-        return new Secret(new Uint8Array(hkdfSync('sha256', material, new Uint8Array(0), info, 32)))
-      } finally {
-        material.fill(0)
-        fresh.fill(0)
-      }
-    })
-  }
+  const draw = (purpose: string): Secret =>
+    drawHedgedSeed(
+      rng,
+      nodeSeed,
+      Buffer.concat([Buffer.from(`TKMS/1/view-seed/${purpose}`), ceremony, u32(wanted.view)]),
+    )
   return {
     ...(wanted.dealing && { dealing: draw('dealing') }),
     ...(wanted.receiver && { receiver: draw('receiver') }),
