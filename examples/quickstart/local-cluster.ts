@@ -65,6 +65,8 @@ export class LocalCluster {
   readonly directory: string
   #nodes: readonly LocalNode[]
   readonly #options: LocalClusterOptions
+  /** By node: the end of the process that was last told to end. */
+  readonly #ending = new Map<LocalNode, Promise<unknown>>()
 
   private constructor(options: LocalClusterOptions, nodes: readonly LocalNode[]) {
     this.directory = options.directory
@@ -203,10 +205,12 @@ export class LocalCluster {
   async stop(node: LocalNode, signal: 'SIGKILL' | 'SIGTERM' = 'SIGTERM'): Promise<void> {
     const child = node.process
     node.process = undefined
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
-    const gone = once(child, 'exit')
-    child.kill(signal)
-    await gone
+    if (child !== undefined && child.exitCode === null && child.signalCode === null) {
+      this.#ending.set(node, once(child, 'exit'))
+      child.kill(signal)
+    }
+    // Who asks while somebody else ends it waits as well: until then the process writes its files.
+    await this.#ending.get(node)
   }
 
   async stopAll(): Promise<void> {
