@@ -209,6 +209,33 @@ describe('a removed node', () => {
 })
 
 describe('lying nodes', () => {
+  it('hide no new key: with forged certificates of it, alone or beside the right one', async () => {
+    const spec = { ...moving.genesis.spec, generation: 2 } as CeremonySpec
+    const rotated = keygenByHand(spec, moving.members(...FIRST))
+    const forged = Uint8Array.from(rotated.bytes, (byte, at) => (at === rotated.bytes.length - 1 ? byte ^ 1 : byte))
+    const file = moving.fileWith(rotated)
+    const sealed = await (await open(file)).kms.encrypt(text, {
+      key: `0x${Buffer.from(rotated.keyId).toString('hex')}`,
+    })
+    const { genesis, born } = moving
+    const served = [
+      { lies: [rotated.bytes, forged], liars: FIRST },
+      { lies: [forged], liars: FIRST.slice(1) },
+    ]
+    for (const { lies, liars } of served) {
+      const { kms } = await open()
+      for (const index of FIRST) activate(index, rotated, file)
+      for (const index of liars) moving.node(index).file = { ...born, certificates: [genesis.bytes, ...lies] }
+      expect(await kms.decrypt(sealed)).toEqual(text)
+    }
+    // Whoever meets only the liars at first finds the key as soon as somebody tells the truth.
+    for (const index of FIRST) moving.node(index).file = { ...born, certificates: [genesis.bytes, forged] }
+    const { kms } = await open()
+    await expect(kms.decrypt(sealed)).rejects.toMatchObject({ code: 'unknown-key' })
+    moving.node(5).file = file
+    expect(await kms.decrypt(sealed)).toEqual(text)
+  })
+
   it('mislead nobody with forged certificates and addresses, while most tell the truth', async () => {
     const { kms } = await open()
     move()

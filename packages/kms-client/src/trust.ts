@@ -3,6 +3,7 @@ import {
   attempt,
   bytesKey,
   certificateKeyId,
+  checkCertificate,
   type Cluster,
   type ClusterNode,
   committeeNodes,
@@ -14,6 +15,7 @@ import {
   type KmsError,
   type KeyId,
   type ParticipantIndex,
+  type Pins,
   type PointBytes,
   taggedHash,
   verificationShare,
@@ -21,7 +23,7 @@ import {
   verifyEd25519,
   withoutRefreshes,
 } from '@tkms/dkg'
-import { clientError } from './errors.ts'
+import { clientError, isKmsError } from './errors.ts'
 import { parseHex } from './hex.ts'
 import { learnNodes } from './learn-nodes.ts'
 
@@ -86,22 +88,30 @@ export function trustCluster({ curve, accepted }: TrustOptions, opened: Cluster)
 
   const learn = (files: readonly Cluster[]): Learnt => {
     const refused: KmsError[] = []
-    const candidates = candidatesOf(files, fruitless)
     const before = new Map(chains)
-    for (const [keyId, group] of candidates) {
-      const chain = chains.get(keyId)
-      const further =
-        chain === undefined
-          ? attempt(() => followChains(curve, verifyEd25519, pins, [...group, ...cluster.certificates])[0])
-          : lengthen({ curve, accepted }, chain, group, refused)
-      if (further !== undefined) chains.set(keyId, further)
+    const contents = files.map((file) => certificatesByKey(file))
+    const looked: string[] = []
+    for (const [keyId, chain] of before) {
+      const all = unique(contents.flatMap((byKey) => byKey.get(keyId) ?? []))
+      const fresh = all.filter((bytes) => !fruitless.has(nameOf(bytes)))
+      if (fresh.length === 0) continue
+      looked.push(...fresh.map((bytes) => nameOf(bytes)))
+      chains.set(keyId, lengthen({ curve, accepted }, chain, fresh, refused))
     }
+    // One file at a time: what one node adds to a key does not spoil what another one says of it.
+    for (const byKey of contents)
+      for (const [keyId, group] of byKey) {
+        const name = nameOf(...group)
+        if (chains.has(keyId) || fruitless.has(name)) continue
+        looked.push(name)
+        const chain = begin(curve, pins, group, [...cluster.certificates, ...newSteps(chains, before)], refused)
+        if (chain !== undefined) chains.set(keyId, chain)
+      }
     const advanced = [...chains].some(([keyId, chain]) => before.get(keyId) !== chain)
     // What led nowhere may lead on once something before it is here.
     if (advanced || fruitless.size > MAX_FRUITLESS) fruitless.clear()
-    else for (const bytes of [...candidates.values()].flat()) fruitless.add(nameOf(bytes))
-    const steps = [...chains].flatMap(([keyId, chain]) => (before.get(keyId) === chain ? [] : chain.steps))
-    const all = [...cluster.certificates, ...steps.map(({ certificate }) => certificate)]
+    else for (const name of looked) fruitless.add(name)
+    const all = [...cluster.certificates, ...newSteps(chains, before)]
     const certificates = advanced ? compactCertificates(curve, unique(all)) : cluster.certificates
     const members = latest().flatMap(({ config }) => config.members)
     const book = learnNodes(opened, cluster, members, files)
@@ -144,20 +154,50 @@ const unique = (certificates: readonly Uint8Array[]): Uint8Array[] => [
   ...new Map(certificates.map((bytes) => [bytesKey(bytes), bytes])).values(),
 ]
 
-const nameOf = (certificate: Uint8Array): string => bytesKey(taggedHash('certificate', certificate))
+const nameOf = (...certificates: readonly Uint8Array[]): string => bytesKey(taggedHash('certificate', ...certificates))
 
-/** The certificates of these files by key, none twice, none of those to be left out. */
-function candidatesOf(files: readonly Cluster[], leftOut: ReadonlySet<string>): ReadonlyMap<string, Uint8Array[]> {
-  const keys = new Map<string, Map<string, Uint8Array>>()
-  for (const { certificates } of files)
-    for (const bytes of certificates) {
-      const keyId = attempt(() => bytesKey(certificateKeyId(bytes)))
-      if (keyId === undefined || leftOut.has(nameOf(bytes))) continue
-      const group = keys.get(keyId) ?? new Map<string, Uint8Array>()
-      if (group.size < MAX_CANDIDATES * files.length) group.set(bytesKey(bytes), bytes)
-      keys.set(keyId, group)
+/** The certificates of one file by key; those that cannot be read are left out. */
+function certificatesByKey({ certificates }: Cluster): ReadonlyMap<string, Uint8Array[]> {
+  const keys = new Map<string, Uint8Array[]>()
+  for (const bytes of unique(certificates)) {
+    const keyId = attempt(() => bytesKey(certificateKeyId(bytes)))
+    if (keyId === undefined) continue
+    const group = keys.get(keyId) ?? []
+    if (group.length < MAX_CANDIDATES) group.push(bytes)
+    keys.set(keyId, group)
+  }
+  return keys
+}
+
+/** The certificates of the chains that are new or longer than before. */
+const newSteps = (chains: ReadonlyMap<string, KeyChain>, before: ReadonlyMap<string, KeyChain>): Uint8Array[] =>
+  [...chains].flatMap(([keyId, chain]) =>
+    before.get(keyId) === chain ? [] : chain.steps.map(({ certificate }) => certificate),
+  )
+
+/** The chain of a key that is not known yet, where the certificates of one file that hold lead to it. */
+function begin(
+  curve: Curve,
+  pins: Pins,
+  candidates: readonly Uint8Array[],
+  known: readonly Uint8Array[],
+  refused: KmsError[],
+): KeyChain | undefined {
+  const holding = candidates.filter((bytes) => {
+    try {
+      checkCertificate(curve, verifyEd25519, bytes)
+      return true
+    } catch (error) {
+      if (!isKmsError(error)) throw error
+      refused.push(error)
+      return false
     }
-  return new Map([...keys].map(([keyId, group]) => [keyId, [...group.values()]]))
+  })
+  const [first] = holding
+  if (first === undefined) return undefined
+  const keyId = certificateKeyId(first)
+  const chains = attempt(() => followChains(curve, verifyEd25519, pins, [...holding, ...known]))
+  return chains?.find(({ key }) => equalBytes(key.keyId, keyId))
 }
 
 /** The chain as far as the candidates lead: from its end, or where they only lead there from its beginning, from there. */
