@@ -32,7 +32,14 @@ const MAX_ENGINES = 32
 /** Without progress for this long a ceremony waits. */
 const WAITING_AFTER_S = 600
 
-type OwnPorts = 'authorizations' | 'abandonments' | 'imports' | 'onSlotChanged' | 'onAuthorization' | 'quiesce'
+type OwnPorts =
+  | 'authorizations'
+  | 'abandonments'
+  | 'imports'
+  | 'onSlotChanged'
+  | 'onAuthorization'
+  | 'quiesce'
+  | 'isHeld'
 
 export interface RegistryParams extends Omit<CeremonyRunPorts, OwnPorts> {
   /** The committees of undecided ceremonies changed: other nodes may have to be connected. */
@@ -60,6 +67,8 @@ export interface CeremonyRegistry {
   /** @throws KmsError `too-many-ceremonies` */
   requireRoom(): void
   openCommittees(): readonly NamedCommittee[]
+  /** Ends every engine, and begins none any more. */
+  stop(): Promise<void>
 }
 
 export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry {
@@ -69,6 +78,9 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
   const imports = createImportedKeys(store)
   const watch = createAuthorizationWatch()
   const paused = new Set<CeremonyRun>()
+  /** Attempts that this node is about to authorize. */
+  const promised = new Set<CeremonySpec>()
+  let stopped = false
   const inTurn = createTurns()
   const runs = new Map<string, CeremonyRun>()
   const nowS = (): number => Math.floor(clock.nowMs() / 1000)
@@ -77,7 +89,8 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
     const { spec, ceremony } = run
     const wasPaused = paused.delete(run)
     const state = slots.state(spec)
-    if (slotEntry(state, ceremony)?.certified !== undefined) return
+    const entry = slotEntry(state, ceremony)
+    if (entry?.certified !== undefined) return
     const certified = state.entries.some((other) => other.certified !== undefined && other.attempt >= spec.attempt)
     const overtaken =
       spec.kind === 'reshare' &&
@@ -88,16 +101,31 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
         )
     if (certified || overtaken) await run.supersede('certified')
     else if (superseded(state, spec)) await run.supersede('given-up')
-    else if (wasPaused) await run.begin()
+    else if (wasPaused) await (entry?.abandoned === true ? run.abandon() : run.begin())
   }
 
-  const quiesce = async (spec: CeremonySpec): Promise<void> => {
-    const slot = slotId(spec)
-    for (const run of runs.values())
-      if (run.isBusy && run.spec.attempt < spec.attempt && equalBytes(slotId(run.spec), slot)) {
-        paused.add(run)
-        await run.halt()
-      }
+  /** A lower attempt that would begin meanwhile is held, and goes on with the next `settle` as those do that are stopped. */
+  const quiesce = async <T>(spec: CeremonySpec, promise: () => Promise<T>): Promise<T> => {
+    promised.add(spec)
+    try {
+      for (const run of runs.values())
+        if (run.isBusy && isBelow(run.spec, spec)) {
+          paused.add(run)
+          await run.halt()
+        }
+      return await promise()
+    } finally {
+      promised.delete(spec)
+    }
+  }
+
+  const isHeld: CeremonyRunPorts['isHeld'] = (spec, stage) => {
+    if (stopped) return true
+    if (![...promised].some((higher) => isBelow(spec, higher)))
+      return stage === 'running' && superseded(slots.state(spec), spec)
+    const run = runs.get(bytesKey(ceremonyId(spec)))
+    if (run !== undefined) paused.add(run)
+    return true
   }
 
   const settle = (): void => {
@@ -117,7 +145,16 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
   }
 
   const open = (of: RunOf): CeremonyRun => {
-    const ports = { ...params, authorizations, abandonments, imports, onAuthorization, quiesce, onSlotChanged: settle }
+    const ports = {
+      ...params,
+      authorizations,
+      abandonments,
+      imports,
+      onAuthorization,
+      quiesce,
+      isHeld,
+      onSlotChanged: settle,
+    }
     const run = createCeremonyRun(of, ports)
     runs.set(bytesKey(run.ceremony), run)
     return run
@@ -200,8 +237,15 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
           const configs = spec.kind === 'reshare' ? [spec.newConfig, spec.oldConfig] : [spec.newConfig]
           return configs.map((config) => ({ title, config }))
         }),
+    stop: async () => {
+      stopped = true
+      await Promise.all([...runs.values()].map((run) => run.halt()))
+    },
   }
 }
+
+const isBelow = (spec: CeremonySpec, higher: CeremonySpec): boolean =>
+  spec.attempt < higher.attempt && equalBytes(slotId(spec), slotId(higher))
 
 const isOf = ({ spec }: CeremonyRun, keyId: Uint8Array): boolean => 'keyId' in spec && equalBytes(spec.keyId, keyId)
 

@@ -43,8 +43,10 @@ export interface CeremonyRunPorts {
   readonly publish: (status: CeremonyStatus) => void
   /** A verified AUTH of another member. */
   readonly onAuthorization: (spec: CeremonySpec, entry: MemberSignature) => void
-  /** Stops the engines of lower attempts of its slot, before this node authorizes this one. `onSlotChanged` lets them go on as they may. */
-  readonly quiesce: (spec: CeremonySpec) => Promise<void>
+  /** Does what gives the lower attempts of its slot up: none of them has an engine meanwhile. `onSlotChanged` lets them go on as they may. */
+  readonly quiesce: <T>(spec: CeremonySpec, promise: () => Promise<T>) => Promise<T>
+  /** Whether no engine of it may begin now: a higher attempt is being authorized, or was and X would still be acted in, or the node stops. */
+  readonly isHeld: (spec: CeremonySpec, stage: 'running' | 'left' | 'superseded') => boolean
   /** The rules of its slot moved on: other attempts may be over. */
   readonly onSlotChanged: (spec: CeremonySpec) => void
 }

@@ -5,14 +5,15 @@ import {
   dealerConfig,
   decodeCertificate,
   memberAt,
+  type MemberSignature,
   type ParticipantIndex,
   quorum,
   type Secret,
-  signMemberAuthorization,
   slotEntry,
 } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
 import { answerLate, type CeremonyArchive, saveArchive } from './archive.ts'
+import { authorizeHere } from './authorize-here.ts'
 import { asAbandonment } from './books.ts'
 import type { CeremonyDriver } from './driver.ts'
 import { installOutcome } from './install-outcome.ts'
@@ -100,7 +101,8 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
   const open = async (stage: 'running' | 'left' | 'superseded', first?: 'abandon' | 'supersede'): Promise<void> => {
     if (driver !== undefined || over) return
     const key = await ports.imports.read(spec)
-    if (driver !== undefined || over) return key?.destroy()
+    // Nothing may come between this look and the engine: what is held here acts no more.
+    if (driver !== undefined || over || ports.isHeld(spec, stage)) return key?.destroy()
     const { authorization: _done, ...rest } = status
     status = { ...rest, stage, since: nowS() }
     const current = createRunDriver(spec, ports, {
@@ -156,10 +158,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
     )
   }
 
-  const takeAuthorization = async (
-    from: ParticipantIndex,
-    entry: ReturnType<typeof signMemberAuthorization>,
-  ): Promise<void> => {
+  const takeAuthorization = async (from: ParticipantIndex, entry: MemberSignature): Promise<void> => {
     if (driver !== undefined || over || !(await authorizations.add(spec, entry))) return
     ports.onAuthorization(spec, entry)
     log.info({ ceremony: status.ceremony, from, signer: entry.index }, 'ceremony-authorization')
@@ -232,18 +231,9 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
     begin,
     authorize: async () => {
       if (spec.kind !== 'keygen' && memberAt(dealers, self) !== undefined) {
-        const holdsOldShare = spec.kind === 'import' || ports.keys.find(spec.prevOutcome)?.hasShare === true
-        const sign = (): Uint8Array => signMemberAuthorization(ports.sign, spec, self).signature
         // The promise to act in no lower attempt must hold before anybody can read it.
-        await ports.quiesce(spec)
-        try {
-          const signature = await slots.authorize(spec, { holdsOldShare, sign })
-          await authorizations.add(spec, { index: self, signature })
-          broadcast({ type: 'authorization', ceremony, index: self, signature })
-        } catch (cause) {
-          if (!isKmsError(cause) || !cause.code.startsWith('slot-')) throw cause
-          log.warn({ ceremony: status.ceremony, code: cause.code }, 'ceremony-not-authorized-here')
-        }
+        const entry = await ports.quiesce(spec, () => authorizeHere(ports, spec))
+        if (entry !== undefined) broadcast({ type: 'authorization', ceremony, ...entry })
         ports.onSlotChanged(spec)
       }
       await begin()
@@ -269,8 +259,8 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
       if (over) return
       const reason = OVERTAKEN[why]
       if (why !== 'given-up') return await clear({ stage: 'superseded', reason })
-      if (status.stage === 'superseded') return
-      update({ stage: 'superseded', reason, missing: [] })
+      if (status.stage !== 'superseded') update({ stage: 'superseded', reason, missing: [] })
+      else if (driver !== undefined) return
       if (driver !== undefined) driver.order({ type: 'supersede' })
       else if ((await store.list('ceremony')).includes(id)) await open('superseded', 'supersede')
     },

@@ -218,7 +218,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
       registry.inTurn(async () => {
         stopped = true
         clearInterval(reminder)
-        await Promise.all(registry.list().map((run) => run.halt()))
+        await registry.stop()
       }),
     propose,
     approve: async (id, input = {}) => {

@@ -1,0 +1,24 @@
+import { bytesKey, type CeremonySpec, ceremonyId, type MemberSignature, signMemberAuthorization } from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
+import type { CeremonyRunPorts } from './run-ports.ts'
+
+type Ports = Pick<CeremonyRunPorts, 'self' | 'sign' | 'keys' | 'slots' | 'authorizations' | 'log'>
+
+/** AUTH of this old member over X, durable when it resolves; undefined where the rules of the slot forbid it (protocol 3). */
+export async function authorizeHere(ports: Ports, spec: CeremonySpec): Promise<MemberSignature | undefined> {
+  const { self, slots, log } = ports
+  try {
+    const signature = await slots.authorize(spec, {
+      holdsOldShare: spec.kind === 'import' || (spec.kind === 'reshare' && holdsShare(ports, spec.prevOutcome)),
+      sign: () => signMemberAuthorization(ports.sign, spec, self).signature,
+    })
+    await ports.authorizations.add(spec, { index: self, signature })
+    return { index: self, signature }
+  } catch (cause) {
+    if (!isKmsError(cause) || !cause.code.startsWith('slot-')) throw cause
+    log.warn({ ceremony: `0x${bytesKey(ceremonyId(spec))}`, code: cause.code }, 'ceremony-not-authorized-here')
+    return undefined
+  }
+}
+
+const holdsShare = ({ keys }: Ports, sharingId: Uint8Array): boolean => keys.find(sharingId)?.hasShare === true

@@ -1,0 +1,157 @@
+import { tmpdir } from 'node:os'
+import {
+  type CeremonySpec,
+  ceremonyId,
+  createConfig,
+  type KeyId,
+  nobleCurve,
+  participantIndex,
+  PROTOCOL_TIMINGS,
+  type ReshareSpec,
+  Secret,
+  type SharingId,
+  signMemberAuthorization,
+} from '@tkms/dkg'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { createSigner } from '../identity/ed25519-signer.ts'
+import { testCluster } from '../net/test-hosts.fixture.ts'
+import { memoryStore } from '../store/memory-store.fixture.ts'
+import { systemClock, systemRng } from '../system.ts'
+import { type CeremonyRegistry, createCeremonyRegistry } from './registry.ts'
+import { openSlotBook, type SlotBook } from './slot-book.ts'
+import { createWaitingRoom } from './waiting-room.ts'
+
+/** Two attempts to reshare one key, n = 4, t = 2, Q = 3, at a member of both committees. */
+const { config } = testCluster(4, [])
+const self = participantIndex(1)
+const seedOf = (index: number): Secret => new Secret(new Uint8Array(32).fill(index))
+const specOf = (attempt: number): ReshareSpec => ({
+  kind: 'reshare',
+  suite: 1,
+  clusterId: config.clusterId,
+  purpose: 'ecies-dec',
+  keyName: 'ecies/1',
+  generation: 1,
+  epoch: 1,
+  attempt,
+  keyId: new Uint8Array(32).fill(8) as KeyId,
+  prevOutcome: new Uint8Array(32).fill(9) as SharingId,
+  oldConfig: config,
+  newConfig: createConfig({ clusterId: config.clusterId, t: 2, members: config.members }),
+  notAfter: Math.floor(systemClock.nowMs() / 1000) + 3600,
+})
+const [lower, higher] = [specOf(0), specOf(1)]
+
+let started: unknown[]
+let hasShare: boolean
+let slots: SlotBook
+let registry: CeremonyRegistry
+/** What the others do while this node signs AUTH of the higher attempt. */
+let meanwhile: () => Promise<void>
+
+beforeEach(async () => {
+  started = []
+  hasShare = true
+  meanwhile = async () => {}
+  const store = memoryStore()
+  const log = (fields: Readonly<Record<string, unknown>>, event: string): void => {
+    if (event === 'ceremony-started') started.push(fields['ceremony'])
+  }
+  const book = await openSlotBook(store)
+  slots = {
+    ...book,
+    authorize: async (spec, own) => {
+      if (spec.attempt === 1) await meanwhile()
+      return book.authorize(spec, own)
+    },
+  }
+  registry = createCeremonyRegistry({
+    self,
+    timings: PROTOCOL_TIMINGS,
+    identity: seedOf(1),
+    sign: createSigner(seedOf(1)),
+    curve: nobleCurve,
+    nodeSeed: seedOf(2),
+    store,
+    slots,
+    network: {
+      send: () => false,
+      broadcast: () => {},
+      connected: [],
+      setPeers: () => {},
+      addPeers: () => {},
+      start: async () => {},
+      stop: async () => {},
+    },
+    clock: systemClock,
+    rng: systemRng,
+    log: { info: log, warn: log, error: log },
+    evidenceDirectory: tmpdir(),
+    keys: {
+      list: () => [],
+      // Only that there is one, and its share, counts before an engine asks for more.
+      find: () => ({ hasShare }) as never,
+      copyShare: () => undefined,
+      install: () => Promise.reject(new Error('nothing is certified here')),
+      learn: async () => undefined,
+    },
+    waitingRoom: createWaitingRoom(1000),
+    nameOf: (index) => ({ index, name: `node-${index}` }),
+    publish: () => {},
+    onCommittees: () => {},
+  })
+})
+afterEach(async () => {
+  for (const run of registry.list()) await run.halt()
+})
+
+async function approve(spec: CeremonySpec) {
+  await slots.approve(spec, 'plain')
+  return registry.open({ spec, nodes: [] })
+}
+
+/** AUTH of two other old members: with the own one they are a quorum, and the lower attempt may begin. */
+async function authorizeLower(): Promise<void> {
+  const run = registry.get(Buffer.from(ceremonyId(lower)).toString('hex'))
+  const begun = vi.spyOn(slots, 'begin')
+  for (const index of [2, 3].map(participantIndex)) {
+    const entry = signMemberAuthorization(createSigner(seedOf(index)), lower, index)
+    run?.deliver(index, { type: 'authorization', ceremony: ceremonyId(lower), ...entry })
+  }
+  await vi.waitFor(() => expect(begun.mock.settledResults.some(({ type }) => type === 'fulfilled')).toBe(true))
+  await new Promise((resolve) => setImmediate(resolve))
+}
+
+test('a lower attempt does not begin while a higher one is authorized, nor after it', async () => {
+  const run = await approve(lower)
+  await run.authorize()
+  expect(run.status.stage).toBe('authorizing')
+  const next = await approve(higher)
+  meanwhile = authorizeLower
+  await registry.inTurn(() => next.authorize())
+  await registry.inTurn(async () => {})
+  expect(run.status.stage).toBe('superseded')
+  expect(started).toEqual([])
+})
+
+test('a lower attempt that was held goes on when the higher one is not authorized after all', async () => {
+  const run = await approve(lower)
+  await run.authorize()
+  const next = await approve(higher)
+  meanwhile = async () => {
+    await authorizeLower()
+    expect(started).toEqual([])
+  }
+  hasShare = false
+  await registry.inTurn(() => next.authorize())
+  await registry.inTurn(async () => {})
+  expect(started).toEqual([run.status.ceremony])
+})
+
+test('nothing begins once the node stops', async () => {
+  const run = await approve(lower)
+  await run.authorize()
+  await registry.stop()
+  await authorizeLower()
+  expect(started).toEqual([])
+})
