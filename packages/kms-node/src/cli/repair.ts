@@ -44,7 +44,11 @@ export function repairCommand(): Command {
       const statuses = (await client.get('/repairs')) as RepairStatus[]
       output.result(statuses, statuses.length === 0 ? ['no repairs'] : statuses.flatMap(describe))
     })
-  addWord(repair, 'approve', "help with another node's repair, now and when it asks again within the hour")
+  addWord(
+    repair,
+    'approve',
+    "help with another node's repair, and with its further tries within the hour, until it is done",
+  )
   addWord(repair, 'deny', 'refuse to help with this repair')
   addWord(repair, 'retry', 'ask the nodes that were replaced again')
   addWord(repair, 'give-up', 'end this repair; nothing is lost but the time')

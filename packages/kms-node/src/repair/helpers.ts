@@ -12,10 +12,11 @@ import {
   type Secret,
   verifyEd25519,
 } from '@tkms/dkg'
+import { createTurns } from '../turns.ts'
+import type { RunContext } from './context.ts'
 import type { RepairableKey } from './ports.ts'
 import { RepairRun } from './run.ts'
 import { drawRepairSeed } from './seeds.ts'
-import type { RunContext } from './context.ts'
 
 /** New requests of one node in one hour; more are refused, each would be a question to the operator. */
 const MAX_REQUESTS_PER_HOUR = 10
@@ -32,6 +33,8 @@ interface Entry {
   readonly recoverer: ParticipantIndex
 }
 
+const phaseOf = ({ run }: Entry): HelperState['phase']['name'] => run.state.phase.name
+
 /** This node as a helper: what others ask, and what its operator says to it. */
 export interface Helpers {
   resume(key: RepairableKey['key'], snapshot: Secret): void
@@ -39,7 +42,10 @@ export interface Helpers {
   deliver(rid: RepairId, from: ParticipantIndex, message: Uint8Array): boolean
   /** A `request` message of a rid that is not known here. */
   requested(from: ParticipantIndex, message: Uint8Array): void
-  /** Approves every request of the same node for the same sharing, for an hour: a second try needs no second question. */
+  /**
+   * Approves this request, and every other of the same node for the same sharing within the hour, until one of them got this node's
+   * sum: a second try needs no second question, a second repair does. False unless the request waits for its operator.
+   */
   approve(rid: string): Promise<boolean>
   deny(rid: string): Promise<boolean>
   greet(peer: ParticipantIndex): void
@@ -55,6 +61,8 @@ export function createHelpers(context: RunContext): Helpers {
   const entries = new Map<string, Entry>()
   const approvals = new Map<string, number>()
   const asked = new Map<number, readonly number[]>()
+  /** One word of the operator after the other. */
+  const inTurn = createTurns()
 
   const approvalOf = (key: RepairableKey['key'], recoverer: number): string => `${bytesKey(key.sharingId)}/${recoverer}`
   const refuse = (to: ParticipantIndex, rid: RepairId, reason: Parameters<typeof encodeRepairRefusal>[1]): void => {
@@ -68,8 +76,14 @@ export function createHelpers(context: RunContext): Helpers {
     first: RepairStep<HelperState>,
   ): Entry => {
     const id = bytesKey(rid)
+    const ports = context.portsOf({ role: 'helper', id, rid, key, recoverer })
     const run: HelperRun = new RepairRun((state, input) => machine.step(state, input), first, {
-      ...context.portsOf({ role: 'helper', id, rid, key, recoverer }),
+      ...ports,
+      onProgress: (progress) => {
+        // Its sum left this node: the repair that the operator approved needs nothing more.
+        if (progress.phase === 'summed') approvals.delete(approvalOf(key, recoverer))
+        ports.onProgress(progress)
+      },
       answer: async ({ type }) => {
         if (type !== 'need-seed') return undefined
         const share = keys.copyShare(key.sharingId)
@@ -127,23 +141,32 @@ export function createHelpers(context: RunContext): Helpers {
       return true
     },
     requested,
-    approve: async (rid) => {
-      const entry = entries.get(rid)
-      if (entry === undefined) return false
-      approvals.set(approvalOf(entry.key, entry.recoverer), clock.monotonicMs() + HOUR_MS)
-      const same = [...entries.values()].filter(
-        ({ key, recoverer }) => recoverer === entry.recoverer && equalBytes(key.sharingId, entry.key.sharingId),
-      )
-      await Promise.all(same.map(({ run }) => run.input({ type: 'approve' })))
-      return true
-    },
-    deny: async (rid) => {
-      const entry = entries.get(rid)
-      if (entry === undefined) return false
-      approvals.delete(approvalOf(entry.key, entry.recoverer))
-      await entry.run.input({ type: 'deny', reason: 'denied' })
-      return true
-    },
+    approve: (rid) =>
+      inTurn(async () => {
+        const entry = entries.get(rid)
+        if (entry === undefined || phaseOf(entry) !== 'waiting') return false
+        const { key, recoverer } = entry
+        const approval = approvalOf(key, recoverer)
+        approvals.set(approval, clock.monotonicMs() + HOUR_MS)
+        await entry.run.input({ type: 'approve' })
+        if (phaseOf(entry) === 'done') {
+          approvals.delete(approval)
+          return false
+        }
+        const same = [...entries.values()].filter(
+          (other) => other.recoverer === recoverer && equalBytes(other.key.sharingId, key.sharingId),
+        )
+        await Promise.all(same.map(({ run }) => run.input({ type: 'approve' })))
+        return true
+      }),
+    deny: (rid) =>
+      inTurn(async () => {
+        const entry = entries.get(rid)
+        if (entry === undefined) return false
+        approvals.delete(approvalOf(entry.key, entry.recoverer))
+        await entry.run.input({ type: 'deny', reason: 'denied' })
+        return true
+      }),
     greet: (peer) => {
       for (const { run } of entries.values()) void run.input({ type: 'peer-connected', peer })
     },

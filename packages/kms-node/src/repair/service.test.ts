@@ -25,6 +25,9 @@ const lose = (node: TestNode): string | undefined => {
 }
 const waitFor = (what: () => boolean): Promise<void> => expect.poll(what, { interval: 5, timeout: 5_000 }).toBe(true)
 
+/** The request was decided between the look at it and the word about it. */
+const expectDecided = (cause: unknown): void => expect(cause).toMatchObject({ code: 'repair-over' })
+
 /** The operator of a helper says yes to the one request it sees. */
 async function approve(node: TestNode): Promise<void> {
   await waitFor(() => node.service.list().some(({ phase }) => phase === 'waiting'))
@@ -67,7 +70,7 @@ test('a repair survives restarts of everybody at every moment', async () => {
     await world.restart(node)
     for (const helper of world.nodes)
       for (const { id, phase, role } of helper.service.list())
-        if (role === 'helper' && phase === 'waiting') await helper.service.approve(id)
+        if (role === 'helper' && phase === 'waiting') await helper.service.approve(id).catch(expectDecided)
     await new Promise((resolve) => setTimeout(resolve, 15))
   }
   expect(hexOf(one.share)).toBe(lost)
@@ -94,6 +97,35 @@ test('an operator that says no is replaced by another node; an approval counts f
   expect(hexOf(one.share)).toBe(lost)
   expect(three.events.filter((event) => event === 'repair-requested').length).toBeGreaterThanOrEqual(1)
   await waitFor(() => one.service.find(id).phase === 'done')
+})
+
+test('an approval ends with the repair it was for: the next one is a question again, and the old request cannot be approved', async () => {
+  const [one, two, three] = [world.node(1), world.node(2), world.node(3)]
+  lose(one)
+  await one.service.repair('ecies/test')
+  await approve(two)
+  await approve(three)
+  await waitFor(() => one.share !== undefined && two.service.list()[0]?.phase === 'done')
+  const [over] = two.service.list()
+  await expect(two.service.approve(over?.id ?? '')).rejects.toMatchObject({ code: 'repair-over' })
+  await waitFor(() => one.service.list()[0]?.phase === 'done')
+  lose(one)
+  const { id } = await one.service.repair('ecies/test')
+  await waitFor(() => one.service.find(id).refusals.length === 2)
+  expect(one.service.find(id).refusals.map(({ reason }) => reason)).toEqual(['waiting', 'waiting'])
+  expect(two.service.list().filter(({ phase }) => phase === 'waiting')).toHaveLength(1)
+})
+
+test('an approval counts for the next try of a repair that did not get its sum yet', async () => {
+  const [one, two, three] = [world.node(1), world.node(2), world.node(3)]
+  lose(one)
+  const { id } = await one.service.repair('ecies/test')
+  await approve(two)
+  await waitFor(() => two.service.list().some(({ phase }) => phase === 'collecting'))
+  await one.service.replace(id, 3)
+  await waitFor(() => two.service.list().some(({ end }) => end === 'released'))
+  await waitFor(() => two.service.list().some(({ phase }) => phase === 'collecting'))
+  await waitFor(() => three.service.list().every(({ phase }) => phase === 'done'))
 })
 
 test('a node that is away is replaced when the operator says so; with too few left the repair is stuck until `retry`', async () => {

@@ -33,7 +33,7 @@ export interface RepairService {
   list(): readonly RepairStatus[]
   /** @param id 64 hex digits, `0x` optional, or a unique beginning of at least 8. @throws KmsError `unknown-repair` */
   find(id: string): RepairStatus
-  /** Contributes to the repair of another node's share. @throws KmsError `unknown-repair`, `repair-over` */
+  /** Contributes to the repair of another node's share. @throws KmsError `unknown-repair`, `repair-over` where it does not wait for that */
   approve(id: string): Promise<RepairStatus>
   deny(id: string): Promise<RepairStatus>
   /** Asks another node instead of this one. @throws KmsError `unknown-repair`, `repair-over` */
