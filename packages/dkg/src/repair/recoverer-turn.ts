@@ -80,6 +80,17 @@ export class RecovererTurn {
     this.effects.push({ type: 'need-nonce', attempt: this.state.attempt })
   }
 
+  /** Of what broke off nothing is used any more; what had ended ends once more. */
+  beginAgain(): void {
+    const { phase } = this.state
+    if (phase.name !== 'done') {
+      if (phase.name === 'complete') phase.share.destroy()
+      return this.giveUpAttempt()
+    }
+    this.mustPersist = true
+    this.effects.push({ type: 'finished', reason: phase.reason })
+  }
+
   /** Tells the helpers that nothing more is needed of them, and forgets the try. */
   release(): void {
     const { current } = this.state

@@ -85,6 +85,9 @@ function take(turn: RecovererTurn, input: RecovererInput): void {
       return replace(turn, input.helper)
     case 'retry':
       return retry(turn)
+    case 'begin-again':
+      askReplacedAgain(state)
+      return turn.beginAgain()
     case 'stored':
       return state.phase.name === 'complete' ? turn.end('repaired') : undefined
     case 'expire':
@@ -162,9 +165,12 @@ function replace(turn: RecovererTurn, helper: ParticipantIndex): void {
 }
 
 function retry(turn: RecovererTurn): void {
-  const { excluded, phase } = turn.state
+  askReplacedAgain(turn.state)
+  if (turn.state.phase.name === 'stuck') turn.giveUpAttempt()
+}
+
+function askReplacedAgain({ excluded }: RecovererState): void {
   for (const [index, why] of excluded) if (why === 'replaced') excluded.delete(index)
-  if (phase.name === 'stuck') turn.giveUpAttempt()
 }
 
 function takeMessage(turn: RecovererTurn, from: ParticipantIndex, bytes: Uint8Array): void {

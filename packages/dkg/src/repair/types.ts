@@ -52,6 +52,8 @@ export type RecovererInput =
   | { readonly type: 'replace'; readonly helper: ParticipantIndex }
   /** The operator wants helpers that were replaced to be asked again. */
   | { readonly type: 'retry' }
+  /** The driver could not perform the effects of the step before: a new try, with a rid of its own. The old rid is spent. */
+  | { readonly type: 'begin-again' }
   /** The share of `complete` is durable in the key store, re-read and checked against Y_r. */
   | { readonly type: 'stored' }
   /** The operator gives up: the helpers are told, so that they erase their parts. */

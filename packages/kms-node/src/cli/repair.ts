@@ -50,7 +50,7 @@ export function repairCommand(): Command {
     "help with another node's repair, and with its further tries within the hour, until it is done",
   )
   addWord(repair, 'deny', 'refuse to help with this repair')
-  addWord(repair, 'retry', 'ask the nodes that were replaced again')
+  addWord(repair, 'retry', 'ask the nodes that were replaced again, or begin a repair again that was interrupted here')
   addWord(repair, 'give-up', 'end this repair; nothing is lost but the time')
   repair
     .command('replace')
@@ -89,6 +89,8 @@ async function watch(client: AdminClient, output: Output, id: string): Promise<v
     if (text !== shown) output.result(status, describe(status))
     shown = text
     if (status.end === 'repaired') return
+    if (status.interrupted === true)
+      throw new KmsError('ceremony-stopped', 'this node could not go on with the repair: see its log', { data: { id } })
     if (status.end !== undefined)
       throw new KmsError('ceremony-stopped', `the repair ended without the share: ${status.end}`, { data: { id } })
     await pause(POLL_MS)
@@ -96,12 +98,13 @@ async function watch(client: AdminClient, output: Output, id: string): Promise<v
 }
 
 function describe(status: RepairStatus): string[] {
-  const { id, role, keyName, generation, epoch, recoverer, phase, missing, end, advice } = status
+  const { id, role, keyName, generation, epoch, recoverer, phase, missing, interrupted, end, advice } = status
   const what = role === 'helper' ? `help ${recoverer.name} (${recoverer.index})` : 'own share'
+  const state = interrupted === true ? 'interrupted' : (end ?? phase)
   const names = missing.map(({ name }) => name).join(', ')
   const waiting = names === '' ? '' : `, waiting for ${names}`
   return [
-    `${id.slice(0, 18)} ${keyName} generation ${generation} epoch ${epoch}: ${what}: ${end ?? phase}${waiting}`,
+    `${id.slice(0, 18)} ${keyName} generation ${generation} epoch ${epoch}: ${what}: ${state}${waiting}`,
     ...(advice === undefined ? [] : [`  ${advice}`]),
   ]
 }

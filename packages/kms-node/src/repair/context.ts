@@ -89,7 +89,11 @@ export function createRunContext(params: RepairServiceParams, records: RepairRec
           if (of.role === 'helper' && phase === 'waiting') log.warn(about(of), 'repair-requested')
         },
         onFinished: async (reason) => finished(of, reason),
-        onBroken: (cause) => log.error({ ...about(of), cause }, 'repair-interrupted'),
+        onBroken: (cause) => {
+          log.error({ ...about(of), cause }, 'repair-interrupted')
+          const before = drafts.get(of.id)
+          if (before !== undefined) drafts.set(of.id, { ...before, interrupted: true })
+        },
       }
     },
     erase: (role, id) => records.erase(role, id),

@@ -84,6 +84,10 @@ export function createHelpers(context: RunContext): Helpers {
         if (progress.phase === 'summed') approvals.delete(approvalOf(key, recoverer))
         ports.onProgress(progress)
       },
+      onBroken: (cause) => {
+        ports.onBroken(cause)
+        refuse(recoverer, rid, 'failed')
+      },
       answer: async ({ type }) => {
         if (type !== 'need-seed') return undefined
         const share = keys.copyShare(key.sharingId)
@@ -137,6 +141,8 @@ export function createHelpers(context: RunContext): Helpers {
     deliver: (rid, from, message) => {
       const entry = entries.get(bytesKey(rid))
       if (entry === undefined) return false
+      // The rid is spent here, whatever was said under it: who asks learns that it must ask under another one.
+      if (entry.run.isBroken && readRepairRequest(message) !== undefined) refuse(from, rid, 'failed')
       void entry.run.input({ type: 'message', from, message }).finally(() => message.fill(0))
       return true
     },

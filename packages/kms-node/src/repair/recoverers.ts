@@ -18,14 +18,19 @@ import { RepairRun } from './run.ts'
 
 type RecovererRun = RepairRun<RecovererState, RecovererInput>
 
+interface Entry {
+  readonly run: RecovererRun
+  readonly key: RepairableKey['key']
+}
+
 /** This node as the one that lost a share: one repair for each sharing at a time. */
 export interface Recoverers {
-  /** Begins a repair, or finds the one under way. @returns its id */
+  /** Begins a repair, or begins one that broke off again with a new rid, or finds the one under way. @returns its id */
   start(key: RepairableKey['key']): string
   resume(key: RepairableKey['key'], snapshot: Secret): void
   /** Whether the try under way of some repair has this rid; it then takes the message. */
   deliver(rid: RepairId, from: ParticipantIndex, message: Uint8Array): boolean
-  /** The operator's word to one repair. False when there is none. */
+  /** The operator's word to one repair; one that broke off begins again first. False when there is none. */
   tell(id: string, input: RecovererInput): Promise<boolean>
   greet(peer: ParticipantIndex): void
   expire(isCurrent: (key: RepairableKey['key']) => boolean): void
@@ -36,7 +41,7 @@ export function createRecoverers(context: RunContext): Recoverers {
   const { params } = context
   const { keys, network, rng, timings, self, curve, sign } = params
   const machine = createRepairRecoverer({ curve, sign, verify: verifyEd25519 })
-  const runs = new Map<string, { readonly run: RecovererRun; readonly key: RepairableKey['key'] }>()
+  const runs = new Map<string, Entry>()
 
   /** Keeps the share; a sharing that was left behind meanwhile is not repaired. */
   const store = async (key: RepairableKey['key'], share: Secret): Promise<RecovererInput> => {
@@ -69,10 +74,15 @@ export function createRecoverers(context: RunContext): Recoverers {
     return id
   }
 
+  const again = ({ run, key }: Entry): string => open(key, machine.step(run.state, { type: 'begin-again' }))
+
   return {
     start: (key) => {
       const id = bytesKey(key.sharingId)
-      return runs.has(id) ? id : open(key, machine.open({ sharing: key, self, timings }))
+      const known = runs.get(id)
+      if (known === undefined || (known.run.isBroken && known.run.state.phase.name === 'done'))
+        return open(key, machine.open({ sharing: key, self, timings }))
+      return known.run.isBroken ? again(known) : id
     },
     resume: (key, snapshot) => {
       open(key, machine.resume({ sharing: key, self, timings }, snapshot))
@@ -87,6 +97,8 @@ export function createRecoverers(context: RunContext): Recoverers {
       return false
     },
     tell: async (id, input) => {
+      const known = runs.get(id)
+      if (known?.run.isBroken === true) again(known)
       const found = runs.get(id)
       await found?.run.input(input)
       return found !== undefined

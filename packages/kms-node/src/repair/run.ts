@@ -25,7 +25,7 @@ export interface RepairRunPorts<Input> {
   answer(
     effect: Extract<RepairEffect, { readonly type: 'need-seed' | 'need-nonce' | 'complete' }>,
   ): Promise<Input | undefined>
-  /** The run stopped because something could not be made durable. It goes on from its last snapshot after a restart of the node. */
+  /** The run stopped because something could not be made durable: nothing it is told has any effect any more. */
   onBroken(cause: unknown): void
 }
 
@@ -37,6 +37,7 @@ export class RepairRun<State, Input extends HelperInput | RecovererInput> {
   #state: State
   #timer: NodeJS.Timeout | undefined
   #halted = false
+  #broken = false
 
   constructor(
     step: (state: State, input: Input) => RepairStep<State>,
@@ -51,6 +52,11 @@ export class RepairRun<State, Input extends HelperInput | RecovererInput> {
 
   get state(): State {
     return this.#state
+  }
+
+  /** It stopped by itself, in the middle of the effects of its last step. */
+  get isBroken(): boolean {
+    return this.#broken
   }
 
   /** Resolves when every effect of this input was performed. */
@@ -75,6 +81,7 @@ export class RepairRun<State, Input extends HelperInput | RecovererInput> {
       for (const effect of effects) await this.#performOne(effect)
     } catch (cause) {
       this.#halted = true
+      this.#broken = true
       clearTimeout(this.#timer)
       this.#ports.onBroken(cause)
     }

@@ -34,6 +34,8 @@ export interface TestNode {
   /** False once the key has a later sharing. */
   latest: boolean
   down: boolean
+  /** Its disk takes nothing. */
+  full: boolean
 }
 
 export interface RepairWorld {
@@ -81,6 +83,7 @@ export async function repairWorld(n: number, t: number, evidenceDirectory: strin
     copyShare: (sharingId) =>
       equalBytes(sharingId, key.sharingId) ? node.share?.use((bytes) => Secret.copyOf(bytes)) : undefined,
     repaired: async (_sharingId, share) => {
+      requireRoom(node)
       node.share = share.use((bytes) => Secret.copyOf(bytes))
     },
   })
@@ -90,7 +93,13 @@ export async function repairWorld(n: number, t: number, evidenceDirectory: strin
       curve,
       sign: node.sign,
       keys: keysOf(node),
-      store: node.store,
+      store: {
+        ...node.store,
+        put: async (kind, id, record) => {
+          requireRoom(node)
+          await node.store.put(kind, id, record)
+        },
+      },
       network: {
         send: (to, frame) => send(node, to, frame),
         get connected() {
@@ -110,7 +119,7 @@ export async function repairWorld(n: number, t: number, evidenceDirectory: strin
       nameOf: (index) => `node-${index}`,
     })
   const nodes = members.map((member): TestNode => {
-    const node = { ...member, store: memoryStore(), events: [], latest: true, down: false }
+    const node = { ...member, store: memoryStore(), events: [], latest: true, down: false, full: false }
     return { ...node, share: shares.get(member.index), service: undefined as unknown as RepairService }
   })
   for (const node of nodes) node.service = open(node)
@@ -133,4 +142,8 @@ export async function repairWorld(n: number, t: number, evidenceDirectory: strin
       await Promise.all(nodes.map(({ service }) => service.stop()))
     },
   }
+}
+
+function requireRoom({ full }: TestNode): void {
+  if (full) throw new Error('ENOSPC')
 }

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { bytesKey, type Secret } from '@tkms/dkg'
+import { bytesKey, encodeRepairRefusal, readRepairRequest, repairIdOf, type Secret } from '@tkms/dkg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { repairWorld, type RepairWorld, type TestNode } from './service.fixture.ts'
 
@@ -150,6 +150,60 @@ test('a node that is away is replaced when the operator says so; with too few le
   await approve(two)
   await approve(four)
   await waitFor(() => one.share !== undefined)
+})
+
+test('a repair that broke off begins again with another rid; the rid before it stays spent', async () => {
+  const [one, two, three] = [world.node(1), world.node(2), world.node(3)]
+  const lost = lose(one)
+  const { id } = await one.service.repair('ecies/test')
+  await waitFor(() => one.service.find(id).refusals.length === 2)
+  const [request] = world.frames.filter(({ to, message }) => to === 2 && readRepairRequest(message) !== undefined)
+  one.full = true
+  await approve(two)
+  await approve(three)
+  await waitFor(() => one.service.find(id).interrupted === true)
+  expect(one.share).toBeUndefined()
+  expect(one.service.find(id).advice).toContain('repair retry')
+  await one.service.retry(id)
+  expect(one.service.find(id).interrupted).toBe(true)
+  one.full = false
+  expect(await one.service.repair('ecies/test')).toMatchObject({ id })
+  await approve(two)
+  await approve(three)
+  await waitFor(() => one.share !== undefined)
+  expect(hexOf(one.share)).toBe(lost)
+  const rids = world.frames.flatMap(({ message }) => readRepairRequest(message)?.rid ?? []).map(bytesKey)
+  expect(new Set(rids).size).toBe(2)
+  const before = world.frames.length
+  if (request === undefined) throw new Error('a request')
+  two.service.onFrame(one.index, Uint8Array.from(request.message))
+  await waitFor(() => world.frames.length > before)
+  const spent = encodeRepairRefusal(repairIdOf(request.message) ?? new Uint8Array(), 'spent')
+  expect(world.frames.slice(before).map(({ message }) => message)).toEqual([spent])
+})
+
+test('`retry` begins a repair again that broke off; a helper that breaks off says so, and another takes its place', async () => {
+  const [one, two, three, four] = [1, 2, 3, 4].map((index) => world.node(index)) as [
+    TestNode,
+    TestNode,
+    TestNode,
+    TestNode,
+  ]
+  const lost = lose(one)
+  one.full = true
+  const { id } = await one.service.repair('ecies/test')
+  await waitFor(() => one.service.find(id).interrupted === true)
+  one.full = false
+  await one.service.retry(id)
+  expect(one.service.find(id).interrupted).toBeUndefined()
+  await waitFor(() => one.service.find(id).refusals.length === 2)
+  two.full = true
+  await approve(two)
+  expect(two.service.list()[0]).toMatchObject({ interrupted: true })
+  await approve(three)
+  await approve(four)
+  await waitFor(() => one.share !== undefined)
+  expect(hexOf(one.share)).toBe(lost)
 })
 
 test('what cannot be repaired is refused, and what is not the latest sharing any more is given up', async () => {

@@ -21,6 +21,8 @@ export interface RepairStatus {
   readonly refusals: readonly { readonly node: NamedNode; readonly reason: RepairRefusal }[]
   /** Unix seconds: since when it stands like this. */
   readonly since: number
+  /** This node could not go on with it, for example because its disk is full: it waits for its operator. */
+  readonly interrupted?: boolean
   /** How it ended. */
   readonly end?: string
   /** What the operator does next. */
@@ -33,8 +35,12 @@ const names = (nodes: readonly NamedNode[]): string => nodes.map(({ name, index 
 
 /** One sentence on what to do about a repair that waits. */
 export function adviseOnRepair(status: Omit<RepairStatus, 'advice'>, command: string): string | undefined {
-  const { role, phase, id, missing, refusals, recoverer } = status
+  const { role, phase, id, missing, refusals, recoverer, interrupted } = status
   const short = id.slice(0, 18)
+  if (interrupted === true)
+    return role === 'helper'
+      ? `This node could not go on with it: see its log. When the cause is mended, ${recoverer.name} asks again: there, ${command} repair retry`
+      : `This node could not go on with it: see its log. When the cause is mended: ${command} repair retry ${short}`
   if (role === 'helper' && phase === 'waiting')
     return (
       `${recoverer.name} says that it lost its share. Ask its operator by another channel whether that is so: whoever holds its node key ` +
