@@ -20,6 +20,7 @@ export function authorizeOn(
   const { sign } = kit.identity(self)
   const made = slots.authorize(disk.slot, spec, {
     holdsOldShare: disk.oldShare !== undefined,
+    knowsCertificate: disk.shares.size > 0,
     sign: () => signAuthorization(sign, spec, self).signature,
   })
   if ('refusal' in made || made.entry.authorization === undefined) return undefined

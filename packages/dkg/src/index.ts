@@ -71,6 +71,7 @@ export {
   emptySlot,
   encodeSlot,
   mayEraseOn,
+  type OwnWord,
   type SlotEntry,
   slotEntry,
   type SlotRefusal,

@@ -59,7 +59,11 @@ function after(step: SlotStep): SlotState {
 }
 const approved = (...specs: readonly CeremonySpec[]): SlotState =>
   specs.reduce((state, spec) => after(approve(state, spec, 'plain')), emptySlot)
-const signer = (fill: number) => ({ holdsOldShare: true, sign: () => new Uint8Array(64).fill(fill) })
+const signer = (fill: number) => ({
+  holdsOldShare: true,
+  knowsCertificate: false,
+  sign: () => new Uint8Array(64).fill(fill),
+})
 
 test('one X per attempt: the same again is fine, another is refused and the first named', () => {
   const state = approved(keygen(0))
@@ -99,7 +103,8 @@ test('a key generation that has its certificate leaves no other attempt', () => 
 test('AUTH is made once, with the same bytes for ever', () => {
   const state = after(authorize(approved(reshare(0)), reshare(0), signer(1)))
   const again = authorize(state, reshare(0), {
-    holdsOldShare: true,
+    ...signer(1),
+    knowsCertificate: true,
     sign: () => {
       throw new Error('signed twice')
     },
@@ -113,6 +118,7 @@ test('AUTH of the next attempt gives the open one up: its signer holds the old s
   expect(authorize(both, reshare(1), { ...signer(1), holdsOldShare: false })).toEqual({ refusal: 'no-old-share' })
   const late = after(certify(both, reshare(0), sharing))
   expect(authorize(late, reshare(1), signer(1))).toMatchObject({ refusal: 'certified' })
+  expect(authorize(both, reshare(1), { ...signer(1), knowsCertificate: true })).toEqual({ refusal: 'certified' })
   const given = after(authorize(both, reshare(1), signer(1)))
   expect(superseded(given, reshare(0))).toBe(true)
   expect(begin(given, reshare(0), 'full')).toEqual({ refusal: 'superseded' })

@@ -109,23 +109,27 @@ export function approve(state: SlotState, spec: CeremonySpec, approval: Exclude<
   return withEntry(state, { ...entry, approval: entry.approval === 'degraded' ? 'degraded' : approval })
 }
 
+/** What an old member knows when it is asked for AUTH. */
+export interface OwnWord {
+  readonly holdsOldShare: boolean
+  /** A certificate of this epoch of the key, or of a later one, came here, by whatever way: the slot knows only those of its own ceremonies. */
+  readonly knowsCertificate: boolean
+  /** Makes the signature, 64 bytes; called only where it may be made. */
+  readonly sign: () => Uint8Array
+}
+
 /**
  * AUTH of this node over X, made once and kept with exact bytes. Over an attempt that is not decided against it is a promise (protocol 3,
- * way 2): its signer holds its old share, has seen no CERT2 of a lower attempt, and never acts below `attempt` again.
- * @param own.sign makes the signature, 64 bytes; called only where it may be made
+ * way 2): its signer holds its old share, has seen no CERT2 of this epoch, and never acts below `attempt` again.
  */
-export function authorize(
-  state: SlotState,
-  spec: CeremonySpec,
-  own: { readonly holdsOldShare: boolean; readonly sign: () => Uint8Array },
-): SlotStep {
+export function authorize(state: SlotState, spec: CeremonySpec, own: OwnWord): SlotStep {
   const entry = entryOf(state, spec)
   if (entry.authorization !== undefined) return { state, entry }
   if (entry.abandoned || entry.decidedAgainst) return refuse('abandoned')
   if (entry.approval === 'none') return refuse('not-approved')
   if (spec.attempt < state.floor) return refuse('superseded')
   const certified = state.entries.find((other) => other.certified !== undefined)
-  if (certified !== undefined) return refuse('certified', certified)
+  if (certified !== undefined || own.knowsCertificate) return refuse('certified', certified)
   if (openBelow(state, spec.attempt) !== undefined && !own.holdsOldShare) return refuse('no-old-share')
   return withEntry(state, { ...entry, authorization: own.sign() }, spec.attempt)
 }

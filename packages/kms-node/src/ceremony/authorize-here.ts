@@ -1,4 +1,11 @@
-import { bytesKey, type CeremonySpec, ceremonyId, type MemberSignature, signMemberAuthorization } from '@tkms/dkg'
+import {
+  bytesKey,
+  type CeremonySpec,
+  ceremonyId,
+  equalBytes,
+  type MemberSignature,
+  signMemberAuthorization,
+} from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
 import type { CeremonyRunPorts } from './run-ports.ts'
 
@@ -10,6 +17,7 @@ export async function authorizeHere(ports: Ports, spec: CeremonySpec): Promise<M
   try {
     const signature = await slots.authorize(spec, {
       holdsOldShare: spec.kind === 'import' || (spec.kind === 'reshare' && holdsShare(ports, spec.prevOutcome)),
+      knowsCertificate: knowsCertificate(ports, spec),
       sign: () => signMemberAuthorization(ports.sign, spec, self).signature,
     })
     await ports.authorizations.add(spec, { index: self, signature })
@@ -22,3 +30,7 @@ export async function authorizeHere(ports: Ports, spec: CeremonySpec): Promise<M
 }
 
 const holdsShare = ({ keys }: Ports, sharingId: Uint8Array): boolean => keys.find(sharingId)?.hasShare === true
+
+/** Also one that came from a peer: this node may have had no part in the ceremony behind it. */
+const knowsCertificate = ({ keys }: Ports, spec: CeremonySpec): boolean =>
+  spec.kind !== 'keygen' && keys.list().some(({ key }) => equalBytes(key.keyId, spec.keyId) && key.epoch >= spec.epoch)

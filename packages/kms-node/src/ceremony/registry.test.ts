@@ -44,6 +44,8 @@ const [lower, higher] = [specOf(0), specOf(1)]
 
 let started: unknown[]
 let hasShare: boolean
+/** The newest sharing that is known here. */
+let epoch: number
 let slots: SlotBook
 let registry: CeremonyRegistry
 /** What the others do while this node signs AUTH of the higher attempt. */
@@ -52,6 +54,7 @@ let meanwhile: () => Promise<void>
 beforeEach(async () => {
   started = []
   hasShare = true
+  epoch = 0
   meanwhile = async () => {}
   const store = memoryStore()
   const log = (fields: Readonly<Record<string, unknown>>, event: string): void => {
@@ -88,8 +91,8 @@ beforeEach(async () => {
     log: { info: log, warn: log, error: log },
     evidenceDirectory: tmpdir(),
     keys: {
-      list: () => [],
-      // Only that there is one, and its share, counts before an engine asks for more.
+      // Only what there is of it counts before an engine asks for more.
+      list: () => [{ key: { keyId: lower.keyId, epoch, attempt: 0, ceremony: new Uint8Array(32) } as never, hasShare }],
       find: () => ({ hasShare }) as never,
       copyShare: () => undefined,
       install: () => Promise.reject(new Error('nothing is certified here')),
@@ -154,4 +157,14 @@ test('nothing begins once the node stops', async () => {
   await registry.stop()
   await authorizeLower()
   expect(started).toEqual([])
+})
+
+test('an epoch whose certificate came from a peer gets no AUTH for another attempt', async () => {
+  const run = await approve(higher)
+  epoch = 1
+  await run.authorize()
+  expect(run.status).toMatchObject({ authorization: { have: 0 } })
+  epoch = 0
+  await run.authorize()
+  expect(run.status).toMatchObject({ authorization: { have: 1 } })
 })

@@ -17,6 +17,7 @@ import {
   encodeSlot,
   encodeSpec,
   mayEraseOn,
+  type OwnWord,
   Secret,
   type SharingId,
   slotId,
@@ -40,10 +41,7 @@ export interface SlotBook {
   state(spec: CeremonySpec): SlotState
   approve(spec: CeremonySpec, approval: 'plain' | 'degraded'): Promise<void>
   /** @returns this node's AUTH over X, 64 bytes, the same for ever */
-  authorize(
-    spec: CeremonySpec,
-    own: { readonly holdsOldShare: boolean; readonly sign: () => Uint8Array },
-  ): Promise<Uint8Array>
+  authorize(spec: CeremonySpec, own: OwnWord): Promise<Uint8Array>
   begin(spec: CeremonySpec, strength: AuthorizationStrength | undefined): Promise<void>
   abandon(spec: CeremonySpec): Promise<void>
   decideAgainst(spec: CeremonySpec): Promise<void>
