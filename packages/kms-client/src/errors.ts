@@ -75,6 +75,8 @@ const TRANSIENT: ReadonlySet<NodeFailureCode> = new Set([
   'not-ready',
   'no-share',
   'wrong-sharing',
+  'audit-unavailable',
+  'policy-unavailable',
 ])
 
 /** Carries a NodeFailure from where it is found to where the quorum is counted. Never leaves this package. */

@@ -20,7 +20,7 @@ describe('refusal codes', () => {
     for (const code of REFUSAL_CODES) expect(refusalCode(refusalStatus(code))).toBe(code)
   })
 
-  it.each([0, 21, -1, 1.5, Number.NaN])('knows no status %d', (status) => {
+  it.each([0, 24, -1, 1.5, Number.NaN])('knows no status %d', (status) => {
     expect(refusalCode(status)).toBeUndefined()
   })
 })

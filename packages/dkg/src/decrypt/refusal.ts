@@ -23,11 +23,14 @@ export const REFUSAL_CODES = [
   'superseded',
   'no-share',
   'destroyed',
+  'bad-session',
+  'audit-unavailable',
+  'policy-unavailable',
 ] as const
 
 export type RefusalCode = (typeof REFUSAL_CODES)[number]
 
-/** The Status number of a code, 1..20. */
+/** The Status number of a code, 1..23. */
 export const refusalStatus = (code: RefusalCode): number => REFUSAL_CODES.indexOf(code) + 1
 
 /** The code of a Status number; undefined for a number that stands for none. */

@@ -32,6 +32,7 @@ export const HTTP_ERRORS: Readonly<Record<HttpErrorCode, HttpErrorKind>> = {
   'bad-point': kind(400, 'A point of the request is not a compressed curve point of 33 bytes.'),
   'clock-skew': kind(400, "The node's clock is outside the time window of the request."),
   'bad-signature': kind(401, 'The signature of the request does not verify.'),
+  'bad-session': kind(401, 'The session of the request is not valid, or does not cover the request.'),
   'not-allowed': kind(403, "The node's policy does not allow the request."),
   'weak-rsa-key': kind(
     400,
@@ -41,6 +42,8 @@ export const HTTP_ERRORS: Readonly<Record<HttpErrorCode, HttpErrorKind>> = {
   cancelled: kind(503, 'The request was cancelled.', true),
   internal: kind(500, 'The node failed to answer.', true),
   replayed: kind(409, 'The request was answered before: sign a new one.'),
+  'audit-unavailable': kind(503, 'The node cannot record what it would release, so it releases nothing.', true),
+  'policy-unavailable': kind(503, "A rule of the node's policy cannot be decided now.", true),
   'not-found': kind(404, 'There is nothing here.'),
   'method-not-allowed': kind(405, 'The method is not allowed here.'),
   'unsupported-media-type': kind(415, 'The body must be application/json.'),
