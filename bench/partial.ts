@@ -50,7 +50,7 @@ async function timeAnswersUs(node: ServingNode, count: number): Promise<number> 
   const { signal } = new AbortController()
   const startMs = performance.now()
   for (const request of requests) {
-    const result = await node.pipeline.handle(request, { remote: 'bench', signal })
+    const result = await node.pipeline.handle(request, { remote: 'bench', address: '', signal })
     if (result.kind !== 'answer') throw new Error(`the node refused: ${result.code}`)
   }
   return ((performance.now() - startMs) * 1000) / count

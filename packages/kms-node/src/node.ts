@@ -9,7 +9,7 @@ import { clusterPath, ownEntry, readJoinedCluster } from './cluster/cluster-file
 import { rosterOf } from './cluster/roster-roles.ts'
 import { createClusterOperations } from './cluster/update-cluster.ts'
 import type { NodeConfig } from './config/types.ts'
-import { callerOf, createRateLimit } from './http/rate-limit.ts'
+import { createRateLimit } from './http/rate-limit.ts'
 import { createHttpServer } from './http/server.ts'
 import { createSigner } from './identity/ed25519-signer.ts'
 import { forgetIdentity, loadNodeIdentity } from './identity/node-identity.ts'
@@ -184,7 +184,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     host,
     handler: pipeline,
     limits,
-    admit: (address) => rateLimit.retryAfterSeconds(callerOf(address), clock.monotonicMs()) === 0,
+    admit: (address) => rateLimit.retryAfterSeconds(address, clock.monotonicMs()) === 0,
     onStreamError: (remote, cause) => log.debug({ remote, cause }, 'delegate-stream-ended'),
   })
   await delegate.start()

@@ -9,6 +9,7 @@ export {
   verifyAuthorization,
 } from './authorization.ts'
 export { type Answer, type AnswerJson, answerSignedBytes, formatAnswer, parseAnswer } from './answer.ts'
+export { isBearerToken, MAX_TOKEN_LENGTH } from './bearer-token.ts'
 export {
   type BatchContent,
   type BatchItem,
@@ -103,6 +104,7 @@ export {
   encodeRequest,
   type Evidence,
   EVIDENCE_GRANT,
+  EVIDENCE_SESSION,
   MAX_EVIDENCE,
   MAX_EVIDENCE_BYTES,
   MAX_ITEMS,

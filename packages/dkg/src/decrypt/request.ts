@@ -22,6 +22,8 @@ export const MAX_WINDOW_SECONDS = 3600
 
 /** Evidence kind of a grant for the v2 items of the request (`grant.ts`). */
 export const EVIDENCE_GRANT = 1
+/** Evidence kind of the session that the request is asked in. */
+export const EVIDENCE_SESSION = 2
 
 /** Something a policy rule may want to see. Kinds that no rule knows are ignored. */
 export interface Evidence {

@@ -19,6 +19,6 @@ export const isPreflight = (origins: readonly string[], request: IncomingMessage
 
 export const PREFLIGHT_HEADERS: Readonly<Record<string, string>> = {
   'access-control-allow-methods': 'GET, POST',
-  'access-control-allow-headers': 'content-type',
+  'access-control-allow-headers': 'authorization, content-type',
   'access-control-max-age': '600',
 }

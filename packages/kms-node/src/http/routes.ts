@@ -11,6 +11,7 @@ import {
 import { hexToBytes } from '@noble/hashes/utils.js'
 import type { Readiness } from '../ops/readiness.ts'
 import type { KeyDirectory } from '../keys/key-directory.ts'
+import { readBearerToken } from '../serve/bearer-token.ts'
 import type { DelegationPipeline } from '../serve/pipeline.ts'
 import { readJsonBody } from './body.ts'
 import type { HttpErrorCode } from './errors.ts'
@@ -87,11 +88,13 @@ function aboveOf(url: string): number | undefined | 'bad' {
 }
 
 async function delegate(pipeline: DelegationPipeline, { request, remote, signal }: RouteCall): Promise<Reply> {
+  const token = readBearerToken(request.headers.authorization)
+  if (token === 'malformed') return failed('malformed')
   const body = await readJsonBody(request)
   if (body.kind === 'refused') return failed(body.code)
   const authorization: Authorization | undefined = attempt(() => parseAuthorization(body.value))
   if (authorization === undefined) return failed('malformed')
-  const result = await pipeline.handle(authorization, { remote, signal })
+  const result = await pipeline.handle(authorization, { remote, address: remote, ...token, signal })
   if (result.kind === 'answer') return ok(formatAnswer(result.answer))
   return failed(result.code, result.skewSeconds === undefined ? undefined : { skewSeconds: result.skewSeconds })
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { once } from 'node:events'
@@ -18,6 +19,7 @@ import {
   sharingId,
   verifiedKey,
 } from '../serve/pipeline.fixture.ts'
+import type { DelegationCall, DelegationPipeline } from '../serve/pipeline.ts'
 import { MAX_BODY_BYTES } from './body.ts'
 import { callerOf, createRateLimit } from './rate-limit.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from './server.ts'
@@ -133,6 +135,26 @@ describe('HTTP API', () => {
     const response = await post(url, JSON.stringify(formatAuthorization(authorize(request))))
     expect(response.status).toBe(200)
     expect(parseAnswer(await response.json())).toMatchObject({ index, requestId: request.requestId })
+  })
+
+  it('tells the pipeline the address and the hash of a bearer token, and refuses one that is malformed', async () => {
+    const calls: DelegationCall[] = []
+    const watching: DelegationPipeline = {
+      underWay: 0,
+      handle: (authorization, call) => {
+        calls.push(call)
+        return pipeline.handle(authorization, call)
+      },
+    }
+    const url = await serve({ pipeline: watching })
+    const body = (): string => JSON.stringify(formatAuthorization(authorize(requestOf())))
+    const headers = { 'content-type': 'application/json' }
+    expect((await post(url, body(), { ...headers, authorization: 'Bearer secret-token' })).status).toBe(200)
+    expect((await post(url, body(), headers)).status).toBe(200)
+    expect(await codeOf(await post(url, body(), { ...headers, authorization: 'Bearer' }))).toEqual([400, 'malformed'])
+    const tokenHash = new Uint8Array(createHash('sha256').update('secret-token').digest())
+    expect(calls).toMatchObject([{ address: '127.0.0.1', tokenHash }, { address: '127.0.0.1' }])
+    expect(calls[1]).not.toHaveProperty('tokenHash')
   })
 
   it('refuses in one shape, without a word of anybody else', async () => {

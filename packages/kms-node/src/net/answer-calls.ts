@@ -1,23 +1,25 @@
 import type { Authorization } from '@tkms/dkg'
-import { decodeDelegateCall, type DelegationOutcome, encodeDelegateReply } from './delegate-frame.ts'
+import { bearerTokenHash } from '../serve/bearer-token.ts'
+import type { DelegationCall } from '../serve/pipeline.ts'
+import { decodeDelegateCall, type DelegateCall, type DelegationOutcome, encodeDelegateReply } from './delegate-frame.ts'
 import { netError } from './errors.ts'
 
 /** The delegation pipeline, as a transport sees it. Never throws for bad input. */
 export interface DelegationHandler {
-  handle(
-    authorization: Authorization,
-    call: { readonly remote: string; readonly signal: AbortSignal },
-  ): Promise<DelegationOutcome>
+  handle(authorization: Authorization, call: DelegationCall): Promise<DelegationOutcome>
 }
 
 export interface AnswerCallsParams {
   readonly handler: DelegationHandler
   readonly remote: string
+  readonly address: string
   readonly signal: AbortSignal
   /** Requests under way at once. A client that keeps within it can always cancel. */
   readonly window: number
   readonly onInternalError: (cause: unknown) => void
 }
+
+type RequestCall = Extract<DelegateCall, { type: 'request' }>
 
 /** A bounded parallel map over one stream's frames, and how many of its requests are under way. */
 export interface CallAnswerer {
@@ -30,7 +32,7 @@ export interface CallAnswerer {
  * so a client that does not read its answers cannot make the node compute more of them.
  */
 export function createCallAnswerer(params: AnswerCallsParams): CallAnswerer {
-  const { handler, remote, window } = params
+  const { handler, remote, address, window } = params
   const calls = new Map<number, AbortController>()
   const ready: Uint8Array[] = []
   let finished = false
@@ -38,14 +40,17 @@ export function createCallAnswerer(params: AnswerCallsParams): CallAnswerer {
   let wakeWriter: () => void = () => {}
   let wakeReader: () => void = () => {}
 
-  const run = async (correlationId: number, authorization: Authorization): Promise<void> => {
+  const run = async ({ correlationId, authorization, token }: RequestCall): Promise<void> => {
     const cancelled = new AbortController()
     calls.set(correlationId, cancelled)
     const signal = AbortSignal.any([params.signal, cancelled.signal])
-    const outcome = await handler.handle(authorization, { remote, signal }).catch((cause: unknown) => {
-      params.onInternalError(cause)
-      return { kind: 'refusal', code: 'internal' } as const
-    })
+    const tokenHash = token === undefined ? {} : { tokenHash: bearerTokenHash(token) }
+    const outcome = await handler
+      .handle(authorization, { remote, address, ...tokenHash, signal })
+      .catch((cause: unknown) => {
+        params.onInternalError(cause)
+        return { kind: 'refusal', code: 'internal' } as const
+      })
     calls.delete(correlationId)
     ready.push(encodeDelegateReply(correlationId, outcome))
     wakeWriter()
@@ -60,7 +65,7 @@ export function createCallAnswerer(params: AnswerCallsParams): CallAnswerer {
         continue
       }
       if (calls.has(call.correlationId)) throw netError('bad-frame', 'two calls under way have the same correlation id')
-      void run(call.correlationId, call.authorization)
+      void run(call)
       while (calls.size + ready.length >= window && !params.signal.aborted && !finished)
         await new Promise<void>((resolve) => (wakeReader = resolve))
     }

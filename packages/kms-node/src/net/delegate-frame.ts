@@ -1,11 +1,17 @@
 import type { Answer, Authorization, RefusalCode } from '@tkms/dkg'
-import { refusalStatus } from '@tkms/dkg'
+import { isBearerToken, refusalStatus } from '@tkms/dkg'
 import { tkms } from '@tkms/proto'
 import { netError } from './errors.ts'
 
 /** One frame from a client of `/tkms/delegate/1.0.0` (proto/tkms/v1/delegate.proto). */
 export type DelegateCall =
-  | { readonly type: 'request'; readonly correlationId: number; readonly authorization: Authorization }
+  | {
+      readonly type: 'request'
+      readonly correlationId: number
+      readonly authorization: Authorization
+      /** A bearer token, well-formed. */
+      readonly token?: string
+    }
   | { readonly type: 'cancel'; readonly correlationId: number }
 
 /** What the pipeline says to one request. */
@@ -15,7 +21,8 @@ export type DelegationOutcome =
 
 /** Bytes copied out of the receive buffer. @throws KmsError `bad-frame` */
 export function decodeDelegateCall(bytes: Uint8Array): DelegateCall {
-  const { correlationId, request, cancel } = decodeOrRefuse(bytes)
+  const { correlationId, request, cancel, token } = decodeOrRefuse(bytes)
+  if (token && !isBearerToken(token)) throw netError('bad-frame', 'the token of a delegation frame is not one')
   if (request)
     return {
       type: 'request',
@@ -25,6 +32,7 @@ export function decodeDelegateCall(bytes: Uint8Array): DelegateCall {
         signature: Uint8Array.from(request.signature ?? []),
         publicKeyId: request.publicKeyId ?? '',
       },
+      ...(token && { token }),
     }
   if (cancel) return { type: 'cancel', correlationId }
   throw netError('bad-frame', 'a delegation frame has no known body')

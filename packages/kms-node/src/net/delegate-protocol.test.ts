@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import type { Libp2p, Stream } from '@libp2p/interface'
 import { tkms } from '@tkms/proto'
 import { decode, encode } from 'it-length-prefixed'
 import { afterEach, expect, test } from 'vitest'
+import type { DelegationCall } from '../serve/pipeline.ts'
 import type { DelegationHandler } from './answer-calls.ts'
 import {
   createDelegateServer,
@@ -186,6 +188,24 @@ test('an address above its rate is refused as busy without reaching the pipeline
   expect(asked).toEqual(['127.0.0.1', '127.0.0.1'])
 })
 
+test('the handler is told where a call came from and the hash of its token, never the token', async () => {
+  const calls: DelegationCall[] = []
+  const handler: DelegationHandler = {
+    handle: async (_authorization, call) => {
+      calls.push(call)
+      return { kind: 'refusal', code: 'busy' }
+    },
+  }
+  const stream = await connect(await startService(handler))
+  send(stream, { ...request(1), token: 'secret-token' })
+  send(stream, request(2))
+  await take(replies(stream), 2)
+  const tokenHash = new Uint8Array(createHash('sha256').update('secret-token').digest())
+  expect(calls).toMatchObject([{ address: '127.0.0.1', tokenHash }, { address: '127.0.0.1' }])
+  expect(calls[1]).not.toHaveProperty('tokenHash')
+  expect(calls[0]).not.toHaveProperty('token')
+})
+
 test('the end of the stream aborts what is under way', async () => {
   const { handler, begun } = gated()
   const ended = Promise.withResolvers<void>()
@@ -207,6 +227,10 @@ test.for([
   ['a length of 2^31', [...prefix(2 ** 31)]],
   ['a frame that is none', [2, 0xff, 0xff]],
   ['a frame without a body', [2, 0x08, 0x01]],
+  [
+    'a token that is none',
+    [...encode.single(tkms.v1.DelegateCall.encode({ ...request(1), token: 'a b' }).finish()).subarray()],
+  ],
 ] as const)('%s resets the stream and the service goes on', async ([, bytes]) => {
   const { handler, release } = gated()
   const service = await startService(handler)

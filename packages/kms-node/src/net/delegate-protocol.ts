@@ -2,6 +2,7 @@ import type { Connection, Libp2p, Stream } from '@libp2p/interface'
 import { MAX_REQUEST_BYTES } from '@tkms/dkg'
 import { encode } from 'it-length-prefixed'
 import { pipe } from 'it-pipe'
+import { callerOf } from '../http/rate-limit.ts'
 import { createCallAnswerer, type DelegationHandler } from './answer-calls.ts'
 import { ipOf } from './connection-gate.ts'
 import { netError } from './errors.ts'
@@ -11,8 +12,8 @@ import { writeChunks } from './stream-io.ts'
 
 export const DELEGATE_PROTOCOL = '/tkms/delegate/1.0.0'
 
-/** REQ, its signature (64 bytes), the public key id and protobuf's tags. */
-export const MAX_DELEGATE_FRAME_BYTES: number = MAX_REQUEST_BYTES + 512
+/** REQ, its signature (up to 512 bytes), the public key id, a token and protobuf's tags. */
+export const MAX_DELEGATE_FRAME_BYTES: number = MAX_REQUEST_BYTES + 1024
 
 export interface DelegateServerParams {
   readonly host: Libp2p
@@ -42,13 +43,14 @@ export function createDelegateServer(params: DelegateServerParams): DelegateServ
     const ended = new AbortController()
     stream.addEventListener('close', () => ended.abort(netError('stream-closed', 'the stream ended')), { once: true })
     const signal = AbortSignal.any([stopping.signal, ended.signal])
-    const address = ipOf(connection.remoteAddr)[0] ?? ''
+    const address = callerOf(ipOf(connection.remoteAddr)[0] ?? '')
     const answerer = createCallAnswerer({
       handler: {
         handle: async (authorization, call) =>
           params.admit(address) ? handler.handle(authorization, call) : { kind: 'refusal', code: 'busy' },
       },
       remote,
+      address,
       signal,
       window: limits.delegateWindow,
       onInternalError: (cause) => params.onStreamError(remote, cause),

@@ -1,4 +1,4 @@
-import type { DelegationRequest, Grant, Principal, RequestItem } from '@tkms/dkg'
+import type { DelegationRequest, Evidence, Grant, Principal, RequestItem } from '@tkms/dkg'
 
 /** What a rule decides about: one item of a request whose signature was verified. Everything is parsed. */
 export interface DecisionInput {
@@ -6,14 +6,26 @@ export interface DecisionInput {
   readonly request: DelegationRequest
   /** A v2 item's label counts because its header proof is verified before the share is touched, whatever a rule says. */
   readonly item: RequestItem
-  /** The requester whose signature was verified; undefined when the request is not signed. */
+  /** The requester whose signature was verified, through a session who signed that; undefined when the request is not signed. */
   readonly principal: Principal | undefined
+  /** The publicKeyId of `principal`, "none" without one: never a session. */
+  readonly requesterId: string
   /** SHA-256 of the request's SPKI, 32 bytes. */
   readonly recipientSpkiHash: Uint8Array
   /** Decoded, not verified: the one of a v1 item, or those among the request's evidence for a v2 item. */
   readonly grants: readonly Grant[]
+  /** What the request carries for rules, without its session. */
+  readonly evidence: readonly Evidence[]
+  /** Where the request came from: an IPv4 address, or the 64-bit network of an IPv6 one. */
+  readonly remote: string
+  /** SHA-256 of the bearer token, 32 bytes; undefined when none came along. */
+  readonly tokenHash: Uint8Array | undefined
   /** Unix seconds. */
   readonly nowSeconds: number
+  /** Nothing will be released: nothing is counted either. */
+  readonly dryRun: boolean
+  /** Fires when nobody waits for the decision any more. */
+  readonly signal: AbortSignal
 }
 
 /** What one rule says. `reason` is a fixed word in kebab-case, for the log and for `explain`. */

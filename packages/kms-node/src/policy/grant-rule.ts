@@ -59,10 +59,10 @@ const byCloseness = (left: RuleVerdict, right: RuleVerdict): number => distance(
 const distance = (verdict: RuleVerdict): number =>
   verdict.kind === 'no' && verdict.reason.startsWith('grant-for-another-') ? 1 : 0
 
-function subjectOf({ request, item, recipientSpkiHash }: DecisionInput): GrantSubject {
+function subjectOf({ request, item, recipientSpkiHash, requesterId: requester }: DecisionInput): GrantSubject {
   const { chainId, handle } = item.version === 1 ? item : item.header.label
   const K = item.version === 1 ? item.K : item.header.K
-  const { clusterId, keyId, publicKeyId: requester } = request
+  const { clusterId, keyId } = request
   return { clusterId, keyId, chainId, handle, K, recipientSpkiHash, requester }
 }
 

@@ -27,9 +27,15 @@ const inputOf = (changes: Partial<DecisionInput> = {}): DecisionInput => {
     request: requestOf(),
     item,
     principal,
+    requesterId: alice.id,
     recipientSpkiHash: sha256(spki),
     grants,
+    evidence: [],
+    remote: '10.0.0.1',
+    tokenHash: undefined,
     nowSeconds: NOW_SECONDS,
+    dryRun: false,
+    signal: new AbortController().signal,
     ...changes,
   }
 }

@@ -41,6 +41,8 @@ export interface Admitted {
   readonly found: Extract<ShareLookup, { kind: 'found' }>
   /** The verified signer; undefined for an unsigned request ("none"). */
   readonly principal: Principal | undefined
+  /** Its publicKeyId, or "none". */
+  readonly requesterId: string
 }
 
 export interface AdmissionPorts {
@@ -71,7 +73,8 @@ export function admitRequest(
   const skewSeconds = clockSkewSeconds(request, { nowSeconds, leewaySeconds: LEEWAY_SECONDS })
   if (skewSeconds !== 0) return { kind: 'refusal', code: 'clock-skew', skewSeconds }
   const signer = verifySigner(ports.signatures, authorization)
-  return signer === 'bad' ? refuse('bad-signature') : { kind: 'admitted', request, found, principal: signer }
+  if (signer === 'bad') return refuse('bad-signature')
+  return { kind: 'admitted', request, found, principal: signer, requesterId: request.publicKeyId }
 }
 
 interface Target {

@@ -42,9 +42,13 @@ import {
   verifiedKey,
 } from './pipeline.fixture.ts'
 import type { ShareLender } from './key-table.ts'
-import type { DelegationPipeline, DelegationResult } from './pipeline.ts'
+import type { DelegationCall, DelegationPipeline, DelegationResult } from './pipeline.ts'
 
-const call = (): { remote: string; signal: AbortSignal } => ({ remote: 'test', signal: new AbortController().signal })
+const call = (): DelegationCall => ({
+  remote: 'test',
+  address: '10.0.0.1',
+  signal: new AbortController().signal,
+})
 const ask = (pipeline: DelegationPipeline, authorization: Authorization): Promise<DelegationResult> =>
   pipeline.handle(authorization, call())
 const answerOf = (result: DelegationResult): Extract<DelegationResult, { kind: 'answer' }>['answer'] => {
@@ -234,7 +238,7 @@ describe('delegation pipeline', () => {
     expect(results.filter((result) => result.kind === 'refusal' && result.code === 'busy')).toHaveLength(2)
     expect(pipeline.underWay).toBe(0)
     const before = lender.uses
-    const gone = { remote: 'test', signal: AbortSignal.abort() }
+    const gone = { ...call(), signal: AbortSignal.abort() }
     expect(await pipeline.handle(authorize(requestOf()), gone)).toMatchObject({ code: 'cancelled' })
     expect(lender.uses).toBe(before)
   })

@@ -5,6 +5,7 @@ import {
   type Authorization,
   type BatchItem,
   bytesKey,
+  EVIDENCE_SESSION,
   type RefusalCode,
   type RequestItem,
   requestHash,
@@ -12,6 +13,7 @@ import {
   verifyHeaderProof,
 } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
+import type { DecisionInput } from '../policy/decision.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock, Rng } from '../ports.ts'
 import { type AdmissionPorts, type Admitted, admitRequest, LEEWAY_SECONDS, refuse, type Refusal } from './admission.ts'
@@ -30,6 +32,10 @@ export type DelegationResult =
 export interface DelegationCall {
   /** Who sent it, for the log. */
   readonly remote: string
+  /** Where it came from, for quotas: an IPv4 address, or the 64-bit network of an IPv6 one (`callerOf`). */
+  readonly address: string
+  /** SHA-256 of the bearer token that came with it, 32 bytes. The token itself goes no further than the transport. */
+  readonly tokenHash?: Uint8Array
   /** Fires when the caller no longer wants the answer. */
   readonly signal: AbortSignal
 }
@@ -95,12 +101,22 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
   const nowSeconds = (): number => Math.floor(clock.nowMs() / 1000)
 
   const decideItems = async (
-    admitted: Admitted,
-    signal: AbortSignal,
+    { request, principal, requesterId, found }: Admitted,
+    { address, tokenHash, signal }: DelegationCall,
   ): Promise<readonly (Refusal | readonly string[])[]> => {
-    const { request, principal, found } = admitted
     const grants = createRequestGrants(curve, request)
-    const shared = { request, principal, recipientSpkiHash: sha256(request.spki), nowSeconds: nowSeconds() }
+    const shared: Omit<DecisionInput, 'item' | 'grants'> = {
+      request,
+      principal,
+      requesterId,
+      recipientSpkiHash: sha256(request.spki),
+      evidence: request.evidence.filter(({ kind }) => kind !== EVIDENCE_SESSION),
+      remote: address,
+      tokenHash,
+      nowSeconds: nowSeconds(),
+      dryRun: false,
+      signal,
+    }
     return eachItem(request.items, signal, async (item) => {
       const decision = await policy.decide(found.served.key.keyName, { ...shared, item, grants: grants.of(item) })
       if (decision.allowed) return decision.rules
@@ -111,12 +127,13 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
   const release = async (
     authorization: Authorization,
     { admitted, loan }: { readonly admitted: Admitted; readonly loan: Loan },
-    signal: AbortSignal,
+    call: DelegationCall,
   ): Promise<Release | Refusal> => {
     const { request, found } = admitted
+    const { signal } = call
     const replayId = `${request.publicKeyId}/${bytesKey(request.requestId)}`
     if (replays.has(replayId, request.expiresAt)) return refuse('replayed')
-    const decisions = await decideItems(admitted, signal)
+    const decisions = await decideItems(admitted, call)
     const refusedAll = whole(decisions)
     if (refusedAll !== undefined) return refusedAll
     const rsa = rsaPolicy.check(request.spki)
@@ -148,10 +165,8 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     }
   }
 
-  const handle = async (
-    authorization: Authorization,
-    { remote, signal }: DelegationCall,
-  ): Promise<DelegationResult> => {
+  const handle = async (authorization: Authorization, call: DelegationCall): Promise<DelegationResult> => {
+    const { remote, signal } = call
     const startMs = clock.monotonicMs()
     let details: Partial<DelegationEvent> = {}
     const finish = (result: Release | Refusal, cause?: unknown): DelegationResult => {
@@ -180,12 +195,12 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
         details = {
           requestId: bytesKey(request.requestId),
           keyId: bytesKey(request.keyId),
-          requester: request.publicKeyId,
+          requester: admitted.requesterId,
           items: request.items.length,
         }
         const loan = admitted.found.borrow()
         try {
-          return await release(authorization, { admitted, loan }, signal)
+          return await release(authorization, { admitted, loan }, call)
         } finally {
           loan.end()
         }
