@@ -5,19 +5,22 @@ import { nodeConfigFields } from './schema.ts'
 type Coercion = 'text' | 'number' | 'boolean' | 'list'
 
 export interface Setting {
-  /** "http.port" as ["http", "port"]. */
+  /** "http.port" as ["http", "port"]; `*` stands for any key of a record. */
   readonly path: readonly string[]
-  /** "TKMS_HTTP_PORT". */
+  /** "TKMS_HTTP_PORT", "TKMS_CHAINS_*_RPC". */
   readonly variable: string
   readonly coercion: Coercion
 }
 
+/** In a path: any key of a record. */
+const ANY = '*'
 const NUMBER = /^-?[0-9]+$/
 
 function settingsOf(schema: z.ZodObject, path: readonly string[]): Setting[] {
   return Object.entries<z.core.$ZodType>(schema.shape).flatMap(([name, field]) => {
     const inner = [...path, name]
     const bare = unwrap(field)
+    if (bare.def.type === 'record') return settingsOf((bare as z.ZodRecord).valueType as z.ZodObject, [...inner, ANY])
     if (bare.def.type === 'object') return settingsOf(bare as z.ZodObject, inner)
     return [{ path: inner, variable: variableOf(inner), coercion: coercionOf(bare) }]
   })
@@ -41,12 +44,25 @@ export const SETTINGS: readonly Setting[] = settingsOf(nodeConfigFields, [])
 
 /** The document of the file with the variables that are set laid over it. Lists are separated by commas. */
 export function overlayEnvironment(document: unknown, env: Readonly<Record<string, string | undefined>>): unknown {
-  const given = SETTINGS.filter(({ variable }) => env[variable] !== undefined)
+  const given = SETTINGS.flatMap((setting) => namedBy(setting, env))
   if (given.length === 0 || !isRecord(document)) return document
   return given.reduce(
     (result, { path, variable, coercion }) => place(result, path, coerce(env[variable] ?? '', coercion)),
     document,
   )
+}
+
+/** The setting itself when its variable is set; one for each key of a record that a variable names. */
+function namedBy(setting: Setting, env: Readonly<Record<string, string | undefined>>): readonly Setting[] {
+  const { path, variable, coercion } = setting
+  if (!path.includes(ANY)) return env[variable] === undefined ? [] : [setting]
+  const [before = '', after = ''] = variable.split(ANY)
+  return Object.keys(env)
+    .filter((name) => name.startsWith(before) && name.endsWith(after) && name.length > before.length + after.length)
+    .map((name) => {
+      const key = name.slice(before.length, name.length - after.length)
+      return { path: path.map((part) => (part === ANY ? key : part)), variable: name, coercion }
+    })
 }
 
 function coerce(text: string, coercion: Coercion): unknown {

@@ -93,6 +93,36 @@ describe('node.yaml', () => {
     expect(problemsOf({ name: 'a' }, { TKMS_HTTP_PORT: 'many', TKMS_HTTP_TLS: 'yes' })).toHaveLength(2)
   })
 
+  it('takes chains from the file and from the environment', () => {
+    const rpc = ['https://one.example.org/key', 'https://two.example.org', 'https://three.example.org']
+    expect(parse({ name: 'a' }).chains).toEqual({})
+    expect(parse({ name: 'a', chains: { 421614: { rpc } } }).chains).toEqual({ 421614: { rpc, timeoutMs: 3000 } })
+    const env = {
+      TKMS_CHAINS_1_RPC: 'http://127.0.0.1:8545, http://[::1]:8546',
+      TKMS_CHAINS_1_REQUIRED: '2',
+      TKMS_CHAINS_421614_TIMEOUT_MS: '500',
+    }
+    expect(parse({ name: 'a', chains: { 421614: { rpc } } }, env).chains).toEqual({
+      1: { rpc: ['http://127.0.0.1:8545', 'http://[::1]:8546'], required: 2, timeoutMs: 3000 },
+      421614: { rpc, timeoutMs: 500 },
+    })
+    expect(problemsOf({ name: 'a' }, { TKMS_CHAINS_MAIN_RPC: rpc.join(',') })).toHaveLength(1)
+  })
+
+  it.each([
+    ['an id that is no number', { main: { rpc: ['https://a.example.org'] } }],
+    ['an id beyond what requests hold', { '9007199254740993': { rpc: ['https://a.example.org'] } }],
+    ['no endpoint', { 1: { rpc: [] } }],
+    ['another scheme', { 1: { rpc: ['ws://a.example.org'] } }],
+    ['an endpoint named twice', { 1: { rpc: ['https://a.example.org', 'https://a.example.org'] } }],
+    ['half of the endpoints', { 1: { rpc: ['https://a.example.org', 'https://b.example.org'], required: 1 } }],
+    ['more than all endpoints', { 1: { rpc: ['https://a.example.org'], required: 2 } }],
+    ['plain HTTP to another machine', { 1: { rpc: ['http://10.0.0.1:8545'] } }],
+    ['an unknown option', { 1: { rpc: ['https://a.example.org'], retries: 3 } }],
+  ])('refuses chains with %s', (_what, chains) => {
+    expect(problemsOf({ name: 'a', chains })).toHaveLength(1)
+  })
+
   it('has one variable per setting', () => {
     const variables = SETTINGS.map(({ variable }) => variable)
     expect(new Set(variables).size).toBe(variables.length)

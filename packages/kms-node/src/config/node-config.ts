@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import { PROTOCOL_TIMINGS } from '@tkms/dkg'
+import { majority } from '../chain/agreement.ts'
 import { DEFAULT_RETIREMENT } from '../keys/life.ts'
 import { DEFAULT_STARTUP_WAIT_MS } from '../keys/startup-check.ts'
 import { DEFAULT_SCRYPT } from '../seal/passphrase-sealer.ts'
@@ -55,12 +56,31 @@ export const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host)
 
 function ruleProblems(config: NodeConfigFile): readonly string[] {
-  return [...plainHttpProblems(config), ...(config.profile === 'production' ? developmentSwitches(config) : [])]
+  return [
+    ...plainHttpProblems(config),
+    ...chainProblems(config),
+    ...(config.profile === 'production' ? developmentSwitches(config) : []),
+  ]
 }
 
 function plainHttpProblems({ http }: NodeConfigFile): readonly string[] {
   return http.tls || isLoopback(http.host) ? [] : ['http.tls: plain HTTP is served on a loopback host only']
 }
+
+function chainProblems({ chains, profile }: NodeConfigFile): readonly string[] {
+  return Object.entries(chains).flatMap(([id, { rpc, required = majority(rpc.length) }]) => {
+    const problems: string[] = []
+    if (new Set(rpc).size !== rpc.length) problems.push(`chains.${id}.rpc: names an endpoint twice`)
+    if (required > rpc.length || required < majority(rpc.length))
+      problems.push(`chains.${id}.required: more than half of the endpoints, and at most all of them`)
+    const plain = rpc.some((url) => url.startsWith('http:') && !isLoopback(hostOf(url)))
+    if (profile === 'production' && plain)
+      problems.push(`chains.${id}.rpc: plain HTTP beyond this machine only in the development profile`)
+    return problems
+  })
+}
+
+const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[(.*)\]$/, '$1')
 
 function developmentSwitches({ sealer, ceremony }: NodeConfigFile): readonly string[] {
   const problems: string[] = []

@@ -50,6 +50,20 @@ const limits = z.strictObject({
   rsaKeyCacheEntries: count(1_000_000).default(4096),
 })
 
+const chain = z.strictObject({
+  rpc: z
+    .array(z.url({ protocol: /^https?$/ }).max(2048))
+    .min(1)
+    .max(16),
+  required: count(16).optional(),
+  timeoutMs: milliseconds.max(30_000).default(3000),
+})
+/** Up to 2^53 - 1, as the items of requests hold it. */
+const chainId = z
+  .string()
+  .regex(/^[1-9][0-9]{0,15}$/, 'a chain id in decimal digits')
+  .refine((id) => Number.isSafeInteger(Number(id)), 'a chain id below 2^53')
+
 const schema = z.strictObject({
   profile: z.enum(['production', 'development']).default('production'),
   name: z
@@ -70,6 +84,7 @@ const schema = z.strictObject({
   sealer: sealer.prefault({}),
   ceremony: ceremony.prefault({}),
   limits: limits.prefault({}),
+  chains: z.record(chainId, chain).default({}),
   policyFile: path.optional(),
   log: z
     .strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info') })

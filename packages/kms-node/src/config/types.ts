@@ -44,6 +44,16 @@ export interface LimitsConfig {
   readonly rsaKeyCacheEntries: number
 }
 
+/** How one chain is read. */
+export interface ChainConfig {
+  /** JSON-RPC endpoints, 1 to 16. May hold API keys: never logged. */
+  readonly rpc: readonly string[]
+  /** How many must give the same answer: more than half of them, which is the default. */
+  readonly required?: number | undefined
+  /** For one answer. */
+  readonly timeoutMs: number
+}
+
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 
 /** node.yaml after its defaults. */
@@ -65,6 +75,8 @@ export interface NodeConfigFile {
   readonly sealer: SealerConfig
   readonly ceremony: CeremonyConfig
   readonly limits: LimitsConfig
+  /** Chains that policy rules and contract wallets are read from, by decimal chain id. */
+  readonly chains: Readonly<Record<string, ChainConfig>>
   /** Default: policy.yaml in dataDir. */
   readonly policyFile?: string | undefined
   readonly log: { readonly level: LogLevel }
