@@ -234,6 +234,9 @@ describe('whose word counts', () => {
     expect(statesOf(node)).toEqual(['1 active', '0 retiring'])
     await install(node, refreshed, self, { approvedHere: true })
     await node.keeper.eraseDue()
+    expect(statesOf(node)).toEqual(['1 active', '0 retiring'])
+    bench.pass(GRACE_MS)
+    await node.keeper.eraseDue()
     expect(statesOf(node)).toEqual(['1 active', '0 erased'])
   })
 

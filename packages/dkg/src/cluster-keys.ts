@@ -1,6 +1,7 @@
 import { advanceKey } from './ceremony/certificate-chain.ts'
 import { followCertificates, followChains, type KeyChain, withoutRefreshes } from './ceremony/follow-chains.ts'
 import { certificateKeyId } from './ceremony/certificate.ts'
+import { fullerCertificate } from './ceremony/fuller-authorization.ts'
 import { readFacts, refuseCertificate } from './ceremony/check-certificate.ts'
 import type { CommitteeConfig } from './ceremony/config.ts'
 import type { VerifiedKey } from './ceremony/verify-certificate.ts'
@@ -31,7 +32,8 @@ export const clusterKeys = (
 
 /**
  * The cluster with one more certificate, and of its key only those that the chain to the latest one needs: the first, and two for each
- * change of members. Refreshes by the same committee replace one another. The cluster itself when the certificate leads nowhere new.
+ * change of members. Refreshes by the same committee replace one another, and a full AUTH a degraded one of the same sharing. The cluster
+ * itself when the certificate leads nowhere new.
  * @throws KmsError `bad-certificate`, `degraded-certificate`; `too-large` at 1024 certificates: nothing is ever dropped that a chain needs
  */
 export function addCertificate(
@@ -43,6 +45,9 @@ export function addCertificate(
 ): Cluster {
   const { keyId, epoch } = readFacts(curve, certificate).key
   const known = cluster.certificates.filter((bytes) => equalBytes(certificateKeyId(bytes), keyId))
+  const weaker = known.find((bytes) => fullerCertificate(curve, verify, bytes, certificate) !== undefined)
+  if (weaker !== undefined)
+    return { ...cluster, certificates: cluster.certificates.map((bytes) => (bytes === weaker ? certificate : bytes)) }
   const before = chainOf(curve, verify, { ...cluster, accepted }, known.length === 0 ? [certificate] : known)
   const { key, steps, refused } = advanceKey(curve, verify, before.key, [certificate], accepted)
   const [problem] = refused

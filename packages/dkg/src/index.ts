@@ -42,6 +42,7 @@ export {
   verifyAuthorization as verifyMemberAuthorization,
 } from './ceremony/authorization.ts'
 export { checkCertificate, type CheckedKey, readFacts as readCertificateFacts } from './ceremony/check-certificate.ts'
+export { fullerCertificate } from './ceremony/fuller-authorization.ts'
 export { advanceKey, type Advance, type Pins } from './ceremony/certificate-chain.ts'
 export { followCertificates, followChains, type KeyChain, withoutRefreshes } from './ceremony/follow-chains.ts'
 export {

@@ -5,6 +5,7 @@ import type { VerifyMessage } from '../primitives/ed25519.ts'
 import { certificateKeyId } from './certificate.ts'
 import { readFacts, type UnsignedFacts } from './check-certificate.ts'
 import { configHash } from './config.ts'
+import { namesQuorum } from './fuller-authorization.ts'
 import { type VerifiedKey, verifyHigherAttempt, verifyLaterEpoch, verifySuccessor } from './verify-certificate.ts'
 
 /** What a client or node trusts of a cluster. */
@@ -82,7 +83,7 @@ export function walkChain(context: Walk, start: VerifiedKey, candidates: readonl
   const pool = new Set(candidates.filter(({ facts }) => equalBytes(facts.keyId, start.keyId)))
   const steps: VerifiedKey[] = []
   let key = start
-  for (let next = nextStep(key, pool); next !== undefined; next = nextStep(key, pool)) {
+  for (let next = nextStep(context, key, pool); next !== undefined; next = nextStep(context, key, pool)) {
     pool.delete(next.candidate)
     try {
       key = verifyStep(context, key, next)
@@ -99,8 +100,11 @@ interface Step {
   readonly candidate: Candidate
 }
 
-/** A rival of the current epoch first, then as far as the same committee leads, then one step to the next committee. */
-function nextStep(current: VerifiedKey, pool: ReadonlySet<Candidate>): Step | undefined {
+/**
+ * A rival of the current epoch first, then as far as the same committee leads, then one step to the next committee. Of two certificates
+ * of one sharing the one with the full AUTH.
+ */
+function nextStep({ curve }: Walk, current: VerifiedKey, pool: ReadonlySet<Candidate>): Step | undefined {
   const hash = configHash(current.config)
   const from = current.prevOutcome
   const rules: readonly (readonly [Step['kind'], (facts: Candidate['facts']) => boolean])[] = [
@@ -113,7 +117,9 @@ function nextStep(current: VerifiedKey, pool: ReadonlySet<Candidate>): Step | un
     ['successor', ({ epoch, prevOutcome }) => epoch === current.epoch + 1 && sameBytes(prevOutcome, current.sharingId)],
   ]
   for (const [kind, fits] of rules) {
-    const [candidate] = [...pool].filter(({ facts }) => fits(facts)).toSorted(latestFirst)
+    const [candidate] = [...pool]
+      .filter(({ facts }) => fits(facts))
+      .toSorted((left, right) => latestFirst(left, right) || fullerFirst(curve, left, right))
     if (candidate !== undefined) return { kind, candidate }
   }
   return undefined
@@ -124,6 +130,11 @@ const sameBytes = (left: Uint8Array | undefined, right: Uint8Array | undefined):
 
 const latestFirst = (left: Candidate, right: Candidate): number =>
   right.facts.epoch - left.facts.epoch || right.facts.attempt - left.facts.attempt
+
+function fullerFirst(curve: Curve, left: Candidate, right: Candidate): number {
+  const [full, other] = [left, right].map(({ bytes }) => namesQuorum(readFacts(curve, bytes)))
+  return full === other ? 0 : full === true ? -1 : 1
+}
 
 function verifyStep({ curve, verify, accepted }: Walk, current: VerifiedKey, { kind, candidate }: Step): VerifiedKey {
   const { bytes, facts } = candidate

@@ -1,4 +1,5 @@
-import { type KeyId, MAX_CERTIFICATE_BYTES, Reader, type SharingId, taggedHash } from '@tkms/dkg'
+import { bytesKey, type KeyId, KmsError, MAX_CERTIFICATE_BYTES, Reader, type SharingId, taggedHash } from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
 
 /** What a certificate is about. */
 export interface CertificateNames {
@@ -21,4 +22,24 @@ export function certificateNames(certificate: Uint8Array): CertificateNames {
     keyId: fields.take(32, 'OUT.keyId') as KeyId,
     sharingId: taggedHash('outcome', outcome) as SharingId,
   }
+}
+
+/** Certificates grouped by the key they claim to be of; what does not even name one is refused. */
+export function certificatesByKey(
+  certificates: readonly Uint8Array[],
+  refused: KmsError[],
+): readonly (readonly [KeyId, readonly Uint8Array[]])[] {
+  const groups = new Map<string, [KeyId, Uint8Array[]]>()
+  for (const certificate of certificates) {
+    try {
+      const { keyId } = certificateNames(certificate)
+      const group = groups.get(bytesKey(keyId)) ?? [keyId, []]
+      group[1].push(certificate)
+      groups.set(bytesKey(keyId), group)
+    } catch (error) {
+      if (!isKmsError(error)) throw error
+      refused.push(new KmsError('bad-certificate', 'not a certificate', { cause: error }))
+    }
+  }
+  return [...groups.values()]
 }

@@ -22,7 +22,7 @@ export interface LearnOptions {
 }
 
 export interface Learned {
-  /** New certificates, in the order in which they lead on. */
+  /** New certificates, in the order in which they lead on, and those with a full AUTH of a sharing known by a degraded one. */
   readonly keys: readonly VerifiedKey[]
   /** Why others were not followed: `bad-certificate`, `degraded-certificate`. */
   readonly refused: readonly KmsError[]
@@ -69,7 +69,7 @@ export interface KeyKeeper {
   isOpen(): boolean
   /**
    * The certificate of a ceremony of this node, and its share with it: durable, read back, checked and in service when it resolves.
-   * The same again changes nothing. `share` is borrowed; one of an epoch that is left behind is not kept.
+   * The same again changes nothing, a full AUTH takes the place of a degraded one. `share` is borrowed; one of an epoch that is left behind is not kept.
    * @throws KmsError `bad-certificate`, `degraded-certificate`, `key-destroyed`, `self-check-failed`, `share-erased`, errors of the store
    */
   install(certificate: Uint8Array, share: Secret | undefined, word: CeremonyWord): Promise<VerifiedKey>

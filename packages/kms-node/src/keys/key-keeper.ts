@@ -9,14 +9,14 @@ import {
   type VerifiedKey,
 } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
-import type { KeyStanding } from '../serve/key-table.ts'
 import { createTurns } from '../turns.ts'
 import { type Accepted, acceptCertificates, acceptOwn } from './accept-certificate.ts'
-import { certificateNames } from './certificate-names.ts'
+import { certificateNames, certificatesByKey } from './certificate-names.ts'
 import { type BookEntry, createKeyBook, isNewestGeneration } from './key-book.ts'
 import type { KeyKeeper, KeyKeeperParams, KeyLife, Learned, LivingSharing } from './keeper-types.ts'
-import { isSignedBy, type KnownSharing, knownSharing, newRecord } from './known-sharing.ts'
+import { fullerKey, isSignedBy, type KnownSharing, knownSharing, newRecord } from './known-sharing.ts'
 import { lifeOf, type Retirement, type SharingLife } from './life.ts'
+import { standingOf } from './key-standing.ts'
 import { loadKeys } from './load-keys.ts'
 import { createRetirementClock } from './retirement-clock.ts'
 import type { SharingRecord } from './sharing-record.ts'
@@ -50,7 +50,7 @@ export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
 
   const update = (
     sharing: KnownSharing,
-    change: Partial<Pick<KnownSharing, 'record' | 'hasShare' | 'damaged'>>,
+    change: Partial<Pick<KnownSharing, 'key' | 'record' | 'hasShare' | 'damaged'>>,
   ): void => book.put(knownSharing(params, { ...sharing, ...change }))
 
   /** Makes a share durable, reads it back from the disk and takes that copy into service (protocol 5). */
@@ -72,6 +72,20 @@ export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
     return record
   }
 
+  /** A known sharing as another certificate of it tells, durable. An order to erase counts from when it came (protocol 8). */
+  const seeAgain = async (known: KnownSharing, key: VerifiedKey, mayErase: boolean): Promise<SharingRecord> => {
+    const isOrder = mayErase && !known.record.mayErase
+    if (!isOrder && key === known.key) return known.record
+    await odometer.save()
+    const now = { reading: odometer.read(), atMs: clock.nowMs() }
+    const { tombstone, refusesEarlier } = known.record
+    const record = isOrder
+      ? { ...newRecord(key.certificate, now, { mayErase, refusesEarlier }), tombstone }
+      : { ...known.record, certificate: key.certificate }
+    await shares.putSharing(record)
+    return record
+  }
+
   const requireAlive = (keyId: KeyId): void => {
     if (book.get(keyId)?.destroyed !== undefined)
       throw new KmsError('key-destroyed', 'this key was destroyed for ever', { data: { keyId: bytesKey(keyId) } })
@@ -81,8 +95,9 @@ export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
     inTurn(async () => {
       const { keyId } = certificateNames(certificate)
       requireAlive(keyId)
-      const { key, late } = acceptOwn(accept, certificate, approvedHere)
-      const known = book.sharing(key.sharingId)
+      const { key: accepted, late } = acceptOwn(accept, certificate, approvedHere)
+      const known = book.sharing(accepted.sharingId)
+      const key = (known && fullerKey(params, known, certificate)) ?? accepted
       if (late && known === undefined) return key
       const counts = mayErase && (approvedHere || key.authorization !== 'degraded')
       const keeps = share !== undefined && !late && !(known?.hasShare ?? false)
@@ -91,9 +106,8 @@ export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
         const record = await see(key, { mayErase: counts, refusesEarlier: false })
         book.put(knownSharing(params, { key, record, hasShare: keeps, damaged: false }))
       } else {
-        const record = { ...known.record, mayErase: known.record.mayErase || counts }
-        if (record.mayErase !== known.record.mayErase) await shares.putSharing(record)
-        update(known, { record, hasShare: known.hasShare || keeps, damaged: known.damaged && !keeps })
+        const record = await seeAgain(known, key, counts)
+        update(known, { key, record, hasShare: known.hasShare || keeps, damaged: known.damaged && !keeps })
       }
       changed(keyId)
       return key
@@ -114,15 +128,28 @@ export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
     if (first !== undefined) changed(first.keyId)
   }
 
+  /** Certificates of sharings that were known already, with the AUTH that is lacking here. */
+  const learnFuller = async (candidates: readonly Uint8Array[], learned: NewlyLearned): Promise<void> => {
+    for (const certificate of candidates) {
+      const known = book.sharing(certificateNames(certificate).sharingId)
+      const key = known && unlessRefused(() => fullerKey(params, known, certificate), learned.refused)
+      if (known === undefined || key === undefined) continue
+      update(known, { key, record: await seeAgain(known, key, await params.mayErase(key)) })
+      learned.keys.push(key)
+      changed(key.keyId)
+    }
+  }
+
   const learn: KeyKeeper['learn'] = (certificates, { accepted = [] } = {}) =>
     inTurn(async () => {
-      const learned: { keys: VerifiedKey[]; refused: KmsError[] } = { keys: [], refused: [] }
-      for (const [keyId, candidates] of byKey(certificates, learned.refused)) {
+      const learned: NewlyLearned = { keys: [], refused: [] }
+      for (const [keyId, candidates] of certificatesByKey(certificates, learned.refused)) {
         if (book.get(keyId)?.destroyed !== undefined) continue
         const result = acceptCertificates(accept, keyId, candidates, accepted)
         learned.keys.push(...result.steps)
         learned.refused.push(...result.refused)
         await learnKey(result, accepted)
+        await learnFuller(candidates, learned)
       }
       return learned satisfies Learned
     })
@@ -235,45 +262,20 @@ export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
   }
 }
 
+interface NewlyLearned {
+  readonly keys: VerifiedKey[]
+  readonly refused: KmsError[]
+}
+
+function unlessRefused<T>(read: () => T, refused: KmsError[]): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (!isKmsError(error)) throw error
+    refused.push(error)
+    return undefined
+  }
+}
+
 const includes = (hashes: readonly Uint8Array[], hash: Uint8Array): boolean =>
   hashes.some((one) => equalBytes(one, hash))
-
-/** How requests for a key are answered, from the life of its sharings. */
-function standingOf(
-  { keyId, destroyed }: BookEntry,
-  lives: readonly SharingLife<LivingSharing>[],
-  isOpen: boolean,
-): KeyStanding | undefined {
-  const [latest] = lives
-  if (latest === undefined) return destroyed === undefined ? undefined : { keyId, refusal: 'destroyed', sharings: [] }
-  const refusal = destroyed !== undefined ? 'destroyed' : isOpen ? undefined : 'not-ready'
-  return {
-    keyId,
-    purpose: latest.sharing.key.purpose,
-    ...(refusal !== undefined && { refusal }),
-    sharings: lives.map((life) => ({
-      sharingId: life.sharing.key.sharingId,
-      answer: life.servable ? 'serve' : life === latest ? 'no-share' : 'superseded',
-    })),
-  }
-}
-
-/** Certificates grouped by the key they claim to be of; what does not even name one is refused. */
-function byKey(
-  certificates: readonly Uint8Array[],
-  refused: KmsError[],
-): readonly (readonly [KeyId, readonly Uint8Array[]])[] {
-  const groups = new Map<string, [KeyId, Uint8Array[]]>()
-  for (const certificate of certificates) {
-    try {
-      const { keyId } = certificateNames(certificate)
-      const group = groups.get(bytesKey(keyId)) ?? [keyId, []]
-      group[1].push(certificate)
-      groups.set(bytesKey(keyId), group)
-    } catch (error) {
-      if (!isKmsError(error)) throw error
-      refused.push(new KmsError('bad-certificate', 'not a certificate', { cause: error }))
-    }
-  }
-  return [...groups.values()]
-}

@@ -2,6 +2,7 @@ import {
   type Curve,
   checkCertificate,
   equalBytes,
+  fullerCertificate,
   type NodePublicKey,
   quorum,
   readCertificateFacts,
@@ -44,6 +45,20 @@ export const recheckKey = ({ curve, verify }: RecallPorts, certificate: Uint8Arr
   ...checkCertificate(curve, verify, certificate),
   trustedBy: 'chain',
 })
+
+/**
+ * A known sharing by a certificate with the full AUTH that its own one lacks: whoever assembled that one may have left some out.
+ * @returns undefined where it adds nothing @throws KmsError `bad-certificate`
+ */
+export function fullerKey(
+  { curve, verify }: Pick<RecallPorts, 'curve' | 'verify'>,
+  { key }: Pick<KnownSharing, 'key'>,
+  certificate: Uint8Array,
+): VerifiedKey | undefined {
+  if (key.authorization !== 'degraded') return undefined
+  const fuller = fullerCertificate(curve, verify, key.certificate, certificate)
+  return fuller && { ...fuller, trustedBy: key.trustedBy }
+}
 
 export function knownSharing(
   { self }: Pick<RecallPorts, 'self'>,
