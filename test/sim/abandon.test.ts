@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
-import { signMessage, type SignedMessage } from '../../packages/dkg/src/ceremony/signed-message.ts'
-import { Bench } from '../support/bench.ts'
+import { decodeSigned, signMessage, type SignedMessage } from '../../packages/dkg/src/ceremony/signed-message.ts'
+import { Bench, seeds } from '../support/bench.ts'
 import { simulatedCommittee } from '../support/simulated-committee.ts'
 
 const committee = simulatedCommittee({ n: 4, t: 2, seed: 9 })
@@ -31,4 +31,16 @@ it('tells its driver again after a restart that nothing is left of the ceremony'
   const before = node.effects.length
   node.restart({}, false)
   expect(named(node.effects.slice(before))).toEqual(['abandoned'])
+})
+
+it('an engine that was given up for a higher attempt still says ABANDON when it is told to, and nothing else', () => {
+  if (self === undefined) throw new Error('a committee has members')
+  const node = new Bench(committee, self)
+  node.step({ type: 'supersede' })
+  const abandoned = node.step({ type: 'abandon' })
+  const said = abandoned.flatMap((effect) => (effect.type === 'send' ? [decodeSigned(effect.signed).header.name] : []))
+  expect(new Set(said)).toEqual(new Set(['abandon']))
+  expect(node.state.standing).toBe('abandoned')
+  expect(node.step(seeds(self.index))).toEqual([])
+  expect(named(node.hear(...abandons.slice(1)))).toContain('abandoned')
 })

@@ -95,7 +95,7 @@ export class CareNode {
     })
     this.destroys = createDestroyService({
       ...common,
-      ceremonies: { isUndecided: () => false, forgetKey: async () => undefined },
+      ceremonies: { undecidedOf: () => undefined, forgetKey: async () => undefined },
       keys: {
         list: () =>
           keeper

@@ -74,6 +74,7 @@ export {
   mayEraseOn,
   type OwnWord,
   type SlotEntry,
+  isUndecided as isUndecidedInSlot,
   slotEntry,
   type SlotRefusal,
   type SlotState,

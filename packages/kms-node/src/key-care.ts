@@ -77,7 +77,7 @@ export function createKeyCare(params: KeyCareParams): KeyCare {
       destroyKey: (keyId, order) => keeper.destroyKey(keyId, order),
     },
     ceremonies: {
-      isUndecided: (keyId) => params.ceremonies().isUndecided(keyId),
+      undecidedOf: (keyId) => params.ceremonies().undecidedOf(keyId),
       forgetKey: (keyId) => params.ceremonies().forgetKey(keyId),
     },
   })

@@ -6,7 +6,8 @@ import { askForSeeds, leaveForGood } from './views.ts'
 /** ABANDON: gives a ceremony up, and learns that enough others did (protocol 3). */
 export function advanceAbandon(turn: Turn): void {
   const { state } = turn
-  if (state.wantsToAbandon && state.standing === 'active') abandon(turn)
+  // Who gave it up for a higher attempt may say so too: without Q such words its slot stays undecided.
+  if (state.wantsToAbandon && state.standing !== 'abandoned') abandon(turn)
   learnAbandonment(turn)
 }
 
@@ -25,7 +26,7 @@ function abandon(turn: Turn): void {
     turn.emit(refusal)
     // Nothing begins by a refusal: an engine that was opened only to give up never joins, and never deals.
     const hasJoined = [...state.sent.values()].some(({ header }) => header.name === 'join')
-    return hasJoined ? askForSeeds(turn) : leaveForGood(turn)
+    return hasJoined && state.standing === 'active' ? askForSeeds(turn) : leaveForGood(turn)
   }
   state.standing = 'abandoned'
   const message = turn.send('abandon', new Uint8Array(0), undefined, 0)

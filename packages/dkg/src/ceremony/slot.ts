@@ -186,6 +186,17 @@ export function mayEraseOn(state: SlotState, spec: CeremonySpec, strength: Autho
   return strength === 'full' || (strength === 'degraded' && entry?.approval === 'degraded')
 }
 
+/**
+ * Whether X, agreed to or authorized here, may still become what counts in its slot: neither Q ABANDONs of it nor the CERT2 of it or of a
+ * higher attempt were seen. That its time ran out here, or that this node gave it up, decides nothing: others may have this node's AUTH.
+ */
+export function isUndecided(state: SlotState, ceremony: Uint8Array): boolean {
+  const entry = slotEntry(state, ceremony)
+  if (entry === undefined || entry.decidedAgainst) return false
+  if (entry.approval === 'none' && entry.authorization === undefined) return false
+  return !state.entries.some(({ attempt, certified }) => certified !== undefined && attempt >= entry.attempt)
+}
+
 /** The certified attempt that counts: of several the highest. The shares of the others are erased on its CERT2. */
 export const winner = (state: SlotState): SlotEntry | undefined =>
   state.entries.findLast((entry) => entry.certified !== undefined)

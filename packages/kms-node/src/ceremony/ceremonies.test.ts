@@ -139,6 +139,28 @@ test('several keys are made and refreshed at once', { timeout: 90_000 }, async (
   expect(fresh.map(([status]) => status?.publicKey)).toEqual(made.map(([status]) => status?.publicKey))
 })
 
+test('between the look at the orders to destroy a key and the refresh of it nothing fits', {
+  timeout: 60_000,
+}, async () => {
+  await begin()
+  const [made] = await conduct(world.nodes, keygen('ecies/1'))
+  const { service, keys } = world.node(1)
+  const keyId = Buffer.from(made?.keyId?.slice(2) ?? '', 'hex')
+  const seen: (string | undefined)[] = []
+  keys.isClosed = () => {
+    queueMicrotask(() => seen.push(service.undecidedOf(keyId)))
+    return false
+  }
+  const { ceremony } = await service.propose({ kind: 'reshare', keyName: 'ecies/1' })
+  expect(seen).toEqual([ceremony])
+  expect(service.undecidedOf(keyId)).toBe(ceremony)
+  keys.isClosed = () => true
+  await expect(service.approve(ceremony, { degraded: true })).rejects.toMatchObject({ code: 'key-closed' })
+  await Promise.all(world.nodes.slice(1).map((node) => approve(node, ceremony)))
+  await world.node(1).until(ceremony, complete)
+  expect(service.undecidedOf(keyId)).toBeUndefined()
+})
+
 test('a name that is taken is rotated explicitly, and the next generation is another key', {
   timeout: 60_000,
 }, async () => {

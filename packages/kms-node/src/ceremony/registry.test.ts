@@ -11,6 +11,10 @@ import {
   Secret,
   type SharingId,
   signMemberAuthorization,
+  signTagged,
+  u16,
+  u32,
+  varBytes,
 } from '@tkms/dkg'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createSigner } from '../identity/ed25519-signer.ts'
@@ -167,4 +171,44 @@ test('an epoch whose certificate came from a peer gets no AUTH for another attem
   epoch = 0
   await run.authorize()
   expect(run.status).toMatchObject({ authorization: { have: 1 } })
+})
+
+test('an X whose time ran out here, or that was given up for a higher attempt, stays undecided until it is decided', async () => {
+  const run = await approve(lower)
+  expect(registry.undecidedOf(lower.keyId)).toEqual(lower)
+  run.end('expired', 'its time ran out')
+  expect(registry.undecidedOf(lower.keyId)).toEqual(lower)
+  expect(registry.undecidedOf(new Uint8Array(32))).toBeUndefined()
+  epoch = 1
+  expect(registry.undecidedOf(lower.keyId)).toBeUndefined()
+  epoch = 0
+  await slots.decideAgainst(lower)
+  expect(registry.undecidedOf(lower.keyId)).toBeUndefined()
+  const next = await approve(higher)
+  await next.authorize()
+  expect(registry.undecidedOf(lower.keyId)).toEqual(higher)
+  await slots.certify(higher, new Uint8Array(32) as SharingId)
+  expect(registry.undecidedOf(lower.keyId)).toBeUndefined()
+})
+
+test('an X whose time ran out here can be given up, and counts as given up when a quorum does', async () => {
+  const run = await approve(lower)
+  run.end('expired', 'its time ran out')
+  await run.abandon()
+  expect(run.status.stage).toBe('left')
+  await run.halt()
+  for (const index of [2, 3, 4].map(participantIndex)) {
+    const body = Uint8Array.of(9, 1, ...ceremonyId(lower), ...u32(0), ...u16(index))
+    const signed = Uint8Array.of(...varBytes(body), ...signTagged(createSigner(seedOf(index)), 'abandon', body))
+    run.deliver(index, { type: 'message', ceremony: ceremonyId(lower), signed })
+  }
+  await vi.waitFor(() => expect(run.status.stage).toBe('abandoned'))
+  expect(registry.undecidedOf(lower.keyId)).toBeUndefined()
+})
+
+test('what is approved now is undecided before anything of it is durable', () => {
+  const release = registry.reserve(lower)
+  expect(registry.undecidedOf(lower.keyId)).toEqual(lower)
+  release()
+  expect(registry.undecidedOf(lower.keyId)).toBeUndefined()
 })

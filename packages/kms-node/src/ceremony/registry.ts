@@ -4,6 +4,7 @@ import {
   type CeremonySpec,
   ceremonyId,
   equalBytes,
+  isUndecidedInSlot,
   type MemberSignature,
   slotEntry,
   slotId,
@@ -60,8 +61,12 @@ export interface CeremonyRegistry {
   settle(): void
   /** An ABANDON of an X that is only proposed here. @returns true once a quorum decided against it */
   takeAbandonment(spec: CeremonySpec, signed: Uint8Array): Promise<boolean>
-  /** Whether a ceremony that this node approved may still give this key another sharing. */
-  isUndecided(keyId: Uint8Array): boolean
+  /** Whether an X that this node approved may still be certified, as far as it knows. Its stage says less: others may go on without it. */
+  isUndecided(spec: CeremonySpec): boolean
+  /** An X that this node approves now, or approved, and that may still give this key another sharing. */
+  undecidedOf(keyId: Uint8Array): CeremonySpec | undefined
+  /** X counts as undecided from now on, before anything of it is durable, until the returned function is called. */
+  reserve(spec: CeremonySpec): () => void
   /** Ends every undecided ceremony of a key that was destroyed, and erases what they kept. */
   forgetKey(keyId: Uint8Array): Promise<void>
   /** @throws KmsError `too-many-ceremonies` */
@@ -80,10 +85,16 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
   const paused = new Set<CeremonyRun>()
   /** Attempts that this node is about to authorize. */
   const promised = new Set<CeremonySpec>()
+  /** What this node's operator approves now. */
+  const reserved = new Set<CeremonySpec>()
   let stopped = false
   const inTurn = createTurns()
   const runs = new Map<string, CeremonyRun>()
   const nowS = (): number => Math.floor(clock.nowMs() / 1000)
+
+  const isUndecided = (spec: CeremonySpec): boolean =>
+    isUndecidedInSlot(slots.state(spec), ceremonyId(spec)) &&
+    !keys.list().some(({ key }) => isOf(spec, key.keyId) && isAfter(key, spec))
 
   const settleOne = async (run: CeremonyRun): Promise<void> => {
     const { spec, ceremony } = run
@@ -216,10 +227,18 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
       await slots.decideAgainst(spec)
       return true
     },
-    isUndecided: (keyId) => [...runs.values()].some((run) => isOf(run, keyId) && !isFinal(run.status)),
+    isUndecided,
+    undecidedOf: (keyId) =>
+      [...reserved, ...slots.earlier, ...[...runs.values()].map(({ spec }) => spec)].find(
+        (spec) => isOf(spec, keyId) && (reserved.has(spec) || isUndecided(spec)),
+      ),
+    reserve: (spec) => {
+      reserved.add(spec)
+      return () => reserved.delete(spec)
+    },
     forgetKey: (keyId) =>
       inTurn(async () => {
-        for (const run of runs.values()) if (isOf(run, keyId)) await run.supersede('destroyed')
+        for (const run of runs.values()) if (isOf(run.spec, keyId)) await run.supersede('destroyed')
       }),
     requireRoom: () => {
       const engines = [...runs.values()].filter((run) => run.isBusy)
@@ -247,7 +266,7 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
 const isBelow = (spec: CeremonySpec, higher: CeremonySpec): boolean =>
   spec.attempt < higher.attempt && equalBytes(slotId(spec), slotId(higher))
 
-const isOf = ({ spec }: CeremonyRun, keyId: Uint8Array): boolean => 'keyId' in spec && equalBytes(spec.keyId, keyId)
+const isOf = (spec: CeremonySpec, keyId: Uint8Array): boolean => 'keyId' in spec && equalBytes(spec.keyId, keyId)
 
 /** Of the same epoch a higher attempt, or a later epoch. */
 const isAfter = (key: KnownKey['key'], spec: CeremonySpec): boolean =>

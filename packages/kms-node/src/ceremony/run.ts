@@ -136,7 +136,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
   const begin = async (): Promise<void> => {
     if (driver !== undefined || over) return
     if (spec.notAfter < nowS() && !(await store.list('ceremony')).includes(id)) {
-      over = true
+      // Nothing begins here any more, but others may have begun: what they decide counts, and so does giving it up.
       return update({ stage: 'expired', reason: 'its time ran out before it began at this node' })
     }
     const degraded = slotEntry(slots.state(spec), ceremony)?.approval === 'degraded'
@@ -184,7 +184,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
     if (frame.type === 'statusRequest') greetWithBooks(from)
     if (driver !== undefined) driver.deliver(from, toInput(from, frame))
     else if (frame.type === 'statusRequest' && archive === undefined) answerStatus(from)
-    else if (over) answerOver(from, frame)
+    else if (over || status.stage === 'expired') answerOver(from, frame)
     else {
       ports.waitingRoom.add(from, frame)
       if (frame.type === 'certificate') later(takeCertificate(from, frame.certificate))
@@ -252,7 +252,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
       update({ stage: 'complete', phase: 'complete', holdsShare: hasShare, ...keyFields(key) })
     },
     end: (stage, reason) => {
-      over = true
+      over = stage !== 'expired'
       update({ stage, reason })
     },
     supersede: async (why) => {
@@ -270,7 +270,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
       driver?.deliver(peer, { type: 'peer-connected', peer })
     },
     remind: () => {
-      if (driver !== undefined || over) return
+      if (driver !== undefined || over || status.stage === 'expired') return
       for (const entry of authorizations.of(spec)) broadcast({ type: 'authorization', ceremony, ...entry })
       broadcast({ type: 'statusRequest', ceremony })
       // What kept it from beginning, a full disk for example, may be over.

@@ -54,8 +54,8 @@ export interface CeremonyService extends CeremonyListener {
   find(id: string): CeremonyStatus
   /** Both committees of every undecided ceremony approved here. */
   openCommittees(): readonly NamedCommittee[]
-  /** Whether a ceremony approved here may still give this key another sharing: then its destruction is not signed (protocol 8). */
-  isUndecided(keyId: Uint8Array): boolean
+  /** The ceremony approved here that may still give this key another sharing, as `0x` id: then its destruction is not signed (protocol 8). */
+  undecidedOf(keyId: Uint8Array): string | undefined
   /** A key was destroyed: what its ceremonies prepared is erased when it resolves (protocol 8, DESTROY). */
   forgetKey(keyId: Uint8Array): Promise<void>
   /** The keys that this node knows have changed by another way than a ceremony here. */
@@ -123,21 +123,31 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
   const begin = (of: RunOf, input: ApproveInput, importedKey?: Secret): Promise<CeremonyStatus> =>
     registry.inTurn(async () => {
       requireLive()
+      // Nothing may come between the two: an order to destroy the key is signed only where nothing of it is reserved.
       if (of.spec.kind === 'reshare' && keys.isClosed?.(of.spec.keyId) === true)
         throw ceremonyError('key-closed', 'this node signed the order to destroy this key: it reshares it no more')
-      const known = registry.get(bytesKey(ceremonyId(of.spec)))
-      if (known === undefined) registry.requireRoom()
-      requireSettled(of.spec)
-      if (importedKey !== undefined) await registry.imports.keep(of.spec, importedKey)
-      await approveInSlot(of.spec, input)
-      await addressBook.add(of.nodes)
-      const run = known ?? registry.open(of)
-      params.onCommittees?.()
-      await run.authorize()
-      for (const { from, frame } of waitingRoom.peek(run.ceremony))
-        if (frame.type === 'authorization') run.deliver(from, frame)
-      return advised(run.status)
+      const release = registry.reserve(of.spec)
+      try {
+        return await beginReserved(of, input, importedKey)
+      } finally {
+        release()
+      }
     })
+
+  const beginReserved = async (of: RunOf, input: ApproveInput, importedKey?: Secret): Promise<CeremonyStatus> => {
+    const known = registry.get(bytesKey(ceremonyId(of.spec)))
+    if (known === undefined) registry.requireRoom()
+    requireSettled(of.spec)
+    if (importedKey !== undefined) await registry.imports.keep(of.spec, importedKey)
+    await approveInSlot(of.spec, input)
+    await addressBook.add(of.nodes)
+    const run = known ?? registry.open(of)
+    params.onCommittees?.()
+    await run.authorize()
+    for (const { from, frame } of waitingRoom.peek(run.ceremony))
+      if (frame.type === 'authorization') run.deliver(from, frame)
+    return advised(run.status)
+  }
 
   /**
    * A resharing out of an attempt that this node gave up for a higher one would split the key in two if that one got its certificate
@@ -245,7 +255,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
         const hex = ceremony.slice(2)
         const proposal = proposals.get(hex)
         const known = registry.get(hex)
-        if (known !== undefined && isFinal(known.status))
+        if (known !== undefined && isFinal(known.status) && !registry.isUndecided(known.spec))
           throw ceremonyError('abandon-refused', `it is ${known.status.stage}: nothing is left to give up`)
         const run = known ?? (proposal && registry.open({ ...proposal, proposedBy: nameOf(proposal.proposedBy) }))
         if (run === undefined) throw ceremonyError('expired', 'this proposal has expired')
@@ -256,7 +266,10 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     list: statuses,
     find,
     openCommittees: () => registry.openCommittees(),
-    isUndecided: (keyId) => registry.isUndecided(keyId),
+    undecidedOf: (keyId) => {
+      const spec = registry.undecidedOf(keyId)
+      return spec && `0x${bytesKey(ceremonyId(spec))}`
+    },
     forgetKey: (keyId) => registry.forgetKey(keyId),
     onKeysChanged,
     subscribe: (listener) => {

@@ -28,8 +28,8 @@ export interface DestroyKeys {
 
 /** What it needs of the ceremonies. */
 export interface DestroyCeremonies {
-  /** Whether a ceremony of this key is undecided here: then no order may be signed (protocol 8). */
-  isUndecided(keyId: KeyId): boolean
+  /** The `0x` id of a ceremony of this key that is undecided here: then no order may be signed (protocol 8). */
+  undecidedOf(keyId: KeyId): string | undefined
   /** Ends every undecided ceremony of the key and erases its records, PREPARED shares with them. */
   forgetKey(keyId: KeyId): Promise<void>
 }
@@ -53,7 +53,7 @@ export type DestroyErrorCode =
   /** Only a member of the key's latest committee signs the order. */
   | 'not-a-member'
   | 'key-destroyed'
-  /** A ceremony of the key is undecided: finish or abandon it first. */
+  /** A ceremony of the key, `data.ceremony`, is undecided here: finish or abandon it first. */
   | 'ceremony-open'
   /** The operator did not repeat the id of the key. */
   | 'not-confirmed'

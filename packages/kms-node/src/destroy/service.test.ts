@@ -66,7 +66,7 @@ function open(node: TestNode): DestroyService {
       },
     },
     ceremonies: {
-      isUndecided: () => node.undecided,
+      undecidedOf: () => (node.undecided ? `0x${'c'.repeat(64)}` : undefined),
       forgetKey: async () => void node.forgotten++,
     },
     store: node.store,
@@ -105,6 +105,16 @@ test('Q operators destroy a key at every node, and the receipts say when it is g
   await expect(approve(4)).rejects.toMatchObject({ code: 'key-destroyed' })
 })
 
+test('from the moment in which an order is signed no ceremony of the key begins', async () => {
+  const signed = approve(1)
+  expect(at(1).service.hasSigned(world.key.keyId)).toBe(true)
+  await signed
+  expect(at(1).service.hasSigned(world.key.keyId)).toBe(true)
+  at(2).undecided = true
+  await expect(approve(2)).rejects.toMatchObject({ code: 'ceremony-open' })
+  expect(at(2).service.hasSigned(world.key.keyId)).toBe(false)
+})
+
 test('a node that was away erases when it comes back, and until then the status names it', async () => {
   const [away] = [at(4)]
   away.down = true
@@ -141,7 +151,10 @@ test('what must not be destroyed is not: no confirmation, an open ceremony, an u
     await expect(one.service.approve('ecies/test', 1, confirm)).rejects.toMatchObject({ code: 'not-confirmed' })
   await expect(one.service.approve('ecies/test', 2, keyId)).rejects.toMatchObject({ code: 'unknown-key' })
   one.undecided = true
-  await expect(approve(1)).rejects.toMatchObject({ code: 'ceremony-open' })
+  await expect(approve(1)).rejects.toMatchObject({
+    code: 'ceremony-open',
+    message: expect.stringContaining(`ceremony abandon 0x${'c'.repeat(16)}`),
+  })
   one.undecided = false
   expect(one.service.list()).toEqual([])
   await one.store.put('destroy', keyId.slice(2), new Secret(Uint8Array.of(9)))

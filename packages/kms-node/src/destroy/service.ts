@@ -40,7 +40,7 @@ export interface DestroyService {
    */
   approve(keyName: string, generation: number, confirm: string | undefined): Promise<DestroyStatus>
   list(): readonly DestroyStatus[]
-  /** Whether this node signed an order for the key: it begins no ceremony of it any more (protocol 8). */
+  /** Whether this node signed an order for the key, or is about to: it begins no ceremony of it any more (protocol 8). */
   hasSigned(keyId: Uint8Array): boolean
 }
 
@@ -58,6 +58,8 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
   const { self, sign, keys, ceremonies, store, network, clock, timings, log, nameOf } = params
   const collector = createDestroyCollector({ sign, verify: verifyEd25519 })
   const entries = new Map<string, Entry>()
+  /** Keys whose orders are being signed. */
+  const signing = new Map<string, number>()
   const named = (index: number) => ({ index, name: nameOf(index) })
   const nowS = (): number => Math.floor(clock.nowMs() / 1000)
 
@@ -173,8 +175,14 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
           `confirm with --confirm ${keyId}`,
         { data: { keyId } },
       )
-    if (ceremonies.isUndecided(known.keyId))
-      throw destroyError('ceremony-open', 'a ceremony of this key is undecided: let it finish, or abandon it first')
+    const ceremony = ceremonies.undecidedOf(known.keyId)
+    if (ceremony !== undefined)
+      throw destroyError(
+        'ceremony-open',
+        `ceremony ${ceremony.slice(0, 18)} may still give this key new shares: let it finish, or have a quorum of its new members give it up ` +
+          `(${COMMAND} ceremony abandon ${ceremony.slice(0, 18)}), or finish its next attempt (ceremony propose --supersede)`,
+        { data: { ceremony } },
+      )
     return known
   }
 
@@ -230,14 +238,22 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
       const { keyId } = requireAllowed(named, keyName, confirm)
       const entry = entryOf(keyId)
       if (entry === undefined) throw destroyError('unknown-key', `this node knows no key ${keyName}`)
-      await take(entry, { type: 'approve' })
+      // From the look at its ceremonies on, not only from the signature on: none may begin in between.
+      const id = bytesKey(keyId)
+      signing.set(id, (signing.get(id) ?? 0) + 1)
+      try {
+        await take(entry, { type: 'approve' })
+      } finally {
+        signing.set(id, (signing.get(id) ?? 1) - 1)
+      }
       const [status] = statusOf(entry)
       if (status === undefined) throw destroyError('unknown-key', `this node knows no key ${keyName}`)
       log.warn(about(entry.current), 'destroy-order-signed')
       return status
     },
     list: () => [...entries.values()].filter(isShown).flatMap(statusOf),
-    hasSigned: (keyId) => entries.get(bytesKey(keyId))?.status?.signedHere === true,
+    hasSigned: (keyId) =>
+      (signing.get(bytesKey(keyId)) ?? 0) > 0 || entries.get(bytesKey(keyId))?.status?.signedHere === true,
   }
 }
 
