@@ -75,6 +75,14 @@ export {
   verifyGrant,
 } from './grant.ts'
 export {
+  decodeNoxAuthorization,
+  encodeNoxAuthorization,
+  isNoxAuthorization,
+  type NoxAuthorization,
+  noxHexBytes,
+  type NoxUserAuthorization,
+} from './nox-authorization.ts'
+export {
   CONTEXT_BYTES,
   createPartial,
   type PartialContext,
