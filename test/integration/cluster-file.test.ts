@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { addCertificate, type Cluster, parseCluster, type VerifiedKey } from '@tkms/dkg'
+import { addCertificate, type Cluster, configHash, parseCluster, type VerifiedKey } from '@tkms/dkg'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import {
   clusterPath,
@@ -17,9 +17,10 @@ import {
   updateClusterFile,
 } from '../../packages/kms-node/src/cluster/update-cluster.ts'
 import { memoryStore } from '../../packages/kms-node/src/store/memory-store.fixture.ts'
-import { reshareByHand } from '../support/hand-made.ts'
+import { keygenByHand, reshareByHand } from '../support/hand-made.ts'
 import {
   born,
+  committee,
   curve,
   degraded,
   degradedHash,
@@ -96,6 +97,20 @@ describe('the file in the data directory', () => {
     const written = await readClusterFile(path)
     expect(written.nodes.map(({ index }) => index)).toEqual([1, 2, 3, 4, 5, 6, 7, 8])
     expect(written.certificates).toHaveLength(addCertificate(curve, verify, born, moved.bytes).certificates.length)
+  })
+
+  test('takes no key that clients would refuse: of a name that another committee holds, or without its way from the pin', async () => {
+    const { keeper } = operate()
+    const { spec } = moved
+    const named = { ...genesis.spec, kind: 'keygen', epoch: 0, keyName: 'ecies/prized' } as const
+    const prized = keygenByHand(named, signers(1, 2, 3, 4, 5))
+    const taken = keygenByHand({ ...named, generation: 2, newConfig: spec.newConfig }, moved.members)
+    for (const { bytes } of [moved, prized]) await keeper.addCertificate(bytes)
+    const accepted = [configHash(committee(3, 3, 4, 6, 7))]
+    await expect(keeper.addCertificate(taken.bytes, accepted)).rejects.toEqual(refused('bad-certificate'))
+    const lone = reshareByHand(keygenByHand({ ...named, keyName: 'ecies/lone' }, genesis.members), moved.members, 3)
+    await expect(keeper.addCertificate(lone.bytes, accepted)).rejects.toEqual(refused('bad-certificate'))
+    expect(keysOf(await readClusterFile(path))).toHaveLength(2)
   })
 
   test('stays as it was when an edit is refused', async () => {

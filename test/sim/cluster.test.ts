@@ -157,6 +157,19 @@ describe('the certificates of a cluster', () => {
     expect(clusterKeys(curve, verify, cluster, accepted)[0]?.epoch).toBe(1)
   })
 
+  it('begin with no committee that was accepted by hand: it only leads on', () => {
+    const moved = reshareByHand(genesis, second, 2)
+    const accepted = [configHash(moved.spec.newConfig)]
+    const prized = keygenByHand({ ...spec, keyName: 'ecies/prized' }, first)
+    const taken = keygenByHand({ ...prized.spec, generation: 2, newConfig: moved.spec.newConfig }, second)
+    for (const made of [[moved], [genesis, moved, prized, taken]]) {
+      const cluster = { ...born, certificates: made.map(({ bytes }) => bytes) }
+      expect(() => clusterKeys(curve, verify, cluster, accepted)).toThrow(
+        expect.objectContaining({ code: 'bad-certificate' }),
+      )
+    }
+  })
+
   it('are bounded, and none is dropped to make room', () => {
     const other = keygenByHand({ ...spec, keyName: 'ecies/other' }, first)
     const full = { ...born, certificates: Array<Uint8Array>(MAX_CLUSTER_CERTIFICATES).fill(other.bytes) }

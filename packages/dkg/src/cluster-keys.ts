@@ -1,9 +1,16 @@
 import { advanceKey } from './ceremony/certificate-chain.ts'
-import { followCertificates, followChains, type KeyChain, withoutRefreshes } from './ceremony/follow-chains.ts'
+import {
+  followCertificates,
+  followChains,
+  type KeyChain,
+  withoutRefreshes,
+  withoutStrayKeys,
+} from './ceremony/follow-chains.ts'
 import { certificateKeyId } from './ceremony/certificate.ts'
 import { fullerCertificate } from './ceremony/fuller-authorization.ts'
 import { readFacts, refuseCertificate } from './ceremony/check-certificate.ts'
 import type { CommitteeConfig } from './ceremony/config.ts'
+import { isSameName } from './ceremony/name-rule.ts'
 import type { VerifiedKey } from './ceremony/verify-certificate.ts'
 import {
   type Cluster,
@@ -34,6 +41,7 @@ export const clusterKeys = (
  * The cluster with one more certificate, and of its key only those that the chain to the latest one needs: the first, and two for each
  * change of members. Refreshes by the same committee replace one another, and a full AUTH a degraded one of the same sharing. The cluster
  * itself when the certificate leads nowhere new.
+ * Later generations of a name that its newly known first one does not lead to are left out: the file stays one that clients open.
  * @throws KmsError `bad-certificate`, `degraded-certificate`; `too-large` at 1024 certificates: nothing is ever dropped that a chain needs
  */
 export function addCertificate(
@@ -43,7 +51,8 @@ export function addCertificate(
   certificate: Uint8Array,
   accepted: readonly Uint8Array[] = [],
 ): Cluster {
-  const { keyId, epoch } = readFacts(curve, certificate).key
+  const facts = readFacts(curve, certificate).key
+  const { keyId, epoch } = facts
   const known = cluster.certificates.filter((bytes) => equalBytes(certificateKeyId(bytes), keyId))
   const weaker = known.find((bytes) => fullerCertificate(curve, verify, bytes, certificate) !== undefined)
   if (weaker !== undefined)
@@ -55,7 +64,14 @@ export function addCertificate(
   if (epoch > key.epoch) refuseCertificate('no certificate before it leads to it')
   if (known.length > 0 && steps.length === 0) return cluster
   const others = cluster.certificates.filter((bytes) => !known.includes(bytes))
-  const certificates = [...others, ...chainOrder(curve, [...known, certificate])]
+  const all = [...others, ...chainOrder(curve, [...known, certificate])]
+  const leads =
+    known.length === 0 &&
+    others.some((bytes) => {
+      const { key: other } = readFacts(curve, bytes)
+      return isSameName(other, facts) && other.generation > facts.generation
+    })
+  const certificates = leads ? withoutStrayKeys(curve, verify, { configHash: cluster.configHash, accepted }, all) : all
   if (certificates.length > MAX_CLUSTER_CERTIFICATES)
     throw dkgError('too-large', `a cluster file holds at most ${MAX_CLUSTER_CERTIFICATES} certificates`, {
       data: { certificates: certificates.length },

@@ -12,9 +12,13 @@ import { type VerifiedKey, verifyHigherAttempt, verifyLaterEpoch, verifySuccesso
 export interface Pins {
   /** Of the genesis committee, 32 bytes. It never changes. */
   readonly configHash: Uint8Array
-  /** Of later committees taken on by hand, because only a degraded AUTH leads to them. 32 bytes each. */
+  /** Of later committees taken on by hand, because only a degraded AUTH leads to them: a chain may go on there, no key begins with them. 32 bytes each. */
   readonly accepted?: readonly Uint8Array[]
 }
+
+/** What is proved from any one committee of the pins on: for evidence, which needs no key to begin rightly. */
+export const eachPinned = ({ configHash: genesis, accepted = [] }: Pins): readonly Pins[] =>
+  [genesis, ...accepted].map((hash) => ({ configHash: hash, accepted }))
 
 /** How far certificates lead from a key that is known. */
 export interface Advance {

@@ -4,6 +4,7 @@ import type { VerifyMessage } from '../primitives/ed25519.ts'
 import { type Candidate, type Pins, type Walk, walkChain } from './certificate-chain.ts'
 import { checkCertificate, readFacts, refuseCertificate } from './check-certificate.ts'
 import { configHash } from './config.ts'
+import { leadingKeys, type NamedKey } from './name-rule.ts'
 import { type VerifiedKey, verifyCertificate } from './verify-certificate.ts'
 
 /** The verified way to one key. */
@@ -17,10 +18,8 @@ export interface KeyChain {
 }
 
 /** One key's certificates on the way to a `KeyChain`. */
-interface Group {
+interface Group extends NamedKey {
   readonly candidates: readonly Candidate[]
-  readonly name: string
-  readonly generation: number
 }
 
 /** `followChains` without the way. @throws KmsError `bad-certificate` with the reason, `degraded-certificate` */
@@ -33,9 +32,8 @@ export const followCertificates = (
 
 /**
  * From the pins to the latest epoch of every key that the certificates are of, in the order in which the keys first appear.
- * A key begins with a committee that is pinned, or that the chain of another key reached: of the same name where that name has an
- * earlier generation, else of any. So a committee that was given one key cannot take the name of another. Superseded certificates
- * are not verified; every other one must lead somewhere.
+ * A key begins with the genesis committee, or with one that the chain of another key reached (`leadingKeys`); accepted committees only
+ * lead on. Superseded certificates are not verified; every other one must lead somewhere.
  * @throws KmsError `bad-certificate` with the reason, `degraded-certificate`
  */
 export function followChains(
@@ -44,12 +42,37 @@ export function followChains(
   pins: Pins,
   certificates: readonly Uint8Array[],
 ): KeyChain[] {
+  const { chains, stray } = followAll(curve, verify, pins, certificates)
+  if (stray.length > 0)
+    refuseCertificate('made by another committee than the pinned one, and no pinned one leads to it')
+  return chains
+}
+
+/**
+ * The certificates without those of keys that no chain leads to the first committee of.
+ * @throws KmsError `bad-certificate`, `degraded-certificate` for what does not hold otherwise
+ */
+export function withoutStrayKeys(
+  curve: Curve,
+  verify: VerifyMessage,
+  pins: Pins,
+  certificates: readonly Uint8Array[],
+): Uint8Array[] {
+  const stray = followAll(curve, verify, pins, certificates).stray.flatMap(({ candidates }) => candidates)
+  return certificates.filter((bytes) => !stray.some((candidate) => candidate.bytes === bytes))
+}
+
+function followAll(
+  curve: Curve,
+  verify: VerifyMessage,
+  pins: Pins,
+  certificates: readonly Uint8Array[],
+): { readonly chains: KeyChain[]; readonly stray: readonly Group[] } {
   const groups = [...groupByKey(curve, certificates)]
   const found = new Map<Group, KeyChain>()
   const context = { curve, verify, accepted: pins.accepted ?? [], refused: [] }
-  const trusted = [pins.configHash, ...context.accepted]
   for (const group of groups) {
-    const first = startOf(group, trusted)
+    const first = startOf(group, pins.configHash)
     if (first !== undefined) found.set(group, followGroup(context, group, first, []))
   }
   const pending = groups
@@ -63,9 +86,7 @@ export function followChains(
     found.set(next.group, { ...followGroup(context, next.group, next.first, next.support) })
     pending.splice(pending.indexOf(next.group), 1)
   }
-  if (pending.length > 0)
-    refuseCertificate('made by another committee than the pinned one, and no pinned one leads to it')
-  return groups.flatMap((group) => found.get(group) ?? [])
+  return { chains: groups.flatMap((group) => found.get(group) ?? []), stray: pending }
 }
 
 function groupByKey(curve: Curve, certificates: readonly Uint8Array[]): Iterable<Group> {
@@ -74,7 +95,8 @@ function groupByKey(curve: Curve, certificates: readonly Uint8Array[]): Iterable
     const { key: facts } = readFacts(curve, bytes)
     const keyId = bytesKey(facts.keyId)
     const candidates = [...(groups.get(keyId)?.candidates ?? []), { bytes, facts }]
-    groups.set(keyId, { candidates, name: `${facts.purpose} ${facts.keyName}`, generation: facts.generation })
+    const { purpose, keyName, generation } = facts
+    groups.set(keyId, { candidates, purpose, keyName, generation })
   }
   return groups.values()
 }
@@ -84,9 +106,9 @@ const earliestFirst = (left: Candidate, right: Candidate): number =>
 
 const madeBy = ({ facts }: Candidate, hash: Uint8Array): boolean => equalBytes(configHash(facts.config), hash)
 
-/** The earliest certificate made by one of these committees. */
-const startOf = ({ candidates }: Group, trusted: readonly Uint8Array[]): Candidate | undefined =>
-  candidates.filter((candidate) => trusted.some((hash) => madeBy(candidate, hash))).toSorted(earliestFirst)[0]
+/** The earliest certificate made by the pinned committee. */
+const startOf = ({ candidates }: Group, pinned: Uint8Array): Candidate | undefined =>
+  candidates.filter((candidate) => madeBy(candidate, pinned)).toSorted(earliestFirst)[0]
 
 interface Beginning {
   readonly group: Group
@@ -104,9 +126,9 @@ function beginnable(
   for (const group of pending) {
     const [first] = group.candidates.toSorted(earliestFirst)
     if (first === undefined || first.facts.kind === 'reshare') continue
-    const earlier = groups.filter(({ name, generation }) => name === group.name && generation < group.generation)
+    const leading = leadingKeys(groups, group)
     for (const [other, chain] of found) {
-      if (earlier.length > 0 && !earlier.includes(other)) continue
+      if (!leading.includes(other)) continue
       const way = wayTo(context, other, chain, configHash(first.facts.config))
       if (way !== undefined) return { group, first, support: [...chain.support, ...way] }
     }

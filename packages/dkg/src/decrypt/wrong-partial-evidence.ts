@@ -1,5 +1,5 @@
 import { concatBytes } from '@noble/hashes/utils.js'
-import type { Pins } from '../ceremony/certificate-chain.ts'
+import { eachPinned, type Pins } from '../ceremony/certificate-chain.ts'
 import { followCertificates } from '../ceremony/follow-chains.ts'
 import { MAX_CERTIFICATE_BYTES } from '../ceremony/certificate.ts'
 import { memberAt } from '../ceremony/committee.ts'
@@ -102,7 +102,9 @@ function sharingOf(
   certificates: readonly Uint8Array[],
   { keyId }: DelegationRequest,
 ): VerifiedKey | undefined {
-  const keys = attempt(() => followCertificates(curve, verify, pins, certificates)) ?? []
+  const keys = eachPinned(pins).flatMap(
+    (pinned) => attempt(() => followCertificates(curve, verify, pinned, certificates)) ?? [],
+  )
   return keys.find((key) => equalBytes(key.keyId, keyId))
 }
 

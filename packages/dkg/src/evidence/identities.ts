@@ -1,4 +1,4 @@
-import type { Pins } from '../ceremony/certificate-chain.ts'
+import { eachPinned, type Pins } from '../ceremony/certificate-chain.ts'
 import { readFacts } from '../ceremony/check-certificate.ts'
 import { followChains } from '../ceremony/follow-chains.ts'
 import { type CommitteeConfig, configHash, type Member } from '../ceremony/config.ts'
@@ -50,9 +50,10 @@ function reachedCommittees(
   const keys = new Set(all.map((bytes) => keyOf(curve, bytes)))
   return [...keys].flatMap((key) => {
     const ofKey = (certificates: readonly Uint8Array[]) => certificates.filter((bytes) => keyOf(curve, bytes) === key)
-    const follow = (certificates: readonly Uint8Array[]) =>
-      attempt(() => followChains(curve, verify, pins, ofKey(certificates)))
-    const chains = key === undefined ? [] : (follow(all) ?? follow(own) ?? [])
+    const follow = (pinned: Pins, certificates: readonly Uint8Array[]) =>
+      attempt(() => followChains(curve, verify, pinned, ofKey(certificates)))
+    const chains =
+      key === undefined ? [] : eachPinned(pins).flatMap((pinned) => follow(pinned, all) ?? follow(pinned, own) ?? [])
     return chains.flatMap(({ steps }) => steps.map(({ config }) => config))
   })
 }

@@ -4,7 +4,6 @@ import {
   type Cluster,
   type ClusterNode,
   type CommitteeConfig,
-  configHash,
   encodeConfig,
   equalBytes,
   type ImportSpec,
@@ -14,6 +13,7 @@ import {
   type ReshareSpec,
 } from '@tkms/dkg'
 import { ceremonyError } from './errors.ts'
+import { requireCommitteeOfName } from './name-committee.ts'
 import type { CeremonyKeys, KnownKey } from './ports.ts'
 
 /** A proposal that stays open longer than this is refused. */
@@ -36,7 +36,7 @@ const refuse = (problem: string): never => {
 /**
  * Whether this node could take part in X at all, before any operator looks at it (protocol 3, 8): its own cluster, committees it knows,
  * and for a resharing exactly the newest sharing of a key it knows. What `nodes` say is used for addresses only.
- * @throws KmsError `bad-proposal`, `expired`, `unknown-sharing` when the sharing that X replaces is not known here yet
+ * @throws KmsError `bad-proposal`, `other-committee`, `expired`, `unknown-sharing` when the sharing that X replaces is not known here yet
  */
 export function checkSpec(context: CheckContext, spec: CeremonySpec, nodes: readonly ClusterNode[]): void {
   const { cluster, self, nowS } = context
@@ -52,8 +52,7 @@ export function checkSpec(context: CheckContext, spec: CeremonySpec, nodes: read
 
 /** A new key is made by a committee that this node has reason to trust, byte for byte. */
 function checkGenesis({ cluster, keys }: CheckContext, spec: KeygenSpec | ImportSpec): void {
-  const known = [cluster.configHash, ...keys.list().map(({ key }) => configHash(key.config))]
-  if (!known.some((hash) => equalBytes(hash, configHash(spec.newConfig)))) refuse('it names another committee')
+  requireCommitteeOfName(keys, cluster.configHash, { ...spec, config: spec.newConfig })
   if (spec.kind === 'keygen') return
   const [dealer] = spec.oldConfig.members
   const member = dealer === undefined ? undefined : memberAt(spec.newConfig, dealer.index)

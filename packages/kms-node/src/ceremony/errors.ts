@@ -28,6 +28,8 @@ export type CeremonyErrorCode =
   | 'attempt-open'
   /** It holds or may get its certificate: nothing can be given up any more. */
   | 'abandon-refused'
+  /** The name of this key belongs to another committee. */
+  | 'other-committee'
   /** This key and generation exists. */
   | 'key-exists'
   /** Too many ceremonies under way. */

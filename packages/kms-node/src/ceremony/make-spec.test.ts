@@ -129,3 +129,51 @@ test('an import names the public key and its importer, and no key that exists', 
     expect.objectContaining({ code: 'key-exists' }),
   )
 })
+
+const smaller = createConfig({ clusterId: cluster.config.clusterId, t: 2, members: cluster.config.members.slice(1) })
+/** The key at epoch 1, without the first member of the genesis committee. */
+const movedKey: KnownKey = { ...key, key: { ...key.key, epoch: 1, config: smaller } }
+const movedKeys: CeremonyKeys = {
+  ...keys,
+  list: () => [movedKey],
+  history: () => [movedKey.key, key.key],
+}
+const keygen = { kind: 'keygen', keyName: 'ecies/1', purpose: 'ecies-dec', generation: 2 } as const
+const otherCommittee: unknown = expect.objectContaining({ code: 'other-committee' })
+
+test('the next generation of a name goes to the committee that holds the name, named by number or not', () => {
+  const context = contextOf({ keys: movedKeys })
+  for (const input of [keygen, { ...keygen, generation: undefined, rotate: true }])
+    expect(makeSpec(context, input).spec).toMatchObject({ generation: 2, newConfig: { n: 3, t: 2 } })
+  expect(makeSpec(context, { ...keygen, keyName: 'ecies/new', generation: 7 }).spec).toMatchObject({
+    generation: 7,
+    newConfig: { n: 4 },
+  })
+})
+
+test('a name is taken by no committee that holds another key, and by none that it has left', () => {
+  const prized: KnownKey = { ...key, key: { ...key.key, keyName: 'ecies/prized', keyId: key.key.sharingId as never } }
+  const both = { ...movedKeys, list: () => [movedKey, prized], history: () => [movedKey.key, key.key, prized.key] }
+  const taking = { ...keygen, keyName: 'ecies/prized', like: 'ecies/1' }
+  expect(() => makeSpec(contextOf({ keys: both }), taking)).toThrow(otherCommittee)
+  const { spec } = makeSpec(contextOf(), keygen)
+  const of = { cluster, self: participantIndex(2), nodes: cluster.nodes, keys: both, nowS: NOW_S }
+  // The genesis committee, which clients would take: the members that the name was taken from would have it again.
+  expect(() => checkSpec(of, spec, [])).toThrow(otherCommittee)
+  expect(() => checkSpec(of, { ...spec, newConfig: smaller } as CeremonySpec, [])).not.toThrow()
+  const taken = { ...spec, keyName: 'ecies/prized', newConfig: smaller } as CeremonySpec
+  expect(() => checkSpec(of, taken, [])).toThrow(otherCommittee)
+  expect(() => checkSpec(of, { ...taken, keyName: 'ecies/new' } as CeremonySpec, [])).not.toThrow()
+  const importing = { kind: 'import', keyName: 'ecies/1', purpose: 'ecies-dec', generation: 2, key: seedOf(7) } as const
+  expect(() => makeSpec(contextOf({ keys: movedKeys }), importing)).toThrow(otherCommittee)
+})
+
+test('a destroyed key keeps its name, its number and its committee', () => {
+  const gone: CeremonyKeys = { ...keys, list: () => [], history: () => [movedKey.key, key.key] }
+  const context = contextOf({ keys: gone })
+  const { generation: _one, ...unnumbered } = keygen
+  expect(() => makeSpec(context, unnumbered)).toThrow(expect.objectContaining({ code: 'key-exists' }))
+  expect(makeSpec(context, { ...unnumbered, rotate: true }).spec).toMatchObject({ generation: 2, newConfig: { n: 3 } })
+  const of = { cluster, self: participantIndex(2), nodes: cluster.nodes, keys: gone, nowS: NOW_S }
+  expect(() => checkSpec(of, makeSpec(contextOf(), keygen).spec, [])).toThrow(otherCommittee)
+})

@@ -17,8 +17,10 @@ import {
   type ReshareSpec,
   slotEntry,
   type SlotState,
+  type VerifiedKey,
 } from '@tkms/dkg'
 import { ceremonyError } from './errors.ts'
+import { generationsOf, holdersOf, requireCommitteeOfName } from './name-committee.ts'
 import type { CeremonyKeys, KnownKey } from './ports.ts'
 import type { ProposeImport, ProposeInput, ProposeKeygen, ProposeReshare } from './propose-input.ts'
 
@@ -44,7 +46,10 @@ export interface SpecContext {
   readonly specs: () => readonly CeremonySpec[]
 }
 
-/** Makes the X of a proposal. @throws KmsError `key-exists`, `unknown-key`, `unknown-node`, `lowers-threshold`, `attempt-open`, `bad-config` */
+/**
+ * Makes the X of a proposal.
+ * @throws KmsError `key-exists`, `unknown-key`, `other-committee`, `unknown-node`, `lowers-threshold`, `attempt-open`, `bad-config`
+ */
 export function makeSpec(context: SpecContext, input: ProposeInput): MadeSpec {
   switch (input.kind) {
     case 'keygen':
@@ -59,12 +64,9 @@ export function makeSpec(context: SpecContext, input: ProposeInput): MadeSpec {
 const newest = (keys: readonly KnownKey[]): KnownKey | undefined =>
   keys.toSorted((left, right) => left.key.generation - right.key.generation).at(-1)
 
-const keysNamed = ({ keys }: SpecContext, keyName: string, purpose?: Purpose): readonly KnownKey[] =>
-  keys.list().filter(({ key }) => key.keyName === keyName && (purpose === undefined || key.purpose === purpose))
-
 /** @throws KmsError `unknown-key` */
 function requireKey(context: SpecContext, keyName: string, generation?: number): KnownKey {
-  const named = keysNamed(context, keyName)
+  const named = context.keys.list().filter(({ key }) => key.keyName === keyName)
   const found = generation === undefined ? newest(named) : named.find(({ key }) => key.generation === generation)
   if (found !== undefined) return found
   throw ceremonyError('unknown-key', `this node knows no key ${keyName}: keys lists those it knows`)
@@ -79,14 +81,24 @@ const common = ({ cluster, nowS }: SpecContext, { keyName, lifetimeS }: ProposeI
 
 function makeKeygen(context: SpecContext, input: ProposeKeygen): KeygenSpec {
   const named = common(context, input)
-  const existing = keysNamed(context, named.keyName, input.purpose)
-  const holders = input.like ?? (input.rotate === true ? named.keyName : undefined)
-  const config = holders === undefined ? context.cluster.config : requireKey(context, holders).key.config
-  if (input.rotate === true && existing.length === 0)
+  const holders = holdersOf(context.keys, { ...named, purpose: input.purpose })
+  if (input.rotate === true && holders.length === 0)
     throw ceremonyError('unknown-key', `there is no key ${named.keyName} to rotate: ceremony propose --name makes one`)
-  const generation = chooseGeneration(context, input, existing, input.rotate === true)
+  const generation = chooseGeneration(context, input, input.rotate === true)
+  const config = chooseCommittee(context, input, holders)
   const spec = { ...named, kind: 'keygen', purpose: input.purpose, generation, epoch: 0, newConfig: config } as const
+  requireCommitteeOfName(context.keys, context.cluster.configHash, { ...spec, config })
   return { ...spec, attempt: nextAttempt(context, { ...spec, attempt: 0 }, false) }
+}
+
+/** The one that holds the key named by `like`, or this name already; for a new name the one the cluster was made with. */
+function chooseCommittee(
+  context: SpecContext,
+  { like }: ProposeKeygen,
+  holders: readonly VerifiedKey[],
+): CommitteeConfig {
+  if (like !== undefined) return requireKey(context, like).key.config
+  return holders.at(-1)?.config ?? context.cluster.config
 }
 
 function makeImport(context: SpecContext, input: ProposeImport): CeremonySpec {
@@ -95,24 +107,20 @@ function makeImport(context: SpecContext, input: ProposeImport): CeremonySpec {
   if (importer === undefined)
     throw ceremonyError('not-a-member', 'only a member of the new committee can import: the key is dealt by it')
   const named = common(context, input)
-  const generation = chooseGeneration(context, input, keysNamed(context, named.keyName, input.purpose), false)
+  const generation = chooseGeneration(context, input, false)
   const rest = { ...named, purpose: input.purpose, generation, newConfig: cluster.config }
+  requireCommitteeOfName(context.keys, cluster.configHash, { ...rest, kind: 'import', config: cluster.config })
   const make = (attempt: number): CeremonySpec =>
     importSpec({ ...rest, attempt }, importer, curve.mulBaseSecret(input.key))
   return make(nextAttempt(context, make(0), false))
 }
 
 /** A name that is taken is never used again by accident: that would be another key under the same name. */
-function chooseGeneration(
-  context: SpecContext,
-  input: ProposeKeygen | ProposeImport,
-  existing: readonly KnownKey[],
-  rotate: boolean,
-): number {
+function chooseGeneration(context: SpecContext, input: ProposeKeygen | ProposeImport, rotate: boolean): number {
   const { keyName, purpose, generation } = input
-  const last = newest(existing)?.key.generation ?? 0
-  const taken =
-    generation === undefined ? last > 0 && !rotate : existing.some(({ key }) => key.generation === generation)
+  const existing = generationsOf(context.keys, input)
+  const last = existing.at(-1)?.generation ?? 0
+  const taken = generation === undefined ? last > 0 && !rotate : existing.some((key) => key.generation === generation)
   if (taken)
     throw ceremonyError(
       'key-exists',

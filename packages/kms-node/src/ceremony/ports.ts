@@ -24,6 +24,8 @@ export interface InstallOptions {
 export interface CeremonyKeys {
   /** The newest sharing of every key generation known here, whether or not this node is a member; destroyed keys are left out. */
   list(): readonly KnownKey[]
+  /** Every certified sharing known here, of destroyed keys too; the newest of each key before its others. Default: those of `list`. */
+  history?(): readonly VerifiedKey[]
   /** Any verified sharing known here. */
   find(sharingId: Uint8Array): KnownKey | undefined
   /** This node signed an order to destroy the key: it begins no ceremony of it any more (protocol 8). Default: none. */

@@ -81,7 +81,7 @@ test.for([
     },
     'bad-proposal',
   ],
-  ['another committee', { ...spec, newConfig: other }, 'bad-proposal'],
+  ['another committee', { ...spec, newConfig: other }, 'other-committee'],
   ['a year of time', { ...spec, notAfter: NOW_S + 366 * 86_400 }, 'bad-proposal'],
   ['a time that has passed', { ...spec, notAfter: NOW_S - 1 }, 'expired'],
 ] as const)('a proposal with %s is refused', ([, bad, code]) => {

@@ -2,9 +2,9 @@ import {
   advanceKey,
   checkCertificate,
   configHash,
-  equalBytes,
   type KeyId,
   KmsError,
+  mayBegin,
   type VerifiedKey,
   verifyCertificate,
 } from '@tkms/dkg'
@@ -28,8 +28,8 @@ export interface Accepted {
 }
 
 /**
- * Follows certificates of one key, from anybody, from the latest that is known, or from the pinned committee (protocol 6).
- * @param accepted config hashes, 32 bytes each, of committees that the operator takes on a degraded AUTH
+ * Follows certificates of one key, from anybody, from the latest that is known, or from a committee that may begin it (protocol 4).
+ * @param accepted config hashes, 32 bytes each, of committees that the operator takes on a degraded AUTH; no key begins with them
  */
 export function acceptCertificates(
   ports: AcceptPorts,
@@ -40,7 +40,7 @@ export function acceptCertificates(
   const { curve, verify, book } = ports
   const refused: KmsError[] = []
   const latest = book.get(keyId)?.sharings[0]?.key
-  const start = latest ?? genesisAmong(ports, candidates, accepted, refused)
+  const start = latest ?? genesisAmong(ports, candidates, refused)
   if (start === undefined) return { steps: [], refused }
   const advance = advanceKey(curve, verify, start, candidates, accepted)
   return {
@@ -49,27 +49,22 @@ export function acceptCertificates(
   }
 }
 
-/**
- * The earliest candidate made by a committee that is trusted: the pinned one, one that the chain of another key reached, or an accepted one.
- */
+/** The earliest candidate of a committee that may begin this key, by the same rule as clients have. */
 function genesisAmong(
   { curve, verify, book, pinned }: AcceptPorts,
   candidates: readonly Uint8Array[],
-  accepted: readonly Uint8Array[],
   refused: KmsError[],
 ): VerifiedKey | undefined {
-  const reached = book.list().flatMap(({ sharings }) => sharings.map(({ key }) => configHash(key.config)))
-  const trusted = [pinned, ...accepted, ...reached]
+  const reached = book.list().flatMap(({ sharings }) => sharings.map(({ key }) => key))
   const found = candidates.flatMap((bytes) => {
     try {
       const recalled = recallKey({ curve }, bytes)
-      const pin = trusted.find((hash) => equalBytes(hash, configHash(recalled.config)))
-      if (pin === undefined)
+      if (!mayBegin(pinned, reached, recalled))
         throw new KmsError(
           'bad-certificate',
           'made by another committee than the pinned one, and no pinned one leads to it',
         )
-      return [verifyCertificate(curve, verify, bytes, { configHash: pin })]
+      return [verifyCertificate(curve, verify, bytes, { configHash: configHash(recalled.config) })]
     } catch (error) {
       if (!isKmsError(error)) throw error
       refused.push(error)

@@ -9,6 +9,7 @@ export const ceremonyKeys = (keeper: KeyKeeper): CeremonyKeys => ({
       .list()
       .filter(({ destroyedAtMs }) => destroyedAtMs === undefined)
       .flatMap(({ sharings }) => sharings.slice(0, 1).map(({ sharing }) => sharing)),
+  history: () => keeper.list().flatMap(({ sharings }) => sharings.map(({ sharing }) => sharing.key)),
   find: (sharingId) => keeper.find(sharingId as SharingId),
   copyShare: (sharingId) => keeper.copyShare(sharingId),
   install: (certificate, share, word) => keeper.install(certificate, share, word),

@@ -15,6 +15,7 @@ import { createKeyTable, type KeyTable } from '../serve/key-table.ts'
 import { repairCommand } from './describe-key.ts'
 import { createKeyDirectory, type KeyDirectory } from './key-directory.ts'
 import { createErasedNotices, type ErasedNotices } from './erased-notices.ts'
+import { byGeneration, isLaterGeneration } from './generation-order.ts'
 import { createKeyKeeper } from './key-keeper.ts'
 import type { KeyEvents, KeyKeeper, KeyLife } from './keeper-types.ts'
 import { DEFAULT_RETIREMENT } from './life.ts'
@@ -103,6 +104,16 @@ export async function openKeys(params: OpenKeysParams): Promise<Keys> {
   const problems = await inner.start()
   for (const { sharingId, code } of problems)
     log.error({ sharingId, code, remedy: 'the record is left aside: repair the share' }, 'key-refused')
+  /** One key may begin only with a committee that another one reached: until the last of them leads nowhere. */
+  const learnInOrder: KeyKeeper['learn'] = async (candidates, options) => {
+    const ordered = byGeneration(candidates)
+    const keys: VerifiedKey[] = []
+    for (;;) {
+      const { keys: found, refused } = await inner.learn(ordered, options)
+      keys.push(...found)
+      if (found.length === 0 || refused.length === 0) return { keys, refused }
+    }
+  }
   /** What the file cannot take on the way is no reason to fail: the store has it. */
   const addToFile = async (key: VerifiedKey, accepted: readonly Uint8Array[]): Promise<boolean> => {
     try {
@@ -130,12 +141,14 @@ export async function openKeys(params: OpenKeysParams): Promise<Keys> {
       return key
     },
     learn: async (candidates, options) => {
-      const learned = await inner.learn(candidates, options)
+      const learned = await learnInOrder(candidates, options)
       for (const key of learned.keys) await addToFile(key, options?.accepted ?? [])
+      const isRenewed = (life: KeyLife): boolean => learned.keys.some((key) => isLaterGeneration(life, key))
+      for (const life of inner.list().filter(isRenewed)) await completeFile(life)
       return learned
     },
   }
-  const { refused } = await inner.learn(params.clusterKeeper.current().certificates)
+  const { refused } = await learnInOrder(params.clusterKeeper.current().certificates)
   for (const { code, message } of refused) log.warn({ code, message }, 'cluster-file-certificate-refused')
   const lives = keeper.list()
   for (const life of lives) await completeFile(life)
