@@ -116,4 +116,8 @@ test('four nodes become six with a higher threshold, one is replaced, and the ke
   const next = await Promise.all(members.map((node) => waitForStatus(node, ceremony, complete)))
   expect(next[0]).toMatchObject({ generation: 2, epoch: 0, n: 6, t: 3, holdsShare: true })
   expect(one(next.map(({ publicKey }) => publicKey))).not.toBe(made?.publicKey)
+  const file = join(cluster.directory, 'taken-over.hex')
+  await writeFile(file, '09'.repeat(32))
+  const imported = await conduct(members, '--import', 'ecies/taken-over', '--key-file', file, '--like', 'ecies/growing')
+  expect(imported[0]).toMatchObject({ kind: 'import', n: 6, t: 3, holdsShare: true })
 })

@@ -74,6 +74,7 @@ export const importSchema: z.ZodType<Omit<ProposeImport, 'key'>> = z.strictObjec
   keyName,
   purpose,
   generation: z.coerce.number().pipe(z.int().min(1).max(0xffffffff)).optional(),
+  like: keyName.optional(),
   lifetimeS: z.coerce.number().pipe(z.int().min(60)).optional(),
 })
 

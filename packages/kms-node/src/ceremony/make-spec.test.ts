@@ -164,8 +164,6 @@ test('a name is taken by no committee that holds another key, and by none that i
   const taken = { ...spec, keyName: 'ecies/prized', newConfig: smaller } as CeremonySpec
   expect(() => checkSpec(of, taken, [])).toThrow(otherCommittee)
   expect(() => checkSpec(of, { ...taken, keyName: 'ecies/new' } as CeremonySpec, [])).not.toThrow()
-  const importing = { kind: 'import', keyName: 'ecies/1', purpose: 'ecies-dec', generation: 2, key: seedOf(7) } as const
-  expect(() => makeSpec(contextOf({ keys: movedKeys }), importing)).toThrow(otherCommittee)
 })
 
 test('a destroyed key keeps its name, its number and its committee', () => {
@@ -176,4 +174,17 @@ test('a destroyed key keeps its name, its number and its committee', () => {
   expect(makeSpec(context, { ...unnumbered, rotate: true }).spec).toMatchObject({ generation: 2, newConfig: { n: 3 } })
   const of = { cluster, self: participantIndex(2), nodes: cluster.nodes, keys: gone, nowS: NOW_S }
   expect(() => checkSpec(of, makeSpec(contextOf(), keygen).spec, [])).toThrow(otherCommittee)
+})
+
+test('an import goes to the committee that holds its name or the one named, and its importer is in it', () => {
+  const two = contextOf({ keys: movedKeys, self: participantIndex(2) })
+  const input = { kind: 'import', keyName: 'ecies/old', purpose: 'ecies-dec' } as const
+  const imported = (change: object, context = two): CeremonySpec =>
+    makeSpec(context, { ...input, key: seedOf(7), ...change }).spec
+  expect(imported({}).newConfig).toEqual(cluster.config)
+  expect(imported({ like: 'ecies/1' })).toMatchObject({ newConfig: smaller, oldConfig: { members: [{ index: 2 }] } })
+  expect(imported({ keyName: 'ecies/1', generation: 2 }).newConfig).toEqual(smaller)
+  expect(() => imported({ like: 'ecies/none' })).toThrow(expect.objectContaining({ code: 'unknown-key' }))
+  const outside = contextOf({ keys: movedKeys })
+  expect(() => imported({ like: 'ecies/1' }, outside)).toThrow(expect.objectContaining({ code: 'not-a-member' }))
 })

@@ -94,7 +94,7 @@ function makeKeygen(context: SpecContext, input: ProposeKeygen): KeygenSpec {
 /** The one that holds the key named by `like`, or this name already; for a new name the one the cluster was made with. */
 function chooseCommittee(
   context: SpecContext,
-  { like }: ProposeKeygen,
+  { like }: ProposeKeygen | ProposeImport,
   holders: readonly VerifiedKey[],
 ): CommitteeConfig {
   if (like !== undefined) return requireKey(context, like).key.config
@@ -102,14 +102,15 @@ function chooseCommittee(
 }
 
 function makeImport(context: SpecContext, input: ProposeImport): CeremonySpec {
-  const { cluster, curve, self } = context
-  const importer = memberAt(cluster.config, self)
+  const { cluster, curve, keys, self } = context
+  const newConfig = chooseCommittee(context, input, holdersOf(keys, input))
+  const importer = memberAt(newConfig, self)
   if (importer === undefined)
     throw ceremonyError('not-a-member', 'only a member of the new committee can import: the key is dealt by it')
   const named = common(context, input)
   const generation = chooseGeneration(context, input, false)
-  const rest = { ...named, purpose: input.purpose, generation, newConfig: cluster.config }
-  requireCommitteeOfName(context.keys, cluster.configHash, { ...rest, kind: 'import', config: cluster.config })
+  const rest = { ...named, purpose: input.purpose, generation, newConfig }
+  requireCommitteeOfName(keys, cluster.configHash, { ...rest, kind: 'import', config: newConfig })
   const make = (attempt: number): CeremonySpec =>
     importSpec({ ...rest, attempt }, importer, curve.mulBaseSecret(input.key))
   return make(nextAttempt(context, make(0), false))

@@ -14,7 +14,7 @@ export interface ProposeKeygen extends ProposeCommon {
   readonly generation?: number | undefined
   /** The next generation of an existing key, by the committee that holds its newest one. */
   readonly rotate?: boolean | undefined
-  /** By the committee that holds this key; default: the committee the cluster was made with. */
+  /** By the committee that holds this key; default: the one that holds the name already, else the one the cluster was made with. */
   readonly like?: string | undefined
 }
 
@@ -51,6 +51,8 @@ export interface ProposeImport extends ProposeCommon {
   readonly kind: 'import'
   readonly purpose: Purpose
   readonly generation?: number | undefined
+  /** As in `ProposeKeygen`; this node is a member of it. */
+  readonly like?: string | undefined
   /** 32 bytes; borrowed. */
   readonly key: Secret
 }

@@ -38,6 +38,7 @@ Examples:
   ${COMMAND} ceremony propose --reshare ecies/421614 --add frank.json grace.json --threshold 4
   ${COMMAND} ceremony propose --reshare ecies/421614 --remove bob --add frank
   ${COMMAND} ceremony propose --import ecies/421614 --key-file old-kms.hex
+  ${COMMAND} ceremony propose --import ecies/421615 --key-file old-kms.hex --like ecies/421614
   cat old-kms.hex | ${COMMAND} ceremony propose --import ecies/421614 --key-file -`
 
 export function positiveInteger(text: string): number {
@@ -57,7 +58,7 @@ export function addPropose(ceremony: Command): void {
     .option('--import <key>', 'an existing secp256k1 key becomes a key of the committee: --key-file')
     .option('--key-file <file>', 'the key to import: hex, 32 raw bytes, PEM or DER; - is standard input')
     .option('--purpose <purpose>', 'what a new or imported key is for: ecies-dec', 'ecies-dec')
-    .option('--like <key>', 'make a new key with the committee that holds this one')
+    .option('--like <key>', 'a new or imported key goes to the committee that holds this one')
     .option('--add <nodes...>', 'cards of new nodes, or names of nodes in the cluster file')
     .option('--remove <nodes...>', 'names or indices of members that leave')
     .option('--threshold <t>', 'nodes that must answer from now on', positiveInteger)
@@ -81,6 +82,8 @@ async function propose(options: ProposeOptions, command: Command): Promise<void>
     return command.error('error: --import and --key-file belong together: a key is never an argument')
   if (options.reshare === undefined && (options.add ?? options.remove ?? options.threshold) !== undefined)
     return command.error('error: --add, --remove and --threshold belong to --reshare')
+  if (options.like !== undefined && (options.name ?? options.import) === undefined)
+    return command.error('error: --like belongs to --name and --import')
   const { client, output } = await connect(command)
   const status = await post(client, options)
   await report(client, output, status, options.watch === true)
@@ -125,12 +128,13 @@ function parseJson(bytes: Uint8Array, source: string): unknown {
 
 async function postImport(
   client: AdminClient,
-  { import: keyName = '', purpose, generation, keyFile = '-' }: ProposeOptions,
+  { import: keyName = '', purpose, generation, like, keyFile = '-' }: ProposeOptions,
   lifetimeS: number | undefined,
 ): Promise<CeremonyStatus> {
   const key = await readKey(keyFile)
   const query = new URLSearchParams({ keyName, purpose })
   if (generation !== undefined) query.set('generation', String(generation))
+  if (like !== undefined) query.set('like', like)
   if (lifetimeS !== undefined) query.set('lifetimeS', String(lifetimeS))
   try {
     return (await client.postSecret(`/imports?${query.toString()}`, key)) as CeremonyStatus
