@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Verifies the golden vectors again, from docs/protocol.md alone: Python's standard library, no line shared with the real code.
 
-Own secp256k1, BIP-340, BIP-374, Ed25519 (RFC 8032), canonical decoding, tagged hashes. Slow and variable time: public vectors only.
+Own secp256k1, Keccak-256, EIP-712, BIP-340, BIP-374, Ed25519 (RFC 8032), canonical decoding, tagged hashes. Slow and variable time: public vectors only.
 usage: verify_golden.py [FOLDER]     last line: "N passed, N failed"
 """
 
@@ -134,6 +134,43 @@ def u(width, value):
 
 def var(data):
     return u(4, len(data)) + data
+
+
+def keccak256(data):
+    """Keccak with the padding that Ethereum uses, 0x01, which hashlib does not have."""
+    rate, state = 136, [0] * 25
+    padded = bytearray(data) + b"\x01" + bytes(-(len(data) + 1) % rate)
+    padded[-1] |= 0x80
+    for start in range(0, len(padded), rate):
+        for lane in range(rate // 8):
+            state[lane] ^= int.from_bytes(padded[start + 8 * lane : start + 8 * lane + 8], "little")
+        keccak_f(state)
+    return b"".join(lane.to_bytes(8, "little") for lane in state)[:32]
+
+
+def rotate(lane, by):
+    return (lane << by | lane >> (64 - by)) % 2**64
+
+
+def keccak_f(a):
+    """Keccak-f[1600] of FIPS 202, in place; lane (x, y) is a[x + 5y]."""
+    constant = 1
+    for _ in range(24):
+        column = [a[x] ^ a[x + 5] ^ a[x + 10] ^ a[x + 15] ^ a[x + 20] for x in range(5)]
+        for i in range(25):
+            a[i] ^= column[(i - 1) % 5] ^ rotate(column[(i + 1) % 5], 1)
+        x, y, lane = 1, 0, a[1]
+        for step in range(24):
+            x, y = y, (2 * x + 3 * y) % 5
+            a[x + 5 * y], lane = rotate(lane, (step + 1) * (step + 2) // 2 % 64), a[x + 5 * y]
+        for row in range(0, 25, 5):
+            old = a[row : row + 5]
+            for x in range(5):
+                a[row + x] = old[x] ^ (~old[(x + 1) % 5] % 2**64 & old[(x + 2) % 5])
+        for bit in range(7):
+            if constant & 1:
+                a[0] ^= 1 << (2**bit - 1)
+            constant = constant << 1 ^ (0x171 if constant >> 7 else 0)
 
 
 # ------------------------------------------------------------------------------------------------- BIP-340, BIP-374, Ed25519
@@ -616,6 +653,126 @@ def check_decryption(doc, spec, outcome, o, envelope_point):
     return doc["combinations"][0]["D"]
 
 
+def wallet_address(point):
+    return keccak256(u(32, point[0]) + u(32, point[1]))[12:]
+
+
+def recover_wallet(digest, signature):
+    """The address behind r || s || v; v is 27 or 28 and s at most N / 2."""
+    r, s, v = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64]
+    require(len(signature) == 65 and v in (27, 28) and 0 < r < N and 0 < s <= N // 2, "r, s and v in range")
+    nonce, inverse = decode_point(bytes([2 + v - 27]) + signature[:32]), pow(r, -1, N)
+    key = add(multiply(s * inverse % N, nonce), multiply(-int.from_bytes(digest, "big") * inverse % N, G))
+    return wallet_address(key)
+
+
+def eip712(primary, fields, values):
+    """The digest of a struct in our domain. `fields` as in its type string; dynamic values are hashed here."""
+    encoded = b""
+    for field, value in zip(fields.split(","), values, strict=True):
+        kind = field.split(" ")[0]
+        encoded += u(32, value) if kind == "uint256" else keccak256(value) if kind in ("bytes", "string") else value
+        require(len(encoded) % 32 == 0, "words of 32 bytes")
+    domain = b"".join(map(keccak256, (b"EIP712Domain(string name,string version)", b"Threshold KMS", b"1")))
+    return keccak256(b"\x19\x01" + keccak256(domain) + keccak256(keccak256(f"{primary}({fields})".encode()) + encoded))
+
+
+def read_request(reader):
+    require(reader.number(1) == 1, "request version")
+    request = {"cluster": reader.take(32), "keyId": reader.take(32), "sharing": reader.take(32), "id": reader.take(32)}
+    request["from"], request["until"], request["spki"] = reader.number(8), reader.number(8), reader.var()
+    request["signer"] = reader.var().decode("ascii")
+    request["evidence"] = reader.list(lambda r: r.var())
+    request["items"] = reader.list(read_v1_item)
+    return request
+
+
+def read_v1_item(reader):
+    require(reader.number(1) == 1, "a v1 item")
+    return {"K": reader.take(33), "chain": reader.number(8), "handle": reader.take(32), "grant": reader.var()}
+
+
+def read_session(reader):
+    require(reader.number(1) == 1, "session version")
+    session = {"cluster": reader.take(32), "keyId": reader.take(32), "spki": reader.take(32), "key": reader.take(32)}
+    session["principal"] = reader.var().decode("ascii")
+    session["from"], session["until"], session["id"] = reader.number(8), reader.number(8), reader.take(32)
+    session["handles"] = reader.list(lambda r: (r.number(8), r.take(32)))
+    return session
+
+
+def read_grant(reader):
+    require(reader.number(1) == 1, "grant version")
+    grant = {"cluster": reader.take(32), "keyId": reader.take(32), "chain": reader.number(8), "handle": reader.take(32)}
+    grant["K"], grant["spki"], grant["requester"] = reader.take(33), reader.take(32), reader.var().decode("ascii")
+    return {**grant, "from": reader.number(8), "until": reader.number(8), "id": reader.take(32)}
+
+
+WINDOW = "uint256 notBefore,uint256 expiresAt"
+HEAD = "bytes32 clusterId,bytes32 keyId"
+
+
+def request_digest(request, data):
+    fields = f"{HEAD},bytes32 recipientKeyHash,uint256 items,{WINDOW},bytes32 requestHash"
+    values = (request["cluster"], request["keyId"], sha256(request["spki"]), len(request["items"]))
+    return eip712("DecryptionRequest", fields, (*values, request["from"], request["until"], tagged("request", data)))
+
+
+def session_digest(session, body):
+    fields = f"{HEAD},bytes32 recipientKeyHash,uint256 handles,{WINDOW},bytes32 sessionHash"
+    values = (session["cluster"], session["keyId"], session["spki"], len(session["handles"]))
+    return eip712("DecryptionSession", fields, (*values, session["from"], session["until"], tagged("decrypt-session", body)))
+
+
+def grant_digest(grant, body):
+    fields = f"{HEAD},uint256 chainId,bytes32 handle,bytes point,string requester,bytes32 recipientKeyHash,{WINDOW},bytes32 grantHash"
+    values = (grant["cluster"], grant["keyId"], grant["chain"], grant["handle"], grant["K"], grant["requester"].encode())
+    return eip712("DecryptionGrant", fields, (*values, grant["spki"], grant["from"], grant["until"], tagged("grant", body)))
+
+
+def signed_by(signer, tag, body, digest, signature):
+    if signer.startswith("ed25519:"):
+        return verify_ed25519(h(signer[8:]), signed_bytes(tag, body), signature)
+    require(signer.startswith("eip712:0x") and signer == signer.lower(), "a key or a wallet")
+    return recover_wallet(digest, signature) == h(signer[7:])
+
+
+def check_requesters(doc, spec, outcome):
+    head = (spec["cluster"], outcome["keyId"])
+    check("keccak-256", lambda: keccak256(b"").hex() == "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
+          and keccak256(bytes(200)) != keccak256(bytes(201)))
+    check("wallet", lambda: wallet_address(multiply(decode_scalar(h(doc["walletKey"])), G)) == h(doc["signers"]["eip712"][7:]))
+    data = h(doc["request"]["bytes"])
+    request = decode(data, read_request)
+    digest = request_digest(request, data)
+    check("wallet's request, its parts", lambda: (request["cluster"], request["keyId"]) == head
+          and request["signer"] == doc["signers"]["eip712"] and tagged("request", data) == h(doc["request"]["hash"]))
+    check("wallet's request, digest", lambda: digest == h(doc["request"]["digest"]))
+    check("wallet's request, signature", lambda: signed_by(request["signer"], "request", data, digest, h(doc["request"]["signature"])))
+    for kind, vector in doc["grants"].items():
+        body, issuer, signature = decode(h(vector["bytes"]), lambda r: (r.var(), r.var().decode("ascii"), r.var()))
+        grant = decode(body, read_grant)
+        check(f"grant by {kind}, its parts", lambda g=grant, i=issuer, k=kind: (g["cluster"], g["keyId"]) == head
+              and i == doc["signers"][k] and g["spki"] == sha256(request["spki"]) and g["K"] == request["items"][0]["K"])
+        check(f"grant by {kind}, digest", lambda g=grant, b=body, v=vector: grant_digest(g, b) == h(v["digest"]))
+        check(f"grant by {kind}, signature", lambda g=grant, b=body, i=issuer, s=signature: signed_by(i, "grant", b, grant_digest(g, b), s))
+    for kind, vector in doc["sessions"].items():
+        body, signature = decode(h(vector["bytes"]), lambda r: (r.var(), r.var()))
+        session, data = decode(body, read_session), h(vector["request"])
+        asked, name = decode(data, read_request), tagged("decrypt-session", body)
+        check(f"session of {kind}, its parts", lambda s=session, k=kind: (s["cluster"], s["keyId"]) == head
+              and s["principal"] == doc["signers"][k] and 0 < s["until"] - s["from"] <= 3600)
+        check(f"session of {kind}, hash and digest", lambda s=session, b=body, v=vector, n=name: n == h(v["hash"])
+              and session_digest(s, b) == h(v["digest"]))
+        check(f"session of {kind}, signature", lambda s=session, b=body, g=signature:
+              signed_by(s["principal"], "decrypt-session", b, session_digest(s, b), g))
+        check(f"request in a session of {kind}, its parts", lambda s=session, a=asked, v=vector, n=name: a["signer"] == f"session:{n.hex()}"
+              and a["evidence"] == [b"\x02" + h(v["bytes"])] and s["spki"] == sha256(a["spki"])
+              and all(s["handles"] in ([], [(item["chain"], item["handle"])]) for item in a["items"]))
+        check(f"request in a session of {kind}, signature", lambda s=session, d=data, v=vector:
+              verify_ed25519(s["key"], signed_bytes("request", d), h(v["requestSignature"])))
+
+
 def main():
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent / "test/golden/vectors"
     ceremony, envelopes, decryption = (load(folder, f"{name}.json") for name in ("ceremony", "envelopes", "decryption"))
@@ -624,6 +781,7 @@ def main():
     check_hand_overs(load(folder, "handover.json"), (spec, outcome, h(ceremony["sharingId"])))
     check_dleq(load(folder, "dleq.json"))
     check_header(envelopes, outcome)
+    check_requesters(load(folder, "requesters.json"), spec, outcome)
     combined = check_decryption(decryption, spec, outcome, h(ceremony["sharingId"]), envelopes["v2"]["json"]["K"])
     check("the combined point opens the v2 envelope", lambda: combined == envelopes["v2"]["D"])
 

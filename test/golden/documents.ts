@@ -43,6 +43,7 @@ import type { KeygenRun } from '@tkms/dkg/testing'
 import { goldenMembers, runGoldenCeremony } from './ceremony.ts'
 import { fixed, fixedSecret, hex, REQUESTER_SPKI, revealed } from './fixed.ts'
 import { type GoldenKey, handOverDocument } from './hand-over.ts'
+import { requestersDocument } from './requesters.ts'
 
 const curve = nobleCurve
 const requesterSeed = fixed('requester')
@@ -263,6 +264,7 @@ export function goldenDocuments(): ReadonlyMap<string, object> {
     ['dleq.json', dleqDocument()],
     ['envelopes.json', envelopesDocument(key)],
     ['decryption.json', decryptionDocument(ceremony, key)],
+    ['requesters.json', requestersDocument(key, goldenEnvelopes(key).v1.K)],
     ['handover.json', handOverDocument(goldenKey(ceremony))],
   ])
 }

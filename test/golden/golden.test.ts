@@ -55,6 +55,7 @@ describe.skipIf(!hasPython)('the second implementation, in Python', () => {
     maul('ceremony.json', [/"certificate": "/])
     maul('handover.json', [/"certificate": "/, /"repropose": \{[^}]*"spec": "/])
     maul('dleq.json', [/"proof": "/])
+    maul('requesters.json', [/"request": \{[^}]*"signature": "/, /"grants": \{[^}]*"digest": "/, /"hash": "/])
     maul('decryption.json', [/"signature": "/, /"combinations": \[[^}]*"D": "/])
     const { status, lines } = verifyInPython(scratch)
     expect(status).toBe(1)
@@ -64,6 +65,9 @@ describe.skipIf(!hasPython)('the second implementation, in Python', () => {
       'repropose: X',
       'proof 0 verifies',
       'answer of 1',
+      "wallet's request, signature",
+      'grant by ed25519, digest',
+      "wallet's request, its parts",
       'combination 1,2,3',
     ])
       expect(lines.filter((line) => line.replace(/[[\] ]/g, '').includes(name.replaceAll(' ', '')))).not.toEqual([])

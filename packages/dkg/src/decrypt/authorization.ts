@@ -62,18 +62,8 @@ export function decodeAuthorization(curve: Curve, authorization: Authorization):
  * Admits the key anew on every call: a server that keeps admitted keys verifies `requestSignedBytes` itself.
  */
 export function verifyAuthorization(verify: VerifyMessage, authorization: Authorization): boolean {
-  return verifyBy(verify, authorization.publicKeyId, requestSignedBytes(authorization.payload), authorization.signature)
-}
-
-/** Whether the Ed25519 key behind an id signed a message. Never throws. */
-export function verifyBy(
-  verify: VerifyMessage,
-  publicKeyId: string,
-  message: Uint8Array,
-  signature: Uint8Array,
-): boolean {
-  const signer = attempt(() => parsePublicKeyId(publicKeyId))
+  const signer = attempt(() => parsePublicKeyId(authorization.publicKeyId))
   if (signer?.kind !== 'ed25519') return false
   const key = attempt(() => decodeNodePublicKey(signer.key, 'publicKeyId'))
-  return key !== undefined && verify(key, message, signature)
+  return key !== undefined && verify(key, requestSignedBytes(authorization.payload), authorization.signature)
 }

@@ -3,11 +3,13 @@ import { dkgError } from '../errors.ts'
 import { decodeAll, equalBytes, type Reader, u64, u8, varBytes } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
 import type { VerifyMessage } from '../primitives/ed25519.ts'
-import { signedBytes } from '../primitives/hash.ts'
+import { signedBytes, taggedHash } from '../primitives/hash.ts'
 import { decodePoint, id32, POINT_BYTES } from '../primitives/point.ts'
 import type { ClusterId, KeyId, PointBytes } from '../primitives/types.ts'
-import { MAX_SIGNATURE_BYTES, verifyBy } from './authorization.ts'
+import { MAX_SIGNATURE_BYTES } from './authorization.ts'
+import { formatHex } from './json.ts'
 import { decodePublicKeyId, MAX_PUBLIC_KEY_ID_BYTES, parsePublicKeyId } from './public-key-id.ts'
+import { type Statement, typedStatement, verifyStatement } from './statement.ts'
 
 /** What an issuer allows: this requester, with this RSA key, may have this K opened in this window (interfaces 3). */
 export interface GrantBody {
@@ -32,7 +34,7 @@ export interface GrantBody {
 export interface Grant extends GrantBody {
   /** publicKeyId of the issuer. */
   readonly issuer: string
-  /** Over `grantSignedBytes(body)`. */
+  /** Over `grantStatement(grant, body)`. */
   readonly signature: Uint8Array
   /** The signed bytes. */
   readonly body: Uint8Array
@@ -65,6 +67,27 @@ export function encodeGrantBody(body: GrantBody): Uint8Array {
 /** What an Ed25519 issuer signs: sig("grant", body). */
 export const grantSignedBytes = (body: Uint8Array): Uint8Array => signedBytes('grant', body)
 
+const DECRYPTION_GRANT = {
+  primaryType: 'DecryptionGrant',
+  fields:
+    'bytes32 clusterId,bytes32 keyId,uint256 chainId,bytes32 handle,bytes point,string requester,bytes32 recipientKeyHash,uint256 notBefore,uint256 expiresAt,bytes32 grantHash',
+} as const
+
+/** What the issuer signs: sig("grant", body), or EIP-712. @param body the canonical bytes of `grant` */
+export const grantStatement = (grant: GrantBody, body: Uint8Array): Statement =>
+  typedStatement(grantSignedBytes(body), DECRYPTION_GRANT, {
+    clusterId: formatHex(grant.clusterId),
+    keyId: formatHex(grant.keyId),
+    chainId: grant.chainId,
+    handle: formatHex(grant.handle),
+    point: formatHex(grant.K),
+    requester: grant.requester,
+    recipientKeyHash: formatHex(grant.recipientSpkiHash),
+    notBefore: grant.notBefore,
+    expiresAt: grant.expiresAt,
+    grantHash: formatHex(taggedHash('grant', body)),
+  })
+
 /** var body || var issuer || var signature: at most 4 KiB, as a v1 item or evidence of kind 1 carries it. @throws KmsError `bad-request` */
 export function encodeGrant(grant: Pick<Grant, 'body' | 'issuer' | 'signature'>): Uint8Array {
   parsePublicKeyId(grant.issuer)
@@ -85,9 +108,9 @@ export function decodeGrant(curve: Curve, bytes: Uint8Array): Grant {
   })
 }
 
-/** Whether the Ed25519 key that the grant names as its issuer signed it. Whether that issuer is trusted is the policy's business. */
+/** Whether the issuer that the grant names signed it. Whether that issuer is trusted is the policy's business. */
 export const verifyGrant = (verify: VerifyMessage, grant: Grant): boolean =>
-  verifyBy(verify, grant.issuer, grantSignedBytes(grant.body), grant.signature)
+  verifyStatement(verify, grant.issuer, grantStatement(grant, grant.body), grant.signature)
 
 /** What a node is about to do, to be held against a grant. */
 export type GrantSubject = Pick<

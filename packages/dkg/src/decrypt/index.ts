@@ -27,6 +27,8 @@ export {
   splitBox,
 } from './box.ts'
 export { combinePartials, combineSharing, type IndexedPartial, type Sharing } from './combine.ts'
+export { type TypedData, typedDataDigest, type TypedDomain, type TypedField } from './eip712.ts'
+export { ETHEREUM_SIGNATURE_BYTES, ethereumAddress, recoverEthereumAddress } from './ethereum-signature.ts'
 export {
   decodeEnvelope,
   encodeEnvelope,
@@ -71,6 +73,7 @@ export {
   type GrantBody,
   grantMismatch,
   grantSignedBytes,
+  grantStatement,
   type GrantSubject,
   verifyGrant,
 } from './grant.ts'
@@ -121,6 +124,7 @@ export {
   MAX_WINDOW_SECONDS,
   requestHash,
   requestSignedBytes,
+  requestStatement,
 } from './request.ts'
 export {
   itemPoint,
@@ -131,6 +135,19 @@ export {
   requestItemV2,
   type RequestItemV2,
 } from './request-item.ts'
+export {
+  decodeSession,
+  encodeSession,
+  encodeSessionBody,
+  MAX_SESSION_HANDLES,
+  type Session,
+  type SessionBody,
+  type SessionHandle,
+  sessionHash,
+  sessionMismatch,
+  sessionStatement,
+} from './session.ts'
+export { type Statement, verifyStatement } from './statement.ts'
 export {
   decodeWrongPartialEvidence,
   encodeWrongPartialEvidence,

@@ -1,3 +1,4 @@
+import { sha256 } from '@noble/hashes/sha2.js'
 import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import { dkgError } from '../errors.ts'
 import { bytesKey, decodeAll, equalBytes, list, type Reader, u64, u8, varBytes } from '../primitives/codec.ts'
@@ -5,8 +6,10 @@ import type { Curve } from '../primitives/curve.ts'
 import { signedBytes, taggedHash } from '../primitives/hash.ts'
 import { id32 } from '../primitives/point.ts'
 import type { ClusterId, KeyId, SharingId } from '../primitives/types.ts'
+import { formatHex } from './json.ts'
 import { decodePublicKeyId, MAX_PUBLIC_KEY_ID_BYTES, parsePublicKeyId } from './public-key-id.ts'
 import { encodeItem, readItem, type RequestItem } from './request-item.ts'
+import { type Statement, typedStatement } from './statement.ts'
 
 /** Items of one request. */
 export const MAX_ITEMS = 256
@@ -98,6 +101,24 @@ export const requestHash = (request: Uint8Array): Uint8Array => taggedHash('requ
 
 /** What the requester's Ed25519 key signs: sig("request", REQ). */
 export const requestSignedBytes = (payload: Uint8Array): Uint8Array => signedBytes('request', payload)
+
+const DECRYPTION_REQUEST = {
+  primaryType: 'DecryptionRequest',
+  fields:
+    'bytes32 clusterId,bytes32 keyId,bytes32 recipientKeyHash,uint256 items,uint256 notBefore,uint256 expiresAt,bytes32 requestHash',
+} as const
+
+/** What the requester signs. @param payload the canonical bytes of `request` */
+export const requestStatement = (request: DelegationRequest, payload: Uint8Array): Statement =>
+  typedStatement(requestSignedBytes(payload), DECRYPTION_REQUEST, {
+    clusterId: formatHex(request.clusterId),
+    keyId: formatHex(request.keyId),
+    recipientKeyHash: formatHex(sha256(request.spki)),
+    items: request.items.length,
+    notBefore: request.notBefore,
+    expiresAt: request.expiresAt,
+    requestHash: formatHex(requestHash(payload)),
+  })
 
 /**
  * By how many seconds a clock misses the request's window, beyond the leeway. 0: inside.
