@@ -4,6 +4,7 @@ import { type Cluster, type KmsError, type Secret, verifyEd25519 } from '@tkms/d
 import { createAdminServer } from './admin/admin-server.ts'
 import { type CeremonyService, createCeremonyService } from './ceremony/service.ts'
 import { mayEraseOnWord, openSlotBook } from './ceremony/slot-book.ts'
+import { createChainReader } from './chain/chain-reader.ts'
 import { createClusterKeeper } from './cluster/cluster-keeper.ts'
 import { clusterPath, ownEntry, readJoinedCluster } from './cluster/cluster-file.ts'
 import { rosterOf } from './cluster/roster-roles.ts'
@@ -124,7 +125,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     clusterId: joined.config.clusterId,
     lender: keys.table.lender('ecies-dec'),
     signatures,
-    policy: await loadPolicy(config.policyFile, { signatures }),
+    policy: await loadPolicy(config.policyFile, { signatures, chains: await createChainReader(config.chains) }),
     sign,
     clock,
     rng,

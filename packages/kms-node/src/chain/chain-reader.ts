@@ -33,21 +33,21 @@ export interface ChainReader {
   call(query: ChainQuery): Promise<Uint8Array>
 }
 
+/** Of a node without `chains`. */
+export const NO_CHAINS: ChainReader = {
+  has: () => false,
+  call: ({ chainId }) => Promise.reject(unavailable(chainId, ['chain-not-configured'])),
+}
+
 /** @param chains by decimal chain id, as in node.yaml. The Ethereum library is loaded only when there is one. */
 export async function createChainReader(chains: Readonly<Record<string, ChainConfig>>): Promise<ChainReader> {
-  const known = new Map<number, (query: ChainQuery) => Promise<Uint8Array>>()
-  if (Object.keys(chains).length > 0) {
-    const { getHttpRpcClient } = await import('viem/utils')
-    for (const [id, config] of Object.entries(chains))
-      known.set(Number(id), createChain(Number(id), config, getHttpRpcClient))
-  }
+  if (Object.keys(chains).length === 0) return NO_CHAINS
+  const { getHttpRpcClient } = await import('viem/utils')
+  const entries = Object.entries(chains).map(([id, config]) => [Number(id), config] as const)
+  const known = new Map(entries.map(([id, config]) => [id, createChain(id, config, getHttpRpcClient)]))
   return {
     has: (chainId) => known.has(chainId),
-    call: async (query) => {
-      const chain = known.get(query.chainId)
-      if (chain === undefined) throw unavailable(query.chainId, ['chain-not-configured'])
-      return await chain(query)
-    },
+    call: (query) => known.get(query.chainId)?.(query) ?? NO_CHAINS.call(query),
   }
 }
 

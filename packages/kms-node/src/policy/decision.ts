@@ -28,8 +28,21 @@ export interface DecisionInput {
   readonly signal: AbortSignal
 }
 
+/** What a rule knows beside the request. */
+export interface RuleContext {
+  /**
+   * Whether something that was verified ties the item's chain id and handle to its K: the label of a v2 item, or a rule before this one
+   * in the same "all of". In a v1 item they are otherwise only what the requester says.
+   */
+  readonly handleBound: boolean
+}
+
 /** What one rule says. `reason` is a fixed word in kebab-case, for the log and for `explain`. */
-export type RuleVerdict = { readonly kind: 'yes' } | { readonly kind: 'no'; readonly reason: string }
+export type RuleVerdict =
+  /** `bindsHandle`: by what the rule verified, this handle is the one of this K. */
+  | { readonly kind: 'yes'; readonly bindsHandle?: true }
+  /** `undecided`: the rule could not find out, and refuses; asking again later may help. */
+  | { readonly kind: 'no'; readonly reason: string; readonly undecided?: true }
 
 export const YES: RuleVerdict = { kind: 'yes' }
 export const no = (reason: string): RuleVerdict => ({ kind: 'no', reason })
@@ -37,7 +50,12 @@ export const no = (reason: string): RuleVerdict => ({ kind: 'no', reason })
 /** A configured rule. */
 export interface PolicyRule {
   readonly name: string
-  decide(input: DecisionInput): RuleVerdict | Promise<RuleVerdict>
+  /**
+   * Whether its yes says who may open what. A coarse rule (a bearer token, a quota) only narrows: the production profile refuses a
+   * policy in which such rules alone can say yes.
+   */
+  readonly coarse?: true
+  decide(input: DecisionInput, context: RuleContext): RuleVerdict | Promise<RuleVerdict>
 }
 
 export interface RuleRefusal {
@@ -48,5 +66,5 @@ export interface RuleRefusal {
 export type Decision =
   /** `rules`: those whose yes made it so. */
   | { readonly allowed: true; readonly rules: readonly string[] }
-  /** `refusals`: every rule that stood in the way. */
-  | { readonly allowed: false; readonly refusals: readonly RuleRefusal[] }
+  /** `refusals`: every rule that stood in the way. `undecided`: those that could not find out might have said yes. */
+  | { readonly allowed: false; readonly refusals: readonly RuleRefusal[]; readonly undecided?: true }

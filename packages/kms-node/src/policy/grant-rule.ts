@@ -7,7 +7,7 @@ import {
   type GrantSubject,
   parsePublicKeyId,
 } from '@tkms/dkg'
-import { type DecisionInput, no, type PolicyRule, type RuleVerdict, YES } from './decision.ts'
+import { type DecisionInput, no, type PolicyRule, type RuleVerdict } from './decision.ts'
 import type { RuleType } from './rule-type.ts'
 import type { SignatureVerifier } from './signature-verifier.ts'
 
@@ -18,7 +18,7 @@ const LEEWAY_SECONDS = 60
 
 /**
  * Yes when a listed issuer signed that this requester, with this RSA key, may have exactly this K and handle of this key opened now
- * (interfaces 3). The reason is that of the grant that came closest.
+ * (interfaces 3); with that the handle is bound to K. The reason is that of the grant that came closest.
  */
 export function createGrantRule(options: {
   /** Ids "ed25519:<64 hex>". */
@@ -33,7 +33,7 @@ export function createGrantRule(options: {
     if (nowSeconds < grant.notBefore - LEEWAY_SECONDS) return no('grant-not-yet-valid')
     if (nowSeconds > grant.expiresAt + LEEWAY_SECONDS) return no('grant-expired')
     const signed = options.signatures.verify(grant.issuer, grantSignedBytes(grant.body), grant.signature)
-    return signed ? YES : no('grant-signature')
+    return signed ? { kind: 'yes', bindsHandle: true } : no('grant-signature')
   }
   return {
     name: GRANT,

@@ -1,12 +1,13 @@
 import { attempt, parseKeyName } from '@tkms/dkg'
 import { configError, readYamlFile } from '../config/yaml-file.ts'
 import { grantRuleType } from './grant-rule.ts'
+import { onchainRuleType } from './onchain-rule.ts'
 import { ownerRuleType } from './owner-rule.ts'
 import { createPolicy, type Policy } from './policy.ts'
-import type { RulePorts, RuleType } from './rule-type.ts'
+import type { Report, RulePorts, RuleType } from './rule-type.ts'
 import type { RuleTree } from './rule-tree.ts'
 
-const RULE_TYPES: readonly RuleType[] = [ownerRuleType, grantRuleType]
+const RULE_TYPES: readonly RuleType[] = [ownerRuleType, grantRuleType, onchainRuleType]
 const MAX_DEPTH = 8
 const MAX_BRANCHES = 64
 const ANY_KEY = '*'
@@ -57,9 +58,6 @@ export function parsePolicy(document: unknown, context: { readonly file: string;
   return createPolicy({ treeOf: (keyName) => trees.get(keyName) ?? trees.get(ANY_KEY) })
 }
 
-/** Notes a problem. */
-type Report = (path: string, message: string) => undefined
-
 interface Place {
   readonly path: string
   readonly depth: number
@@ -102,5 +100,6 @@ function parseRule(name: unknown, options: Record<string, unknown>, place: Place
   if (type === undefined)
     return place.problem(`${place.path}.rule`, `must be one of ${RULE_TYPES.map((known) => known.name).join(', ')}`)
   const create = type.parse(options, (path, message) => place.problem(`${place.path}.${path}`, message))
-  return create === undefined ? undefined : { kind: 'rule', rule: create(place.ports) }
+  const rule = create?.(place.ports)
+  return rule === undefined ? undefined : { kind: 'rule', rule }
 }

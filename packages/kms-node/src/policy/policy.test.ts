@@ -1,5 +1,4 @@
-import { decodeGrant, type Grant } from '@tkms/dkg'
-import { sha256 } from '@noble/hashes/sha2.js'
+import { decodeGrant } from '@tkms/dkg'
 import { describe, expect, it } from 'vitest'
 import {
   alice,
@@ -11,34 +10,14 @@ import {
   itemFor,
   NOW_SECONDS,
   policyOf,
-  requestOf,
   signatures,
-  spki,
 } from '../serve/pipeline.fixture.ts'
-import type { Decision, DecisionInput } from './decision.ts'
+import { NO_CHAINS } from '../chain/chain-reader.ts'
+import type { Decision } from './decision.ts'
+import { inputOf } from './decision-input.fixture.ts'
 import { parsePolicy, POLICY_TEMPLATE } from './policy-file.ts'
 import { parseYaml } from '../config/yaml-file.ts'
 
-const inputOf = (changes: Partial<DecisionInput> = {}): DecisionInput => {
-  const item = changes.item ?? itemFor(alice)
-  const grants: readonly Grant[] = item.version === 1 ? [decodeGrant(curve, item.grant)] : []
-  const principal = { kind: 'ed25519', key: alice.publicKey } as const
-  return {
-    request: requestOf(),
-    item,
-    principal,
-    requesterId: alice.id,
-    recipientSpkiHash: sha256(spki),
-    grants,
-    evidence: [],
-    remote: '10.0.0.1',
-    tokenHash: undefined,
-    nowSeconds: NOW_SECONDS,
-    dryRun: false,
-    signal: new AbortController().signal,
-    ...changes,
-  }
-}
 const refusal = (rule: string, reason: string): Decision => ({ allowed: false, refusals: [{ rule, reason }] })
 
 describe('owner rule', () => {
@@ -113,7 +92,7 @@ describe('policy', () => {
   })
 
   it('has no default: a key without rules is for nobody, an entry of its own goes before "*"', async () => {
-    const context = { file: 'policy.yaml', ports: { signatures } }
+    const context = { file: 'policy.yaml', ports: { signatures, chains: NO_CHAINS } }
     const one = parsePolicy({ version: 1, keys: { 'ecies/1': owner } }, context)
     expect(await one.decide('ecies/2', inputOf())).toEqual(refusal('policy', 'no-rules-for-this-key'))
     const both = parsePolicy({ version: 1, keys: { 'ecies/1': grant, '*': owner } }, context)
@@ -137,7 +116,7 @@ describe('policy', () => {
     ['a wallet as issuer', { version: 1, keys: { '*': { rule: 'grant', issuers: [`eip712:0x${'00'.repeat(20)}`] } } }],
     ['a wrong key name', { version: 1, keys: { 'Not A Name': owner } }],
   ])('refuses a file with %s whole', (_what, document) => {
-    expect(() => parsePolicy(document, { file: 'policy.yaml', ports: { signatures } })).toThrow(
+    expect(() => parsePolicy(document, { file: 'policy.yaml', ports: { signatures, chains: NO_CHAINS } })).toThrow(
       expect.objectContaining({ code: 'bad-config-file' }),
     )
   })
@@ -145,7 +124,7 @@ describe('policy', () => {
   it('the file that init writes allows owners only', async () => {
     const policy = parsePolicy(parseYaml(POLICY_TEMPLATE, 'policy.yaml'), {
       file: 'policy.yaml',
-      ports: { signatures },
+      ports: { signatures, chains: NO_CHAINS },
     })
     expect(await policy.decide('ecies/1', inputOf())).toEqual({ allowed: true, rules: ['owner'] })
     expect(await policy.decide('ecies/1', inputOf({ item: grantedItem() }))).toMatchObject({ allowed: false })

@@ -1,20 +1,33 @@
+import type { ChainReader } from '../chain/chain-reader.ts'
 import type { PolicyRule } from './decision.ts'
 import type { SignatureVerifier } from './signature-verifier.ts'
 
 /** What rules may use of the node. */
 export interface RulePorts {
   readonly signatures: SignatureVerifier
+  readonly chains: ChainReader
 }
+
+/** Notes what is wrong, with the path below the rule. */
+export type Report = (path: string, message: string) => undefined
 
 /** A kind of rule, as the policy file names it. */
 export interface RuleType {
   readonly name: string
   /**
-   * Reads the options beside `rule:`; each problem goes to `problem` with the path below the rule.
-   * @returns undefined when there was one
+   * Reads the options beside `rule:`; each problem goes to `problem`.
+   * @returns undefined when there was one; so does what it returns, where the node lacks what the rule needs
    */
   parse(
     options: Readonly<Record<string, unknown>>,
-    problem: (path: string, message: string) => void,
-  ): ((ports: RulePorts) => PolicyRule) | undefined
+    problem: Report,
+  ): ((ports: RulePorts) => PolicyRule | undefined) | undefined
+}
+
+export const isAddress = (value: unknown): value is `0x${string}` =>
+  typeof value === 'string' && /^0x[0-9a-fA-F]{40}$/.test(value)
+
+export function readChainId(value: unknown, problem: Report): number | undefined {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return value
+  return problem('chain', 'must be a chain id')
 }

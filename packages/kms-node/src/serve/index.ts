@@ -1,4 +1,5 @@
 /** The entry `@tkms/kms-node/serve`: the serving path of a node without its process, for measurements and embedding. */
+export { type ChainReader, createChainReader, NO_CHAINS } from '../chain/chain-reader.ts'
 export { createSigner } from '../identity/ed25519-signer.ts'
 export { parsePolicy } from '../policy/policy-file.ts'
 export { createSignatureVerifier } from '../policy/signature-verifier.ts'

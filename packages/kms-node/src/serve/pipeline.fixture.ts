@@ -30,6 +30,7 @@ import {
 import { selectCurve } from '@tkms/curve-native'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { sha256 } from '@noble/hashes/sha2.js'
+import { type ChainReader, NO_CHAINS } from '../chain/chain-reader.ts'
 import { parsePolicy } from '../policy/policy-file.ts'
 import type { Policy } from '../policy/policy.ts'
 import { createSignatureVerifier } from '../policy/signature-verifier.ts'
@@ -131,8 +132,8 @@ export function createTestLender(): ShareLender & { uses: number; loans: number;
 }
 
 export const signatures = createSignatureVerifier({ maxKeys: 16 })
-export const policyOf = (tree: unknown): Policy =>
-  parsePolicy({ version: 1, keys: { '*': tree } }, { file: 'policy.yaml', ports: { signatures } })
+export const policyOf = (tree: unknown, chains: ChainReader = NO_CHAINS): Policy =>
+  parsePolicy({ version: 1, keys: { '*': tree } }, { file: 'policy.yaml', ports: { signatures, chains } })
 
 export function createTestPipeline(overrides: Partial<PipelineOptions> = {}): {
   pipeline: DelegationPipeline

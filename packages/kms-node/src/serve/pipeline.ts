@@ -120,7 +120,8 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     return eachItem(request.items, signal, async (item) => {
       const decision = await policy.decide(found.served.key.keyName, { ...shared, item, grants: grants.of(item) })
       if (decision.allowed) return decision.rules
-      return refuse('not-allowed', decision.refusals.map(({ rule, reason }) => `${rule}:${reason}`).join(' '))
+      const code = decision.undecided === true ? 'policy-unavailable' : 'not-allowed'
+      return refuse(code, decision.refusals.map(({ rule, reason }) => `${rule}:${reason}`).join(' '))
     })
   }
 

@@ -1,17 +1,16 @@
 import { EVIDENCE_SESSION } from '@tkms/dkg'
 import { expect, it } from 'vitest'
-import type { DecisionInput } from '../policy/decision.ts'
-import type { Policy } from '../policy/policy.ts'
+import { type DecisionInput, type RuleVerdict, YES } from '../policy/decision.ts'
+import { createPolicy } from '../policy/policy.ts'
 import { alice, authorize, bytes32, createTestPipeline, requestOf } from './pipeline.fixture.ts'
 
 it('tells the rules who asks, from where, with which token and evidence, and for how long it matters', async () => {
   const seen: DecisionInput[] = []
-  const policy: Policy = {
-    decide: async (_keyName, input) => {
-      seen.push(input)
-      return { allowed: true, rules: ['test'] }
-    },
+  const decide = (input: DecisionInput): RuleVerdict => {
+    seen.push(input)
+    return YES
   }
+  const policy = createPolicy({ treeOf: () => ({ kind: 'rule', rule: { name: 'test', decide } }) })
   const { pipeline } = createTestPipeline({ policy })
   const quote = { kind: 7, bytes: Uint8Array.of(1, 2) }
   const evidence = [quote, { kind: EVIDENCE_SESSION, bytes: Uint8Array.of(3) }]
