@@ -77,9 +77,14 @@ test('a quorum of operators destroys a key, at nodes that were away too', async 
   const [one, two, three, four] = cluster.nodes as [TestNode, TestNode, TestNode, TestNode]
   const { keyId, sharingId } = await keyOf(one, 'ecies/doomed')
   const destroy = (node: TestNode, ...more: readonly string[]) =>
-    run(node, 'keys', 'destroy', 'ecies/doomed', '--generation', '1', ...more)
-  const unconfirmed = { keyName: 'ecies/doomed', generation: 1 }
+    run(node, 'keys', 'destroy', 'ecies/doomed', '--generation', '1', '--last', ...more)
+  const unconfirmed = { keyName: 'ecies/doomed', generation: 1, last: true }
   await expect((await one.admin()).post('/destructions', unconfirmed)).rejects.toMatchObject({ code: 'not-confirmed' })
+  await expect(
+    (await one.admin()).post('/destructions', { ...unconfirmed, confirm: keyId, last: false }),
+  ).rejects.toMatchObject({
+    code: 'newest-generation',
+  })
   await four.kill()
   const [first] = await destroy(one, '--confirm', String(keyId))
   expect(first).toMatchObject({ phase: 'collecting', signatures: { have: 1, want: 3 } })

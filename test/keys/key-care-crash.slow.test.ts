@@ -78,7 +78,7 @@ async function destroyed(victim: number, death?: Death): Promise<{ readonly step
   const ordered = (): boolean => current.nodes.some((node) => node.key.keeper.orders().length > 0)
   await current.run(
     async (node) => {
-      if (!node.destroys.hasSigned(made.keyId)) await node.destroys.approve(keyName, 1, keyId)
+      if (!node.destroys.hasSigned(made.keyId)) await node.destroys.approve(keyName, 1, keyId, { last: true })
     },
     () => current.nodes.every(({ destroys }) => destroys.list()[0]?.phase === 'gone'),
     // Nobody loses a share before Q members ordered it.

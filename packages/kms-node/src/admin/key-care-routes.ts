@@ -13,7 +13,12 @@ const keyName = z.string().min(1).max(64)
 const generation = z.int().min(1).max(0xffffffff)
 const repairSchema = z.strictObject({ keyName, generation: generation.optional() })
 const replaceSchema = z.strictObject({ node: z.union([z.string().min(1).max(64), z.int().min(1).max(0xffff)]) })
-const destroySchema = z.strictObject({ keyName, generation, confirm: z.string().max(80).optional() })
+const destroySchema = z.strictObject({
+  keyName,
+  generation,
+  confirm: z.string().max(80).optional(),
+  last: z.boolean().optional(),
+})
 
 /**
  * GET /repairs, /repairs/ID, /destructions; POST /repairs (begin), /repairs/ID/approve, /deny, /replace, /retry, /give-up,
@@ -54,7 +59,7 @@ export async function routeKeyCare(
       return destroys.list()
     case 'POST destructions': {
       const wanted = destroySchema.parse(await readBody())
-      return destroys.approve(wanted.keyName, wanted.generation, wanted.confirm)
+      return destroys.approve(wanted.keyName, wanted.generation, wanted.confirm, wanted)
     }
     default:
       return undefined

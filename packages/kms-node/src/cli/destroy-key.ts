@@ -7,6 +7,7 @@ import { COMMAND, EXIT_HELP } from './output.ts'
 interface DestroyOptions {
   readonly generation?: number
   readonly confirm?: string
+  readonly last?: boolean
   readonly status?: boolean
 }
 
@@ -20,18 +21,20 @@ export function addDestroy(keys: Command): void {
     .argument('<key>', 'name of the key')
     .option('--generation <number>', 'which one; never guessed', positiveInteger)
     .option('--confirm <keyId>', 'the id of the key, as keys list shows it')
+    .option('--last', 'although it is the newest generation of its name: no other takes its place')
     .option('--status', 'only show how far the destruction of this key has come')
     .addHelpText(
       'after',
       `${EXIT_HELP}
 What was encrypted for this generation can never be opened again. Encrypt it for a newer one first (keys rotate).
+Clients encrypt for the newest generation that they know and do not hear of its destruction: that one is destroyed with --last only.
 An imported key also lives where it came from: erase it there yourself.
 
 Examples:
   ${COMMAND} keys destroy ecies/421614 --generation 1 --confirm 0x...
   ${COMMAND} keys destroy ecies/421614 --status`,
     )
-    .action(async (keyName: string, { generation, confirm, status }: DestroyOptions, command: Command) => {
+    .action(async (keyName: string, { generation, confirm, last, status }: DestroyOptions, command: Command) => {
       const { client, output } = await connect(command)
       if (status === true) {
         const all = (await client.get('/destructions')) as DestroyStatus[]
@@ -44,7 +47,7 @@ Examples:
       }
       if (generation === undefined)
         command.error("error: option '--generation <number>' is needed: which one is destroyed")
-      const body = { keyName, generation, ...(confirm !== undefined && { confirm }) }
+      const body = { keyName, generation, ...(confirm !== undefined && { confirm }), ...(last === true && { last }) }
       const signed = (await client.post('/destructions', body)) as DestroyStatus
       output.result(signed, describe(signed))
     })

@@ -15,6 +15,8 @@ import type { Clock, RecordStore } from '../ports.ts'
 export interface DestroyableKey {
   readonly keyId: KeyId
   readonly destroyedAtMs?: number
+  /** The newest generation of its name that is not destroyed: clients encrypt for it. */
+  readonly newest: boolean
   /** Every certified sharing known here, the latest first. */
   readonly sharings: readonly VerifiedKey[]
 }
@@ -55,6 +57,8 @@ export type DestroyErrorCode =
   | 'key-destroyed'
   /** A ceremony of the key, `data.ceremony`, is undecided here: finish or abandon it first. */
   | 'ceremony-open'
+  /** Clients encrypt for it: the operator did not say that its name ends with it. */
+  | 'newest-generation'
   /** The operator did not repeat the id of the key. */
   | 'not-confirmed'
 

@@ -14,6 +14,7 @@ interface TestNode {
   destroyedAtMs?: number
   orders: number
   forgotten: number
+  newest: boolean
   undecided: boolean
   down: boolean
 }
@@ -26,7 +27,16 @@ beforeEach(async () => {
   world = await repairWorld(4, 2, '/nowhere')
   keyId = `0x${bytesKey(world.key.keyId)}`
   nodes = world.nodes.map(({ index }): TestNode => {
-    const node = { index, store: memoryStore(), events: [], orders: 0, forgotten: 0, undecided: false, down: false }
+    const node = {
+      index,
+      store: memoryStore(),
+      events: [],
+      orders: 0,
+      forgotten: 0,
+      newest: false,
+      undecided: false,
+      down: false,
+    }
     return { ...node, service: undefined as unknown as DestroyService }
   })
   for (const node of nodes) node.service = open(node)
@@ -56,6 +66,7 @@ function open(node: TestNode): DestroyService {
         {
           keyId: world.key.keyId,
           sharings: [world.key],
+          newest: node.newest,
           ...(node.destroyedAtMs !== undefined && { destroyedAtMs: node.destroyedAtMs }),
         },
       ],
@@ -161,4 +172,19 @@ test('what must not be destroyed is not: no confirmation, an open ceremony, an u
   one.service = open(one)
   await one.service.start()
   expect(one.events).toContain('destroy-record-refused')
+})
+
+test('the newest generation of a name, which clients encrypt for, is destroyed only as the last one', async () => {
+  for (const node of nodes) node.newest = true
+  await expect(approve(1)).rejects.toMatchObject({ code: 'newest-generation' })
+  expect(at(1).service.hasSigned(world.key.keyId)).toBe(false)
+  expect(at(1).service.list()).toEqual([])
+  const last = (index: number) => at(index).service.approve('ecies/test', 1, keyId, { last: true })
+  const status = await last(1)
+  expect(status).toMatchObject({ phase: 'collecting', last: true })
+  expect(status.advice).toContain(`--confirm ${keyId} --last`)
+  await waitFor(() => at(2).service.list()[0]?.advice?.endsWith('--last') === true)
+  await last(2)
+  await last(3)
+  await waitFor(() => nodes.every(({ service }) => service.list()[0]?.phase === 'gone'))
 })

@@ -36,9 +36,15 @@ export interface DestroyService {
   /**
    * This node's word that the key goes for ever. With Q such words every member erases.
    * @param confirm the id of the key, `0x` and 64 hex digits: a key is not destroyed by a slip
-   * @throws KmsError `unknown-key`, `not-a-member`, `key-destroyed`, `ceremony-open`, `not-confirmed`
+   * @param options `last`: the name ends with this generation, although clients encrypt for it
+   * @throws KmsError `unknown-key`, `not-a-member`, `key-destroyed`, `newest-generation`, `ceremony-open`, `not-confirmed`
    */
-  approve(keyName: string, generation: number, confirm: string | undefined): Promise<DestroyStatus>
+  approve(
+    keyName: string,
+    generation: number,
+    confirm: string | undefined,
+    options?: { readonly last?: boolean | undefined },
+  ): Promise<DestroyStatus>
   list(): readonly DestroyStatus[]
   /** Whether this node signed an order for the key, or is about to: it begins no ceremony of it any more (protocol 8). */
   hasSigned(keyId: Uint8Array): boolean
@@ -150,8 +156,10 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
   const isShown = ({ status }: Entry): boolean =>
     status !== undefined && (status.phase !== 'collecting' || status.signatures.have > 0)
 
-  const statusOf = ({ status }: Entry): readonly DestroyStatus[] => {
-    if (status === undefined) return []
+  const statusOf = ({ status: known, keyId }: Entry): readonly DestroyStatus[] => {
+    if (known === undefined) return []
+    const isLast = known.phase === 'collecting' && find(keyId)?.newest === true
+    const status: DestroyStatus = isLast ? { ...known, last: true } : known
     const advice = adviseOnDestruction(status, COMMAND)
     return [advice === undefined ? status : { ...status, advice }]
   }
@@ -160,6 +168,7 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
     known: DestroyableKey | undefined,
     keyName: string,
     confirm: string | undefined,
+    last: boolean,
   ): DestroyableKey => {
     const [current] = known?.sharings ?? []
     if (known === undefined || current === undefined)
@@ -168,6 +177,13 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
     if (known.destroyedAtMs !== undefined) throw destroyError('key-destroyed', 'this key was destroyed for ever')
     if (memberAt(current.config, self) === undefined)
       throw destroyError('not-a-member', `this node is not in the committee of ${keyName}`)
+    if (known.newest && !last)
+      throw destroyError(
+        'newest-generation',
+        `generation ${current.generation} of ${keyName} is its newest: clients would go on encrypting for it, and nobody could open that. ` +
+          `Rotate first (${COMMAND} keys rotate ${keyName}), or say with --last that the name ends with it`,
+        { data: { keyName, generation: current.generation } },
+      )
     if (confirm?.toLowerCase() !== keyId)
       throw destroyError(
         'not-confirmed',
@@ -231,11 +247,11 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
         log.warn(about(entry.current), 'destroy-order-void')
       }
     },
-    approve: async (keyName, generation, confirm) => {
+    approve: async (keyName, generation, confirm, { last = false } = {}) => {
       const named = keys
         .list()
         .find(({ sharings }) => sharings[0]?.keyName === keyName && sharings[0].generation === generation)
-      const { keyId } = requireAllowed(named, keyName, confirm)
+      const { keyId } = requireAllowed(named, keyName, confirm, last)
       const entry = entryOf(keyId)
       if (entry === undefined) throw destroyError('unknown-key', `this node knows no key ${keyName}`)
       // From the look at its ceremonies on, not only from the signature on: none may begin in between.

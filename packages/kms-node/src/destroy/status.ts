@@ -13,6 +13,8 @@ export interface DestroyStatus {
   readonly keyName: string
   readonly generation: number
   readonly phase: DestroyPhase
+  /** It is the newest generation of its name: whoever signs says `--last`. */
+  readonly last?: true
   /** Whether this node's operator signed the order. */
   readonly signedHere: boolean
   /** Signatures of the order. */
@@ -62,7 +64,7 @@ export function destroyStatus(
 /** What is waited for, and what the operator does about it. */
 export function adviseOnDestruction(status: DestroyStatus, command: string): string | undefined {
   const { phase, signatures, sharings, keyName, generation, keyId } = status
-  const approve = `${command} keys destroy ${keyName} --generation ${generation} --confirm ${keyId}`
+  const approve = `${command} keys destroy ${keyName} --generation ${generation} --confirm ${keyId}${status.last === true ? ' --last' : ''}`
   if (phase === 'collecting')
     return `${signatures.want - signatures.have} more of these must agree: ${names(signatures.missing)}. There: ${approve}`
   const left = sharings.filter(({ have, want }) => have < want)
