@@ -82,6 +82,8 @@ export {
   encodeNoxAuthorization,
   isNoxAuthorization,
   type NoxAuthorization,
+  noxDataAccessTypedData,
+  noxDelegateTypedData,
   noxHexBytes,
   type NoxUserAuthorization,
 } from './nox-authorization.ts'

@@ -3,6 +3,9 @@ import { dkgError } from '../errors.ts'
 import { decodeAll, type Reader, u64, u8, varBytes } from '../primitives/codec.ts'
 import { POINT_BYTES } from '../primitives/point.ts'
 import { MAX_SIGNATURE_BYTES } from './authorization.ts'
+import type { TypedData } from './eip712.ts'
+import { ETHEREUM_SIGNATURE_BYTES } from './ethereum-signature.ts'
+import { formatHex } from './json.ts'
 import { MAX_SPKI_BYTES } from './request.ts'
 
 /**
@@ -37,7 +40,6 @@ export interface NoxUserAuthorization {
 const KIND = 0x4e
 const VERSION = 1
 const ADDRESS_BYTES = 20
-const WALLET_SIGNATURE_BYTES = 65
 const HEX = /^(?:0x)?((?:[0-9a-fA-F]{2})+)$/
 
 /**
@@ -61,6 +63,41 @@ export function encodeNoxAuthorization(authorization: NoxAuthorization): Uint8Ar
   )
 }
 
+/** What the gateway's wallet signed. */
+export const noxDelegateTypedData = ({
+  chainId,
+  ephemeralPubKey,
+  targetPubKey,
+}: Pick<NoxAuthorization, 'chainId' | 'ephemeralPubKey' | 'targetPubKey'>): TypedData => ({
+  domain: { name: 'ProtocolDelegate', version: '1', chainId },
+  types: {
+    DelegateAuthorization: [
+      { name: 'ephemeralPubKey', type: 'string' },
+      { name: 'targetPubKey', type: 'string' },
+    ],
+  },
+  primaryType: 'DelegateAuthorization',
+  message: { ephemeralPubKey, targetPubKey },
+})
+
+/** What the user's wallet signed. @param domain.contract the NoxCompute contract, 0x and 40 hex digits */
+export const noxDataAccessTypedData = (
+  { address, encryptionPubKey, notBefore, expiresAt }: Omit<NoxUserAuthorization, 'signature'>,
+  domain: { readonly chainId: number; readonly contract: string },
+): TypedData => ({
+  domain: { name: 'Handle Gateway', version: '1', chainId: domain.chainId, verifyingContract: domain.contract },
+  types: {
+    DataAccessAuthorization: [
+      { name: 'userAddress', type: 'address' },
+      { name: 'encryptionPubKey', type: 'string' },
+      { name: 'notBefore', type: 'uint256' },
+      { name: 'expiresAt', type: 'uint256' },
+    ],
+  },
+  primaryType: 'DataAccessAuthorization',
+  message: { userAddress: formatHex(address), encryptionPubKey, notBefore, expiresAt },
+})
+
 /** Whether these bytes are meant as a Nox authorization: whatever else stands in a v1 item is a grant of ours. */
 export const isNoxAuthorization = (bytes: Uint8Array): boolean => bytes[0] === KIND
 
@@ -72,7 +109,7 @@ export function decodeNoxAuthorization(bytes: Uint8Array): NoxAuthorization {
     const chainId = reader.u64('nox.chainId')
     const ephemeralPubKey = readText(reader, 2 + 2 * POINT_BYTES, 'nox.ephemeralPubKey')
     const targetPubKey = readText(reader, 2 + 2 * MAX_SPKI_BYTES, 'nox.targetPubKey')
-    const signature = reader.var(WALLET_SIGNATURE_BYTES, 'nox.signature')
+    const signature = reader.var(ETHEREUM_SIGNATURE_BYTES, 'nox.signature')
     const user = readUser(reader)
     return requireWellFormed({ chainId, ephemeralPubKey, targetPubKey, signature, ...(user && { user }) })
   })
@@ -110,7 +147,7 @@ function requireWellFormed(authorization: NoxAuthorization): NoxAuthorization {
   if (noxHexBytes(ephemeralPubKey).length !== POINT_BYTES)
     throw dkgError('bad-request', 'an ephemeral key of Nox is a compressed point')
   if (noxHexBytes(targetPubKey).length > MAX_SPKI_BYTES) throw dkgError('bad-request', 'an RSA key of Nox is too long')
-  if (signature.length !== WALLET_SIGNATURE_BYTES)
+  if (signature.length !== ETHEREUM_SIGNATURE_BYTES)
     throw dkgError('bad-request', 'the signature of a Nox gateway has 65 bytes')
   if (user !== undefined) requireUser(user)
   return authorization

@@ -1,8 +1,9 @@
 import { encodeViewCall, parseContractView } from './contract-view.ts'
 import { bytesToHex } from '@noble/hashes/utils.js'
-import { KmsError, type Principal } from '@tkms/dkg'
+import type { Principal } from '@tkms/dkg'
 import { describe, expect, it } from 'vitest'
-import type { ChainQuery, ChainReader } from '../chain/chain-reader.ts'
+import type { ChainReader } from '../chain/chain-reader.ts'
+import { type FakeChain, fakeChain, word } from '../chain/fake-chain.fixture.ts'
 import { alice, grantedItem, issuer, itemFor, policyOf } from '../serve/pipeline.fixture.ts'
 import type { Decision } from './decision.ts'
 import { inputOf } from './decision-input.fixture.ts'
@@ -11,28 +12,10 @@ const CHAIN = 421_614
 const contract = `0x${'c0'.repeat(20)}`
 const account = new Uint8Array(20).fill(0xaa)
 const principal: Principal = { kind: 'ethereum', address: account }
-const word = (last: number): Uint8Array => new Uint8Array(32).with(31, last)
 const onchain = { rule: 'onchain', chain: CHAIN, contract }
 const grant = { rule: 'grant', issuers: [issuer.id] }
 
-interface FakeChain extends ChainReader {
-  readonly queries: ChainQuery[]
-}
-const chainThat = (answer: () => Uint8Array): FakeChain => {
-  const queries: ChainQuery[] = []
-  return {
-    queries,
-    has: (chainId) => chainId === CHAIN,
-    call: async (query) => {
-      queries.push(query)
-      return answer()
-    },
-  }
-}
-const failing = (code: string): FakeChain =>
-  chainThat(() => {
-    throw new KmsError(code, 'no')
-  })
+const chainThat = (answer: Uint8Array | string): FakeChain => fakeChain(CHAIN, { '*': answer })
 const refused = (reason: string, undecided?: true): Decision => ({
   allowed: false,
   refusals: [{ rule: 'onchain', reason }],
@@ -43,7 +26,7 @@ const onChain = { ...item, header: { ...item.header, label: { ...item.header.lab
 
 describe('onchain rule', () => {
   it('asks the contract about the handle of the label and the requester, each time', async () => {
-    const chain = chainThat(() => word(1))
+    const chain = chainThat(word(1))
     const policy = policyOf(onchain, chain)
     const input = inputOf({ item: onChain, principal })
     for (let n = 0; n < 2; n++) expect(await policy.decide('k', input)).toEqual({ allowed: true, rules: ['onchain'] })
@@ -61,15 +44,15 @@ describe('onchain rule', () => {
   it('says yes for true alone', async () => {
     const input = inputOf({ item: onChain, principal })
     const decide = (chain: ChainReader): Promise<Decision> => policyOf(onchain, chain).decide('k', input)
-    expect(await decide(chainThat(() => word(0)))).toEqual(refused('view-says-no'))
-    expect(await decide(chainThat(() => word(2)))).toEqual(refused('view-gave-no-bool'))
-    expect(await decide(chainThat(() => new Uint8Array(0)))).toEqual(refused('view-gave-no-bool'))
-    expect(await decide(failing('chain-reverted'))).toEqual(refused('view-reverted'))
-    expect(await decide(failing('chain-unavailable'))).toEqual(refused('chain-unavailable', true))
+    expect(await decide(chainThat(word(0)))).toEqual(refused('view-says-no'))
+    expect(await decide(chainThat(word(2)))).toEqual(refused('view-gave-no-bool'))
+    expect(await decide(chainThat(new Uint8Array(0)))).toEqual(refused('view-gave-no-bool'))
+    expect(await decide(chainThat('chain-reverted'))).toEqual(refused('view-reverted'))
+    expect(await decide(chainThat('chain-unavailable'))).toEqual(refused('chain-unavailable', true))
   })
 
   it('is for Ethereum requesters where the view takes an account', async () => {
-    const chain = chainThat(() => word(1))
+    const chain = chainThat(word(1))
     for (const other of [undefined, { kind: 'ed25519', key: alice.publicKey } as const])
       expect(await policyOf(onchain, chain).decide('k', inputOf({ item: onChain, principal: other }))).toEqual(
         refused('not-an-ethereum-requester'),
@@ -80,7 +63,7 @@ describe('onchain rule', () => {
   })
 
   it('never takes the handle of a v1 item on trust', async () => {
-    const chain = chainThat(() => word(1))
+    const chain = chainThat(word(1))
     const bare = { ...grantedItem(), chainId: CHAIN, grant: new Uint8Array(0) }
     const input = inputOf({ item: bare, principal })
     expect(await policyOf(onchain, chain).decide('k', input)).toEqual(refused('handle-not-bound'))
@@ -92,7 +75,7 @@ describe('onchain rule', () => {
   })
 
   it('takes it from a grant that was verified before it in the same "all"', async () => {
-    const chain = chainThat(() => word(1))
+    const chain = chainThat(word(1))
     const granted = inputOf({ item: { ...grantedItem({ chainId: CHAIN }), chainId: CHAIN }, principal })
     const decide = (tree: object): Promise<Decision> => policyOf(tree, chain).decide('k', granted)
     expect(await decide({ all: [grant, onchain] })).toEqual({ allowed: true, rules: ['grant', 'onchain'] })
@@ -106,7 +89,7 @@ describe('onchain rule', () => {
   })
 
   it('does not ask one chain about the handle of another', async () => {
-    const chain = chainThat(() => word(1))
+    const chain = chainThat(word(1))
     expect(await policyOf(onchain, chain).decide('k', inputOf({ item, principal }))).toEqual(
       refused('handle-of-another-chain'),
     )
@@ -126,7 +109,7 @@ describe('onchain rule', () => {
     ['a view without its types', { view: 'isViewer' }],
     ['an unknown option', { block: 'latest' }],
   ])('is refused with %s', (_what, changes) => {
-    const chain = chainThat(() => word(1))
+    const chain = chainThat(word(1))
     expect(() => policyOf({ ...onchain, ...changes }, chain)).toThrow(
       expect.objectContaining({ code: 'bad-config-file' }),
     )

@@ -1,13 +1,14 @@
 import { attempt, parseKeyName } from '@tkms/dkg'
 import { configError, readYamlFile } from '../config/yaml-file.ts'
 import { grantRuleType } from './grant-rule.ts'
+import { noxRuleType } from './nox-rule.ts'
 import { onchainRuleType } from './onchain-rule.ts'
 import { ownerRuleType } from './owner-rule.ts'
 import { createPolicy, type Policy } from './policy.ts'
 import type { Report, RulePorts, RuleType } from './rule-type.ts'
 import type { RuleTree } from './rule-tree.ts'
 
-const RULE_TYPES: readonly RuleType[] = [ownerRuleType, grantRuleType, onchainRuleType]
+const RULE_TYPES: readonly RuleType[] = [ownerRuleType, grantRuleType, onchainRuleType, noxRuleType]
 const MAX_DEPTH = 8
 const MAX_BRANCHES = 64
 const ANY_KEY = '*'
