@@ -106,7 +106,7 @@ export class DestroyBench {
         if (!verifyOrder(this.#committee.verify, current, order.order, order.signatures))
           throw new Error('erased without an order of Q members')
         this.erasures.set(index, (this.erasures.get(index) ?? 0) + 1)
-        this.#queue.push(0, { to: index, input: { type: 'erased' } })
+        this.#queue.push(0, { to: index, input: { type: 'erased', sharings: this.#sharings } })
         return
       }
       case 'start-timer':

@@ -1,4 +1,4 @@
-export { createDestroyCollector } from './collector.ts'
+export { createDestroyCollector, orderProgress as destroyOrderProgress } from './collector.ts'
 export * from './types.ts'
 export {
   createErased,
@@ -15,4 +15,4 @@ export {
   verifyOrder as verifyDestroyOrder,
   verifyReceipt as verifyDestroyReceipt,
 } from './messages.ts'
-export { countErasures, type DestroyedSharing, isGone, receiptsWanted } from './progress.ts'
+export { countErasures, type DestroyedSharing, isGone, receiptsWanted, type UnseenSharing } from './progress.ts'

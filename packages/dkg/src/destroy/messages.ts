@@ -138,7 +138,8 @@ export function signOrder(sign: SignMessage, sharing: DestroySharing, self: Part
   return { index: self, signature: signTagged(sign, ORDER_TAG, encodeOrder(orderOf(sharing))) }
 }
 
-const sameOrder = (order: DestroyOrder, { keyId, generation, sharingId }: DestroyOrder): boolean =>
+/** Whether an order is for this very sharing. */
+export const isOrderFor = (order: DestroyOrder, { keyId, generation, sharingId }: DestroySharing): boolean =>
   equalBytes(order.keyId, keyId) && order.generation === generation && equalBytes(order.sharingId, sharingId)
 
 /** Whether a member of this very sharing signed the order for it. */
@@ -151,7 +152,7 @@ export function verifyOrderSignature(
   const member = memberAt(sharing.config, index)
   return (
     member !== undefined &&
-    sameOrder(order, orderOf(sharing)) &&
+    isOrderFor(order, sharing) &&
     verifyTagged(verify, member.publicKey, ORDER_TAG, encodeOrder(order), signature)
   )
 }
@@ -195,12 +196,20 @@ export function verifyReceipt(
   receipt: DestroyReceipt,
   signature: Uint8Array,
 ): boolean {
-  const publicKey = identityIn(sharings, receipt.from)
   return (
-    publicKey !== undefined &&
-    sharings.some((sharing) => sameOrder(receipt, orderOf(sharing))) &&
-    verifyTagged(verify, publicKey, RECEIPT_TAG, encodeReceipt(receipt), signature)
+    sharings.some((sharing) => isOrderFor(receipt, sharing)) && isReceiptSigned(verify, sharings, receipt, signature)
   )
+}
+
+/** Whether a member of some known sharing signed the receipt, for whatever sharing. */
+export function isReceiptSigned(
+  verify: VerifyMessage,
+  sharings: readonly DestroySharing[],
+  receipt: DestroyReceipt,
+  signature: Uint8Array,
+): boolean {
+  const publicKey = identityIn(sharings, receipt.from)
+  return publicKey !== undefined && verifyTagged(verify, publicKey, RECEIPT_TAG, encodeReceipt(receipt), signature)
 }
 
 /** ERASED of one epoch: statement || signature(64). 134 bytes. */
@@ -245,6 +254,17 @@ export function verifyErased(
   const signed =
     member !== undefined && verifyTagged(verify, member.publicKey, ERASED_TAG, encodeStatement(statement), signature)
   return signed ? statement : undefined
+}
+
+/** Whether a member of some known sharing signed the ERASED, for whatever sharing. */
+export function isErasedSigned(
+  verify: VerifyMessage,
+  sharings: readonly DestroySharing[],
+  statement: ErasedStatement,
+  signature: Uint8Array,
+): boolean {
+  const publicKey = identityIn(sharings, statement.from)
+  return publicKey !== undefined && verifyTagged(verify, publicKey, ERASED_TAG, encodeStatement(statement), signature)
 }
 
 /** The sharing of epoch e that an ERASED says is gone: the one its successor was made from. */

@@ -42,9 +42,40 @@ export function countErasures(
   })
 }
 
-/** Whether nobody can put the key together again, if at most f of every committee lied about it. */
-export const isGone = (sharings: readonly DestroyedSharing[]): boolean =>
-  sharings.length > 0 && sharings.every(({ have, want }) => have >= want)
+/** A sharing of the generation whose certificate, and with it whose committee, is not known here. */
+export interface UnseenSharing {
+  readonly sharingId: SharingId
+  /** Where it is known. */
+  readonly epoch?: number
+  /** The holder on whose signed word it exists; absent where a known certificate names it. */
+  readonly from?: ParticipantIndex
+}
+
+/**
+ * The sharings that must exist, and of which nothing can be counted here: those that a known certificate was made from, and those that a
+ * holder named in its receipt or ERASED.
+ * @param claims signed by a member of a known sharing
+ */
+export function unseenSharings(
+  sharings: readonly DestroySharing[],
+  claims: readonly UnseenSharing[],
+): readonly UnseenSharing[] {
+  const isKnown = (sharingId: SharingId): boolean => sharings.some((known) => equalBytes(known.sharingId, sharingId))
+  const before = sharings.flatMap(({ epoch, prevOutcome }) =>
+    prevOutcome === undefined ? [] : [{ sharingId: prevOutcome, epoch: epoch - 1 }],
+  )
+  const unseen = new Map<string, UnseenSharing>()
+  for (const one of [...before, ...claims])
+    if (!isKnown(one.sharingId) && !unseen.has(bytesKey(one.sharingId))) unseen.set(bytesKey(one.sharingId), one)
+  return [...unseen.values()]
+}
+
+/**
+ * Whether nobody can put the key together again, if at most f of every committee lied about it. Never while a sharing exists of which
+ * nothing is known: its committee may hold every share.
+ */
+export const isGone = (sharings: readonly DestroyedSharing[], unseen: readonly UnseenSharing[]): boolean =>
+  sharings.length > 0 && unseen.length === 0 && sharings.every(({ have, want }) => have >= want)
 
 /** One place for a statement: who, of which epoch, on whose word. */
 export const erasedKey = ({ from, epoch, successor }: ErasedStatement): string =>

@@ -1,7 +1,7 @@
 import type { SignMessage, VerifyMessage } from '../primitives/ed25519.ts'
 import type { ParticipantIndex } from '../primitives/types.ts'
 import type { DestroyMessage, DestroySharing, ErasedStatement, OrderSignature } from './messages.ts'
-import type { DestroyedSharing } from './progress.ts'
+import type { DestroyedSharing, UnseenSharing } from './progress.ts'
 
 /** DESTROY at one node as a pure, total reducer (protocol 8): order, erasure, receipts. It holds no secret. */
 
@@ -26,8 +26,8 @@ export type DestroyInput =
   | { readonly type: 'message'; readonly from: ParticipantIndex; readonly message: Uint8Array }
   /** The body of an `erased` frame from anybody. */
   | { readonly type: 'erased-statement'; readonly message: Uint8Array }
-  /** The tombstone is durable, and every share of the generation is erased here. */
-  | { readonly type: 'erased' }
+  /** The tombstone is durable, and every share of the generation is erased here: of these sharings, all that are known. */
+  | { readonly type: 'erased'; readonly sharings: readonly DestroySharing[] }
   | { readonly type: 'timer' }
   | { readonly type: 'peer-connected'; readonly peer: ParticipantIndex }
 
@@ -52,15 +52,21 @@ export type DestroyEffect =
         readonly missing: readonly ParticipantIndex[]
       }
       readonly sharings: readonly DestroyedSharing[]
+      /** Sharings that exist and are not known here: the key is not called gone as long as there is one. */
+      readonly unseen: readonly UnseenSharing[]
     }
 
 /** Opaque outside the reducer. */
 export interface DestroyCollectorState {
-  readonly params: DestroyParams
+  params: DestroyParams
   phase: DestroyPhase
   readonly signatures: Map<ParticipantIndex, OrderSignature>
   readonly receipts: Map<ParticipantIndex, DestroyMessage>
   readonly erased: Map<string, { readonly statement: ErasedStatement; readonly signature: Uint8Array }>
+  /** What holders say about sharings that are not known here: one word each, and the message that has it. */
+  readonly claims: Map<ParticipantIndex, { readonly unseen: UnseenSharing; readonly message: Uint8Array }>
+  /** How many times a peer was answered since it connected. */
+  readonly answers: Map<ParticipantIndex, number>
   retransmits: number
   progress: string
 }
@@ -75,6 +81,9 @@ export interface DestroyCollector {
   open(params: DestroyParams): DestroyStep
   /** Total: no bytes make it throw. */
   step(state: DestroyCollectorState, input: DestroyInput): DestroyStep
-  /** Continues from the last persisted snapshot. @throws KmsError `bad-encoding` */
+  /**
+   * Continues from the last persisted snapshot, as far as the signatures in it go. An order that was complete is continued whatever
+   * sharing is `current` meanwhile. @throws KmsError `bad-encoding`, also for an order for a sharing that is not known
+   */
   resume(params: DestroyParams, snapshot: Uint8Array): DestroyStep
 }

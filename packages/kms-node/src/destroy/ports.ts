@@ -59,6 +59,8 @@ export type DestroyErrorCode =
   | 'ceremony-open'
   /** Clients encrypt for it: the operator did not say that its name ends with it. */
   | 'newest-generation'
+  /** The signature could not be made durable. */
+  | 'interrupted'
   /** The operator did not repeat the id of the key. */
   | 'not-confirmed'
 

@@ -1,4 +1,11 @@
-import { bytesKey, decodeDestroyMessage, Secret } from '@tkms/dkg'
+import {
+  bytesKey,
+  decodeDestroyMessage,
+  type ParticipantIndex,
+  Secret,
+  type SharingId,
+  type VerifiedKey,
+} from '@tkms/dkg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { memoryStore } from '../store/memory-store.fixture.ts'
 import { repairWorld, type RepairWorld } from '../repair/service.fixture.ts'
@@ -16,6 +23,8 @@ interface TestNode {
   forgotten: number
   newest: boolean
   undecided: boolean
+  /** What it knows of the key, the latest first. */
+  sharings: readonly VerifiedKey[]
   down: boolean
 }
 
@@ -37,7 +46,7 @@ beforeEach(async () => {
       undecided: false,
       down: false,
     }
-    return { ...node, service: undefined as unknown as DestroyService }
+    return { ...node, sharings: [world.key], service: undefined as unknown as DestroyService }
   })
   for (const node of nodes) node.service = open(node)
 })
@@ -65,7 +74,7 @@ function open(node: TestNode): DestroyService {
       list: () => [
         {
           keyId: world.key.keyId,
-          sharings: [world.key],
+          sharings: node.sharings,
           newest: node.newest,
           ...(node.destroyedAtMs !== undefined && { destroyedAtMs: node.destroyedAtMs }),
         },
@@ -154,6 +163,79 @@ test('a signature and an order survive a restart; erasing is done again until it
   one.service = open(one)
   await one.service.start()
   expect(one.service.list()[0]?.phase).toBe('gone')
+})
+
+/** A sharing that followed the one of the key. */
+const successor = (authorization: VerifiedKey['authorization'], more: Partial<VerifiedKey> = {}): VerifiedKey => ({
+  ...world.key,
+  epoch: 1,
+  sharingId: new Uint8Array(32).fill(7) as SharingId,
+  prevOutcome: world.key.sharingId,
+  authorization,
+  ...more,
+})
+
+test('an order is called void only where it can never be complete, and only where somebody signed it', async () => {
+  const [one, two, three] = [at(1), at(2), at(3)]
+  await approve(1)
+  await waitFor(() => [two, three].every(({ events }) => events.includes('destroy-requested')))
+  one.sharings = [successor('full'), world.key]
+  two.sharings = [successor('degraded'), world.key]
+  const { prevOutcome: _none, ...attempt } = successor('full', { epoch: 0, attempt: 1 })
+  three.sharings = [attempt, world.key]
+  for (const { service } of [one, two, three]) service.onKeysChanged()
+  await waitFor(() => one.service.list().length === 0)
+  await waitFor(() => [two, three].every(({ events }) => events.includes('destroy-order-overtaken')))
+  expect(one.events).toContain('destroy-order-void')
+  expect([two, three].flatMap(({ events }) => events)).not.toContain('destroy-order-void')
+  expect(one.service.hasSigned(world.key.keyId)).toBe(false)
+  expect(await one.store.list('destroy')).toEqual([])
+})
+
+test('a key that was only looked at has no order that could be void', async () => {
+  const one = at(1)
+  const noOrder = Uint8Array.of(1, 2, ...world.key.keyId, ...new Uint8Array(4 + 32 + 2))
+  expect(decodeDestroyMessage(noOrder)).toMatchObject({ kind: 'order', signatures: [] })
+  one.service.onFrame(world.node(2).index, noOrder)
+  one.sharings = [successor('full'), world.key]
+  one.service.onKeysChanged()
+  expect(await approve(1)).toMatchObject({ signedHere: true, sharings: [{ epoch: 1 }, { epoch: 0 }] })
+  expect(one.events).toEqual(['destroy-order-signed'])
+})
+
+test('an order that is complete holds, whatever becomes known while it is carried out, and after a restart', async () => {
+  await approve(1)
+  await approve(2)
+  const three = at(3)
+  await waitFor(() => three.service.list()[0]?.signatures.have === 2)
+  const { service } = three
+  const onFrame = (from: ParticipantIndex, message: Uint8Array): void => {
+    service.onFrame(from, message)
+    if (from !== 4) return
+    three.sharings = [successor('degraded'), world.key]
+    service.onKeysChanged()
+  }
+  three.service = { ...service, onFrame }
+  await approve(4)
+  await waitFor(() => three.destroyedAtMs === 1)
+  await three.service.stop()
+  three.service = open(three)
+  const started = three.service.start()
+  three.service.onKeysChanged()
+  await started
+  await waitFor(() => three.service.list()[0]?.phase === 'gone' || three.service.list()[0]?.phase === 'erased')
+  expect(three.events.filter((event) => event.startsWith('destroy-order-'))).toEqual([])
+})
+
+test('an order that could not be signed for want of room is signed when there is some', async () => {
+  const one = at(1)
+  const { put } = one.store
+  one.store.put = () => Promise.reject(new Error('ENOSPC'))
+  await expect(approve(1)).rejects.toMatchObject({ code: 'interrupted' })
+  expect(one.service.hasSigned(world.key.keyId)).toBe(false)
+  one.store.put = put
+  expect(await approve(1)).toMatchObject({ signedHere: true })
+  expect(one.events).toEqual(['destroy-interrupted', 'destroy-order-signed'])
 })
 
 test('what must not be destroyed is not: no confirmation, an open ceremony, an unknown key, a spoiled record', async () => {

@@ -3,13 +3,13 @@ import {
   createDestroyCollector,
   decodeErased,
   destroyedKeyOf,
+  destroyOrderProgress,
   type DestroyCollectorState,
   type DestroyEffect,
   type DestroyInput,
   type DestroyStep,
   equalBytes,
   type KeyId,
-  memberAt,
   type ParticipantIndex,
   Secret,
   type VerifiedKey,
@@ -19,6 +19,7 @@ import { COMMAND } from '../command.ts'
 import { isKmsError } from '../errors.ts'
 import { createTurns, type Turns } from '../turns.ts'
 import { type DestroyableKey, destroyError, type DestroyServiceParams } from './ports.ts'
+import { requireAllowed } from './require-allowed.ts'
 import { adviseOnDestruction, type DestroyStatus, destroyStatus } from './status.ts'
 
 /** Orders to destroy keys, and the proof that it happened, at one node (protocol 8). */
@@ -37,7 +38,8 @@ export interface DestroyService {
    * This node's word that the key goes for ever. With Q such words every member erases.
    * @param confirm the id of the key, `0x` and 64 hex digits: a key is not destroyed by a slip
    * @param options `last`: the name ends with this generation, although clients encrypt for it
-   * @throws KmsError `unknown-key`, `not-a-member`, `key-destroyed`, `newest-generation`, `ceremony-open`, `not-confirmed`
+   * @throws KmsError `unknown-key`, `not-a-member`, `key-destroyed`, `newest-generation`, `ceremony-open`, `not-confirmed`,
+   *   `interrupted`
    */
   approve(
     keyName: string,
@@ -66,6 +68,7 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
   const entries = new Map<string, Entry>()
   /** Keys whose orders are being signed. */
   const signing = new Map<string, number>()
+  let stopped = false
   const named = (index: number) => ({ index, name: nameOf(index) })
   const nowS = (): number => Math.floor(clock.nowMs() / 1000)
 
@@ -83,6 +86,21 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
     entries.set(bytesKey(known.keyId), entry)
     void entry.inTurn(() => perform(entry, step.effects))
     return entry
+  }
+
+  /** Goes on from the record, if there is one. */
+  const load = async (id: string): Promise<void> => {
+    const known = keys.list().find(({ keyId }) => bytesKey(keyId) === id)
+    const record = known && (await store.get('destroy', id))
+    if (known === undefined || record === undefined) return
+    try {
+      record.use((snapshot) => add(known, (of) => collector.resume({ ...of, self, timings }, snapshot)))
+    } catch (cause) {
+      if (!isKmsError(cause)) throw cause
+      log.error({ keyId: id, cause }, 'destroy-record-refused')
+    } finally {
+      record.destroy()
+    }
   }
 
   /** The collector of a key that is known here, a new one if there is none yet. */
@@ -127,7 +145,7 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
         await keys.destroyKey(entry.keyId, effect.order)
         await ceremonies.forgetKey(entry.keyId)
         log.warn(about(entry.current), 'key-destroyed')
-        void take(entry, { type: 'erased' })
+        void take(entry, { type: 'erased', sharings: find(entry.keyId)?.sharings ?? [entry.current] })
         return
       case 'start-timer':
         clearTimeout(entry.timer)
@@ -153,6 +171,26 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
     clearTimeout(entry.timer)
   }
 
+  /**
+   * An order that is not complete here names a sharing that is not the latest any more: it is not collected any further, and the latest
+   * needs one of its own. It can never be complete where the certificate that followed has a full AUTH, and only then it is void: with a
+   * degraded one, or for another attempt, Q members may order it all the same, and the key is gone where they do.
+   */
+  const dropOvertaken = async (id: string, entry: Entry): Promise<void> => {
+    const { phase, signatures } = destroyOrderProgress(entry.state)
+    const sharings = find(entry.keyId)?.sharings ?? []
+    const [latest] = sharings
+    if (entry.halted || phase !== 'collecting' || latest === undefined) return
+    const { sharingId } = entry.current
+    if (equalBytes(latest.sharingId, sharingId)) return
+    halt(entry)
+    if (entries.get(id) === entry) entries.delete(id)
+    await store.erase('destroy', id)
+    if (signatures === 0) return
+    const next = sharings.find(({ prevOutcome }) => prevOutcome !== undefined && equalBytes(prevOutcome, sharingId))
+    log.warn(about(entry.current), next?.authorization === 'full' ? 'destroy-order-void' : 'destroy-order-overtaken')
+  }
+
   const isShown = ({ status }: Entry): boolean =>
     status !== undefined && (status.phase !== 'collecting' || status.signatures.have > 0)
 
@@ -164,62 +202,26 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
     return [advice === undefined ? status : { ...status, advice }]
   }
 
-  const requireAllowed = (
-    known: DestroyableKey | undefined,
-    keyName: string,
-    confirm: string | undefined,
-    last: boolean,
-  ): DestroyableKey => {
-    const [current] = known?.sharings ?? []
-    if (known === undefined || current === undefined)
-      throw destroyError('unknown-key', `this node knows no such generation of ${keyName}`, { data: { keyName } })
-    const keyId = `0x${bytesKey(known.keyId)}`
-    if (known.destroyedAtMs !== undefined) throw destroyError('key-destroyed', 'this key was destroyed for ever')
-    if (memberAt(current.config, self) === undefined)
-      throw destroyError('not-a-member', `this node is not in the committee of ${keyName}`)
-    if (known.newest && !last)
-      throw destroyError(
-        'newest-generation',
-        `generation ${current.generation} of ${keyName} is its newest: clients would go on encrypting for it, and nobody could open that. ` +
-          `Rotate first (${COMMAND} keys rotate ${keyName}), or say with --last that the name ends with it`,
-        { data: { keyName, generation: current.generation } },
-      )
-    if (confirm?.toLowerCase() !== keyId)
-      throw destroyError(
-        'not-confirmed',
-        `destroying ${keyName} generation ${current.generation} makes everything encrypted for it unreadable for ever: ` +
-          `confirm with --confirm ${keyId}`,
-        { data: { keyId } },
-      )
-    const ceremony = ceremonies.undecidedOf(known.keyId)
-    if (ceremony !== undefined)
-      throw destroyError(
-        'ceremony-open',
-        `ceremony ${ceremony.slice(0, 18)} may still give this key new shares: let it finish, or have a quorum of its new members give it up ` +
-          `(${COMMAND} ceremony abandon ${ceremony.slice(0, 18)}), or finish its next attempt (ceremony propose --supersede)`,
-        { data: { ceremony } },
-      )
-    return known
+  /** The collector that takes an approval: of the latest sharing, and none that broke off. */
+  const collectorFor = async (keyId: KeyId): Promise<Entry | undefined> => {
+    const id = bytesKey(keyId)
+    const existing = entries.get(id)
+    if (existing !== undefined) await existing.inTurn(() => dropOvertaken(id, existing))
+    if (!stopped && entries.get(id)?.halted === true) {
+      entries.delete(id)
+      await load(id)
+    }
+    return entryOf(keyId)
   }
 
   return {
     start: async () => {
-      for (const id of await store.list('destroy')) {
-        const known = keys.list().find(({ keyId }) => bytesKey(keyId) === id)
-        const record = await store.get('destroy', id)
-        try {
-          if (known !== undefined && record !== undefined)
-            record.use((snapshot) => add(known, (of) => collector.resume({ ...of, self, timings }, snapshot)))
-        } catch (cause) {
-          if (!isKmsError(cause)) throw cause
-          log.error({ keyId: id, cause }, 'destroy-record-refused')
-        }
-        record?.destroy()
-      }
+      for (const id of await store.list('destroy')) await load(id)
       // What was signed is known before the first ceremony resumes.
       await Promise.all([...entries.values()].map((entry) => entry.inTurn(async () => {})))
     },
     stop: async () => {
+      stopped = true
       for (const entry of entries.values()) halt(entry)
       await Promise.all([...entries.values()].map((entry) => entry.inTurn(async () => {})))
     },
@@ -237,35 +239,31 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
       for (const entry of entries.values()) void take(entry, { type: 'peer-connected', peer })
     },
     onKeysChanged: () => {
-      for (const [id, entry] of entries) {
-        const latest = find(entry.keyId)?.sharings[0]
-        const collecting = entry.status === undefined || entry.status.phase === 'collecting'
-        if (!collecting || latest === undefined || equalBytes(latest.sharingId, entry.current.sharingId)) continue
-        halt(entry)
-        entries.delete(id)
-        void entry.inTurn(() => store.erase('destroy', id))
-        log.warn(about(entry.current), 'destroy-order-void')
-      }
+      for (const [id, entry] of entries) void entry.inTurn(() => dropOvertaken(id, entry))
     },
     approve: async (keyName, generation, confirm, { last = false } = {}) => {
       const named = keys
         .list()
         .find(({ sharings }) => sharings[0]?.keyName === keyName && sharings[0].generation === generation)
-      const { keyId } = requireAllowed(named, keyName, confirm, last)
-      const entry = entryOf(keyId)
-      if (entry === undefined) throw destroyError('unknown-key', `this node knows no key ${keyName}`)
-      // From the look at its ceremonies on, not only from the signature on: none may begin in between.
+      const { keyId } = requireAllowed(params, named, { keyName, confirm, last })
       const id = bytesKey(keyId)
+      // From the look at its ceremonies on, not only from the signature on: none may begin in between.
       signing.set(id, (signing.get(id) ?? 0) + 1)
       try {
+        const entry = await collectorFor(keyId)
+        if (entry === undefined) throw destroyError('unknown-key', `this node knows no key ${keyName}`)
         await take(entry, { type: 'approve' })
+        const [status] = statusOf(entry)
+        if (entry.halted || status === undefined)
+          throw destroyError(
+            'interrupted',
+            'the order could not be signed: see the log of this node, then sign it again',
+          )
+        log.warn(about(entry.current), 'destroy-order-signed')
+        return status
       } finally {
         signing.set(id, (signing.get(id) ?? 1) - 1)
       }
-      const [status] = statusOf(entry)
-      if (status === undefined) throw destroyError('unknown-key', `this node knows no key ${keyName}`)
-      log.warn(about(entry.current), 'destroy-order-signed')
-      return status
     },
     list: () => [...entries.values()].filter(isShown).flatMap(statusOf),
     hasSigned: (keyId) =>
