@@ -7,7 +7,8 @@ import { type CheckedKey, checkCertificate } from './check-certificate.ts'
 import { createComplaint } from './complaint.ts'
 import { openDealtShare } from './dealing.ts'
 import { findDeal, want } from './deals.ts'
-import type { Session } from './join.ts'
+import { joinCheckOf } from './inbox.ts'
+import { openSession, type Session } from './join.ts'
 import { isAddressed } from './joining.ts'
 import { type DealingRef, type DealPayload, decodeDeal, encodeComplain } from './messages.ts'
 import type { Outcome } from './outcome.ts'
@@ -30,7 +31,7 @@ export function advanceCompletion(turn: Turn): void {
 
 function assemble(turn: Turn, record: ViewRecord): Uint8Array | undefined {
   if (record.inbox.commits.size < turn.quorum) return undefined
-  const cert1 = cert1Of(turn, record)
+  const cert1 = cert1Of(turn, withSession(turn, record))
   if (cert1 === undefined) return undefined
   const commits = commitsFor(record, cert1.hash)
   if (commits.length < turn.quorum) return undefined
@@ -38,6 +39,15 @@ function assemble(turn: Turn, record: ViewRecord): Uint8Array | undefined {
   if (spec.kind !== 'keygen' && authorizations.length === 0) return undefined
   const { outcome, votes, laterVotes, view } = cert1
   return encodeCertificate({ spec, outcome, authorizations, votes, view, laterVotes, commits })
+}
+
+/** A node that has left its view for good has no session any more: the JOINSET tells which one the others vote in. */
+function withSession(turn: Turn, record: ViewRecord): ViewRecord {
+  const { joinset, propose, votes } = record.inbox
+  if (turn.state.phase.name !== 'left' || record.session !== undefined) return record
+  if (joinset === undefined || propose === undefined || votes.size < turn.quorum) return record
+  const session = openSession(joinCheckOf(turn), joinset)
+  return session === undefined ? record : { ...record, session }
 }
 
 /** A certificate from anybody: verified as a client would, valid for ever, in whatever phase this node is. */

@@ -1,10 +1,10 @@
-import type { ParticipantIndex } from '../primitives/types.ts'
 import { storeWaiting } from './inbox.ts'
 import { leaderOf } from './join.ts'
 import { isDealer, isReceiver } from './parties.ts'
 import { tellViewFailed } from './progress.ts'
 import { destroyDealing } from './seeds.ts'
-import { emptyInbox, type Inbox, type ViewRecord } from './state.ts'
+import type { SignedMessage } from './signed-message.ts'
+import { emptyInbox, type Inbox } from './state.ts'
 import type { Turn } from './turn.ts'
 
 /** From one view to the next (protocol 4, "View change"). */
@@ -30,9 +30,7 @@ function jumpTarget({ state, config, parties, self }: Turn): number {
   return views[config.f] ?? 0
 }
 
-const hasJoin = (
-  messages: ViewRecord['inbox']['joins'] extends Map<ParticipantIndex, infer M> ? readonly M[] : never,
-) => messages.some(({ header }) => header.name === 'join')
+const hasJoin = (messages: readonly SignedMessage[]): boolean => messages.some(({ header }) => header.name === 'join')
 
 /** Receivers whose JOIN for this view or a later one is here, this node included. */
 function joinedFromHere({ state, parties }: Turn): number {
@@ -96,7 +94,7 @@ export function leaveForGood(turn: Turn): void {
   const { state } = turn
   if (turn.isOver) return
   leaveView(turn)
-  // Its votes and commits may still certify what others proposed.
+  // The votes and commits of its view may still certify what others proposed: it witnesses that, and signs nothing.
   const record = state.past.get(state.view)
   if (record !== undefined) {
     state.inbox = record.inbox
