@@ -1,14 +1,16 @@
 import { describe, expect, it } from 'vitest'
 import { ceremonyId } from '../../packages/dkg/src/ceremony/config.ts'
-import { encodeJoin } from '../../packages/dkg/src/ceremony/messages.ts'
+import type { CeremonyEffect } from '../../packages/dkg/src/ceremony/engine-types.ts'
+import { encodeJoin, encodeVouch } from '../../packages/dkg/src/ceremony/messages.ts'
 import { expandDealingSeed } from '../../packages/dkg/src/ceremony/seeds.ts'
 import { decodeSigned, signMessage } from '../../packages/dkg/src/ceremony/signed-message.ts'
 import { participantIndex } from '../../packages/dkg/src/primitives/point.ts'
 import { Secret } from '../../packages/dkg/src/primitives/secret.ts'
 import { dealBadShare } from '../support/adversaries.ts'
 import { Bench, seeds } from '../support/bench.ts'
+import { CraftedView, otherConstant } from '../support/crafted-view.ts'
 import { expectAgreement, others } from '../support/expectations.ts'
-import { bytesOf, simulatedCommittee } from '../support/simulated-committee.ts'
+import { bytesOf, type Identity, simulatedCommittee } from '../support/simulated-committee.ts'
 import { simulate } from '../support/simulation.ts'
 
 const committee = simulatedCommittee({ n: 5, t: 3, seed: 1 })
@@ -45,6 +47,47 @@ describe('row 24: what one member can make a node keep', () => {
     expect(bench.effects.slice(before).filter(({ type }) => type === 'send' || type === 'fault').length).toBeLessThan(
       12,
     )
+  })
+})
+
+describe('row 24: dealings that others name', () => {
+  const [self, liar, other, ...rest] = committee.identities.filter(
+    ({ index }) => index !== new CraftedView(committee, 0).leader,
+  )
+  const [leader] = committee.identities.filter((identity) => ![self, liar, other, ...rest].includes(identity))
+  if (self === undefined || liar === undefined || other === undefined || leader === undefined)
+    throw new Error('a committee has members')
+  const view = new CraftedView(committee, 0)
+  const fetched = (effects: readonly CeremonyEffect[]): number[] =>
+    effects.flatMap((effect) => (effect.type === 'fetch' ? [effect.dealer] : []))
+  const twoJoins = [view.join(liar.index), view.join(liar.index, { constant: otherConstant('row 24') })]
+
+  it('are asked for, each other one that a member names, until their dealer is proven faulty', () => {
+    const bench = new Bench(committee, self)
+    bench.step(seeds(self.index))
+    const joinset = view.joinsetOfAll(() => undefined)
+    const { sid } = view.session(joinset)
+    bench.hear(joinset)
+    const name = (from: number, dealers: readonly Identity[]): readonly CeremonyEffect[] => {
+      const dealings = dealers.map(({ index }) => ({ dealer: index, dealHash: bytesOf('deal', index, from) }))
+      return bench.hear(view.sign('vouch', from, encodeVouch({ sid, dealings })))
+    }
+    expect(fetched(name(leader.index, [liar, other]))).toEqual([liar.index, other.index])
+    expect(fetched(name(other.index, [liar]))).toEqual([liar.index])
+    bench.hear(...twoJoins)
+    expect([...bench.state.faults.keys()]).toEqual([liar.index])
+    expect([...bench.state.wanted.values()].map(({ dealer }) => dealer)).toEqual([other.index])
+    expect(fetched(name(liar.index, [liar, other]))).toEqual([other.index])
+  })
+
+  it('are asked for all the same where the certificate names them', () => {
+    const [made] = [...simulate({ committee, seed: 2 }).values()]
+    const bench = new Bench(committee, self)
+    bench.step(seeds(self.index))
+    bench.hear(...twoJoins)
+    const effects = bench.step({ type: 'certificate', certificate: made?.certificate ?? new Uint8Array() })
+    expect(bench.state.phase.name).toBe('fetching')
+    expect(fetched(effects)).toContain(liar.index)
   })
 })
 

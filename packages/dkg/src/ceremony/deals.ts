@@ -20,7 +20,10 @@ export function findDeal(
   return undefined
 }
 
-/** Remembers that a DEAL exists, and asks one of its holders for it (protocol R3: pull by hash). */
+/**
+ * Remembers that a DEAL exists, and asks one of its holders for it (protocol R3: pull by hash). Of a dealer that is proven faulty none is
+ * needed before the certificate names it: it is in no outcome that this node proposes or votes for.
+ */
 export function want(
   turn: Turn,
   dealer: ParticipantIndex,
@@ -28,6 +31,7 @@ export function want(
   holders: readonly ParticipantIndex[],
 ): void {
   const { state } = turn
+  if (state.phase.name !== 'fetching' && state.faults.has(dealer)) return
   if (findDeal(state, dealer, dealHash) !== undefined) return
   const key = bytesKey(dealHash)
   const before = state.wanted.get(key)

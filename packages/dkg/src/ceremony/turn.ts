@@ -148,6 +148,9 @@ export class Turn {
     // A node proven faulty is never in QUAL again: a restart does not forget it (protocol R4). Once the outcome is certified the share
     // is the driver's, and nothing more is persisted.
     const { name } = state.phase
+    // None of its dealings is waited for, or kept, unless the certificate names it.
+    if (name !== 'fetching')
+      for (const [hash, { dealer }] of state.wanted) if (dealer === culprit) state.wanted.delete(hash)
     if (name !== 'complete' && name !== 'archived' && name !== 'abandoned') this.mustPersist = true
     this.emit({ type: 'fault', fault })
     // Whoever sees these messages proves the same: relaying signed messages is the gossip of evidence.
