@@ -201,6 +201,14 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
     await run.authorize()
   }
 
+  /** Whether this node may still deal in it: approved, neither decided nor given up here, and begun or in time. */
+  const mayStillDeal = (spec: CeremonySpec, begun: readonly string[]): boolean => {
+    const entry = slotEntry(slots.state(spec), ceremonyId(spec))
+    const open = entry !== undefined && entry.approval !== 'none' && !entry.abandoned && isUndecided(spec)
+    const inTime = spec.notAfter >= nowS() || begun.includes(bytesKey(ceremonyId(spec)))
+    return open && inTime && !superseded(slots.state(spec), spec)
+  }
+
   return {
     imports,
     inTurn,
@@ -218,6 +226,8 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
           log.error({ ceremony: `0x${ceremony}`, code: cause.code }, 'ceremony-not-resumed')
           runs.get(ceremony)?.end('failed', `it does not go on after the restart: ${cause.message}`)
         }
+      const begun = await store.list('ceremony')
+      await imports.eraseOthers(slots.earlier.filter((spec) => mayStillDeal(spec, begun)))
       settle()
     },
     settle,

@@ -16,6 +16,7 @@ import { answerLate, type CeremonyArchive, saveArchive } from './archive.ts'
 import { authorizeHere } from './authorize-here.ts'
 import { asAbandonment } from './books.ts'
 import type { CeremonyDriver } from './driver.ts'
+import { mayDealImport } from './imported-keys.ts'
 import { installOutcome } from './install-outcome.ts'
 import { type CeremonyRun, type CeremonyRunPorts, OVERTAKEN, type RunOf } from './run-ports.ts'
 import { createRunDriver } from './run-driver.ts'
@@ -44,6 +45,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
 
   const update = (change: Partial<CeremonyStatus>): void => {
     status = { ...status, ...change }
+    if (spec.kind === 'import' && !mayDealImport(status.stage)) later(ports.imports.erase(spec))
     ports.publish(status)
   }
   const broadcast = (frame: Parameters<typeof network.send>[1]): void => {
