@@ -773,6 +773,63 @@ def check_requesters(doc, spec, outcome):
               verify_ed25519(s["key"], signed_bytes("request", d), h(v["requestSignature"])))
 
 
+REFUSALS = 23  # how many codes the table of docs/interfaces.md has a number for
+
+
+def read_audit_item(reader):
+    item = {"chainId": reader.number(8), "handle": reader.take(32).hex(), "K": encode_point(decode_point(reader.take(33))).hex()}
+    status = reader.number(1)
+    require(status <= REFUSALS, "a refusal number")
+    return {**item, "status": status}
+
+
+def read_audit_release(reader):
+    record = {"keyId": reader.take(32).hex(), "sharingId": reader.take(32).hex(), "epoch": reader.number(4), "requestHash": reader.take(32).hex()}
+    record["requester"], record["principal"] = reader.var().decode("ascii"), reader.var().decode("ascii")
+    record["recipientSpkiHash"], record["items"] = reader.take(32).hex(), reader.list(read_audit_item)
+    record["rules"] = reader.list(lambda r: r.var().decode("ascii"))
+    return record
+
+
+def read_audit_refusals(reader):
+    record = {"code": reader.number(1), "keyId": reader.take(32).hex(), "since": reader.number(8)}
+    return {**record, "count": reader.number(8), "requesters": reader.number(4)}
+
+
+AUDIT_KINDS = {
+    1: ("release", read_audit_release),
+    2: ("refusals", read_audit_refusals),
+    3: ("start", lambda r: {"version": r.var().decode("ascii")}),
+    4: ("stop", lambda r: {}),
+    5: ("policy", lambda r: {"fileHash": r.take(32).hex()}),
+    6: ("loss", lambda r: {}),
+}
+
+
+def read_audit_record(reader):
+    require(reader.number(1) == 1, "record version")
+    seq, time = reader.number(8), reader.number(8)
+    kind, read = AUDIT_KINDS[reader.number(1)]
+    return {"seq": seq, "time": time, "kind": kind, **read(reader)}
+
+
+def check_audit(doc, spec):
+    """The chain from the node's own start to the head that it signed."""
+    index, key = doc["index"], spec["config"]["members"][doc["index"]]
+    state = tagged("audit-genesis", spec["cluster"], u(2, index), key)
+    check("audit genesis", lambda: state == h(doc["genesis"]))
+    for at, row in enumerate(doc["records"]):
+        record = h(row["record"])
+        state = tagged("audit", state, record)
+        check(f"audit record {at} chained", lambda s=state, r=row: s == h(r["hash"]))
+        check(f"audit record {at} read", lambda d=record, r=row: decode(d, read_audit_record) == r["fields"])
+        check(f"audit record {at} in its place", lambda a=at, r=row: r["fields"]["seq"] == a)
+    require({row["fields"]["kind"] for row in doc["records"]} == {name for name, _ in AUDIT_KINDS.values()}, "every kind")
+    head = b"\x01" + spec["cluster"] + u(2, index) + u(8, len(doc["records"])) + state + u(8, doc["time"])
+    check("audit head", lambda: head == h(doc["head"]))
+    check("audit head signed", lambda: verify_ed25519(key, signed_bytes("audit-head", h(doc["head"])), h(doc["signature"])))
+
+
 def main():
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent / "test/golden/vectors"
     ceremony, envelopes, decryption = (load(folder, f"{name}.json") for name in ("ceremony", "envelopes", "decryption"))
@@ -782,6 +839,7 @@ def main():
     check_dleq(load(folder, "dleq.json"))
     check_header(envelopes, outcome)
     check_requesters(load(folder, "requesters.json"), spec, outcome)
+    check_audit(load(folder, "audit.json"), spec)
     combined = check_decryption(decryption, spec, outcome, h(ceremony["sharingId"]), envelopes["v2"]["json"]["K"])
     check("the combined point opens the v2 envelope", lambda: combined == envelopes["v2"]["D"])
 

@@ -40,6 +40,7 @@ import {
   type DelegationRequest,
 } from '@tkms/dkg'
 import type { KeygenRun } from '@tkms/dkg/testing'
+import { auditDocument } from './audit.ts'
 import { goldenMembers, runGoldenCeremony } from './ceremony.ts'
 import { fixed, fixedSecret, hex, REQUESTER_SPKI, revealed } from './fixed.ts'
 import { type GoldenKey, handOverDocument } from './hand-over.ts'
@@ -266,6 +267,7 @@ export function goldenDocuments(): ReadonlyMap<string, object> {
     ['decryption.json', decryptionDocument(ceremony, key)],
     ['requesters.json', requestersDocument(key, goldenEnvelopes(key).v1.K)],
     ['handover.json', handOverDocument(goldenKey(ceremony))],
+    ['audit.json', auditDocument(key)],
   ])
 }
 

@@ -57,6 +57,7 @@ describe.skipIf(!hasPython)('the second implementation, in Python', () => {
     maul('dleq.json', [/"proof": "/])
     maul('requesters.json', [/"request": \{[^}]*"signature": "/, /"grants": \{[^}]*"digest": "/, /"hash": "/])
     maul('decryption.json', [/"signature": "/, /"combinations": \[[^}]*"D": "/])
+    maul('audit.json', [/"record": "/, /"signature": "/])
     const { status, lines } = verifyInPython(scratch)
     expect(status).toBe(1)
     for (const name of [
@@ -69,6 +70,8 @@ describe.skipIf(!hasPython)('the second implementation, in Python', () => {
       'grant by ed25519, digest',
       "wallet's request, its parts",
       'combination 1,2,3',
+      'audit record 0',
+      'audit head',
     ])
       expect(lines.filter((line) => line.replace(/[[\] ]/g, '').includes(name.replaceAll(' ', '')))).not.toEqual([])
   })

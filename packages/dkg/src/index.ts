@@ -1,3 +1,4 @@
+export * from './audit/index.ts'
 export * from './decrypt/index.ts'
 export {
   type CeremonySpec,

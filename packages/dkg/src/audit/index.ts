@@ -1,0 +1,26 @@
+export {
+  type AuditEntry,
+  type AuditItem,
+  type AuditLoss,
+  type AuditPolicy,
+  type AuditRecord,
+  type AuditRefusals,
+  type AuditRelease,
+  type AuditStart,
+  type AuditStop,
+  decodeAuditRecord,
+  encodeAuditRecord,
+  MAX_AUDIT_RECORD_BYTES,
+} from './record.ts'
+export {
+  AUDIT_HEAD_BYTES,
+  type AuditHead,
+  type AuditOwner,
+  auditGenesis,
+  auditHash,
+  decodeAuditHead,
+  encodeAuditHead,
+  signAuditHead,
+  type SignedAuditHead,
+  verifyAuditHead,
+} from './head.ts'

@@ -1,0 +1,269 @@
+import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
+import { decodePublicKeyId, MAX_PUBLIC_KEY_ID_BYTES, parsePublicKeyId } from '../decrypt/public-key-id.ts'
+import { REFUSAL_CODES, type RefusalCode, refusalCode, refusalStatus } from '../decrypt/refusal.ts'
+import { MAX_ITEMS } from '../decrypt/request.ts'
+import { dkgError } from '../errors.ts'
+import { decodeAll, list, type Reader, u32, u64, u8, varBytes } from '../primitives/codec.ts'
+import { id32, POINT_BYTES } from '../primitives/point.ts'
+import type { KeyId, PointBytes, SharingId } from '../primitives/types.ts'
+
+/** Which item of a request, and what became of it. */
+export interface AuditItem {
+  /** 0 = none. */
+  readonly chainId: number
+  /** 32 bytes. */
+  readonly handle: Uint8Array
+  /** The point that the share was, or was not, used on. */
+  readonly K: PointBytes
+  /** `released`, or why this item of a batch was refused. */
+  readonly outcome: 'released' | RefusalCode
+}
+
+/** A request that the share was used for, at least for one item. */
+export interface AuditRelease {
+  readonly kind: 'release'
+  readonly keyId: KeyId
+  readonly sharingId: SharingId
+  readonly epoch: number
+  /** TH("request", REQ), 32 bytes. */
+  readonly requestHash: Uint8Array
+  /** publicKeyId of the request: whose signature it carries, or "none". */
+  readonly requester: string
+  /** publicKeyId of who signed the session in which it was asked; absent without a session. */
+  readonly principal?: string
+  /** SHA-256 of the RSA key that the answer is boxed to, SPKI DER, 32 bytes. */
+  readonly recipientSpkiHash: Uint8Array
+  /** 1..256, in the order asked. */
+  readonly items: readonly AuditItem[]
+  /** Names of the policy rules that said yes, ascending, each once, at most 64. */
+  readonly rules: readonly string[]
+}
+
+/** Requests refused for one reason within one window of time: counted, never one record each. */
+export interface AuditRefusals {
+  readonly kind: 'refusals'
+  readonly code: RefusalCode
+  /** 32 zero bytes: for no key that this node has, or refused before it was clear for which. */
+  readonly keyId: Uint8Array
+  /** Unix seconds: when the window began. It ended with the record's time. */
+  readonly since: number
+  /** At least 1. */
+  readonly count: number
+  /** Different requesters whose signatures verified, as far as they were told apart. */
+  readonly requesters: number
+}
+
+/** The node began to serve. */
+export interface AuditStart {
+  readonly kind: 'start'
+  /** Of its software: 1 to 64 printable ASCII characters. */
+  readonly version: string
+}
+
+/** The node was stopped in an orderly way. */
+export interface AuditStop {
+  readonly kind: 'stop'
+}
+
+/** From here on this policy file decides. */
+export interface AuditPolicy {
+  readonly kind: 'policy'
+  /** SHA-256 of the file, 32 bytes. */
+  readonly fileHash: Uint8Array
+}
+
+/** The operator gave up the records before this one: the node does not have them any more. */
+export interface AuditLoss {
+  readonly kind: 'loss'
+}
+
+export type AuditEntry = AuditRelease | AuditRefusals | AuditStart | AuditStop | AuditPolicy | AuditLoss
+
+/** One link of a node's audit log. */
+export type AuditRecord = AuditEntry & {
+  /** 0, 1, 2, ... */
+  readonly seq: number
+  /** Unix seconds by the node's clock; may go back where the clock did. */
+  readonly time: number
+}
+
+const VERSION = 1
+const KINDS = ['release', 'refusals', 'start', 'stop', 'policy', 'loss'] as const
+const MAX_RULES = 64
+const MAX_RULE_BYTES = 32
+const RULE = /^[a-z][a-z0-9-]{0,31}$/
+const SOFTWARE_VERSION = /^[!-~]{1,64}$/
+/** 256 items and every field at its longest. */
+export const MAX_AUDIT_RECORD_BYTES: number = 32 * 1024
+
+/**
+ * u8 1 || u64 seq || u64 time || u8 kind || body, the body by kind:
+ * 1 release: keyId || sharingId || u32 epoch || requestHash(32) || var requester || var principal (empty without a session)
+ *   || recipientSpkiHash(32) || list(u64 chainId || handle(32) || P K || u8 0 = released or refusal number) || list(var rule)
+ * 2 refusals: u8 refusal number || keyId(32, zero = none) || u64 since || u64 count || u32 requesters
+ * 3 start: var software version; 4 stop; 5 policy: SHA-256 of the file; 6 loss.
+ * @throws KmsError `bad-encoding`, `bad-request`
+ */
+export function encodeAuditRecord(record: AuditRecord): Uint8Array {
+  return concatBytes(
+    u8(VERSION),
+    u64(record.seq),
+    u64(record.time),
+    u8(KINDS.indexOf(record.kind) + 1),
+    encodeEntry(record),
+  )
+}
+
+function encodeEntry(entry: AuditEntry): Uint8Array {
+  switch (entry.kind) {
+    case 'release':
+      return encodeRelease(entry)
+    case 'refusals':
+      return concatBytes(
+        u8(refusalStatus(entry.code)),
+        id32(entry.keyId, 'audit.keyId'),
+        u64(entry.since),
+        u64(atLeastOne(entry.count)),
+        u32(entry.requesters),
+      )
+    case 'start':
+      return varBytes(utf8ToBytes(matching(entry.version, SOFTWARE_VERSION, 'audit.version')))
+    case 'policy':
+      return id32(entry.fileHash, 'audit.fileHash')
+    case 'stop':
+    case 'loss':
+      return new Uint8Array(0)
+  }
+}
+
+function encodeRelease(release: AuditRelease): Uint8Array {
+  const { requester, principal, items, rules } = release
+  parsePublicKeyId(requester)
+  if (principal !== undefined) parsePublicKeyId(principal)
+  requireRelease(release)
+  return concatBytes(
+    id32(release.keyId, 'audit.keyId'),
+    id32(release.sharingId, 'audit.sharingId'),
+    u32(release.epoch),
+    id32(release.requestHash, 'audit.requestHash'),
+    varBytes(utf8ToBytes(requester)),
+    varBytes(utf8ToBytes(principal ?? '')),
+    id32(release.recipientSpkiHash, 'audit.recipientSpkiHash'),
+    list(items, ({ chainId, handle, K, outcome }) =>
+      concatBytes(
+        u64(chainId),
+        id32(handle, 'audit.handle'),
+        requirePointBytes(K),
+        u8(outcome === 'released' ? 0 : refusalStatus(outcome)),
+      ),
+    ),
+    list(rules, (rule) => varBytes(utf8ToBytes(rule))),
+  )
+}
+
+/** Strict: one encoding per record. Points are not decompressed: whoever released one has checked it. @throws KmsError `bad-encoding`, `bad-request` */
+export function decodeAuditRecord(bytes: Uint8Array): AuditRecord {
+  if (bytes.length > MAX_AUDIT_RECORD_BYTES) throw refused('audit.record', 'is too long')
+  return decodeAll(bytes, 'audit.record', (reader) => {
+    if (reader.u8('audit.version') !== VERSION) throw refused('audit.version', 'is not 1')
+    const seq = reader.u64('audit.seq')
+    const time = reader.u64('audit.time')
+    return { seq, time, ...readEntry(reader) }
+  })
+}
+
+function readEntry(reader: Reader): AuditEntry {
+  const kind = KINDS[reader.u8('audit.kind') - 1]
+  switch (kind) {
+    case 'release':
+      return readRelease(reader)
+    case 'refusals': {
+      const code = readRefusal(reader.u8('audit.code'))
+      const keyId = reader.take(32, 'audit.keyId')
+      const since = reader.u64('audit.since')
+      const count = atLeastOne(reader.u64('audit.count'))
+      return { kind, code, keyId, since, count, requesters: reader.u32('audit.requesters') }
+    }
+    case 'start':
+      return { kind, version: matching(readText(reader, 64, 'audit.version'), SOFTWARE_VERSION, 'audit.version') }
+    case 'policy':
+      return { kind, fileHash: reader.take(32, 'audit.fileHash') }
+    case 'stop':
+    case 'loss':
+      return { kind }
+    case undefined:
+      break
+  }
+  throw refused('audit.kind', 'is unknown')
+}
+
+function readRelease(reader: Reader): AuditRelease {
+  const keyId = id32<KeyId>(reader.take(32, 'audit.keyId'), 'audit.keyId')
+  const sharingId = id32<SharingId>(reader.take(32, 'audit.sharingId'), 'audit.sharingId')
+  const epoch = reader.u32('audit.epoch')
+  const requestHash = reader.take(32, 'audit.requestHash')
+  const requester = decodePublicKeyId(reader.var(MAX_PUBLIC_KEY_ID_BYTES, 'audit.requester'))
+  const principal = reader.var(MAX_PUBLIC_KEY_ID_BYTES, 'audit.principal')
+  const recipientSpkiHash = reader.take(32, 'audit.recipientSpkiHash')
+  const items = reader.list({ min: 1, max: MAX_ITEMS }, 'audit.items', (entry): AuditItem => {
+    const chainId = entry.u64('audit.chainId')
+    const handle = entry.take(32, 'audit.handle')
+    const K = requirePointBytes(entry.take(POINT_BYTES, 'audit.K'))
+    const status = entry.u8('audit.outcome')
+    return { chainId, handle, K, outcome: status === 0 ? 'released' : readRefusal(status) }
+  })
+  const rules = reader.list({ min: 0, max: MAX_RULES }, 'audit.rules', (entry) =>
+    readText(entry, MAX_RULE_BYTES, 'audit.rules'),
+  )
+  return requireRelease({
+    kind: 'release',
+    keyId,
+    sharingId,
+    epoch,
+    requestHash,
+    requester,
+    ...(principal.length > 0 && { principal: decodePublicKeyId(principal) }),
+    recipientSpkiHash,
+    items,
+    rules,
+  })
+}
+
+function requireRelease<T extends AuditRelease>(release: T): T {
+  const { items, rules } = release
+  if (items.length < 1 || items.length > MAX_ITEMS) throw refused('audit.items', `has 1 to ${MAX_ITEMS} items`)
+  if (rules.length > MAX_RULES) throw refused('audit.rules', `has at most ${MAX_RULES} names`)
+  for (const [at, rule] of rules.entries()) {
+    matching(rule, RULE, 'audit.rules')
+    if (at > 0 && rule <= (rules[at - 1] ?? '')) throw refused('audit.rules', 'is not in ascending order')
+  }
+  return release
+}
+
+function readRefusal(status: number): RefusalCode {
+  const code = refusalCode(status)
+  if (code === undefined) throw refused('audit.code', `is not a refusal of 1 to ${REFUSAL_CODES.length}`)
+  return code
+}
+
+const readText = (reader: Reader, maxLength: number, field: string): string =>
+  String.fromCharCode(...reader.var(maxLength, field))
+
+function requirePointBytes(bytes: Uint8Array): PointBytes {
+  if (bytes.length !== POINT_BYTES || (bytes[0] !== 2 && bytes[0] !== 3))
+    throw refused('audit.K', 'is not a compressed point')
+  return bytes as PointBytes
+}
+
+function matching(text: string, pattern: RegExp, field: string): string {
+  if (!pattern.test(text)) throw refused(field, 'has characters or a length that it may not have')
+  return text
+}
+
+function atLeastOne(count: number): number {
+  if (count < 1) throw refused('audit.count', 'is 0')
+  return count
+}
+
+const refused = (field: string, problem: string): Error =>
+  dkgError('bad-encoding', `${field} ${problem}`, { data: { field } })
