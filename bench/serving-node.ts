@@ -23,6 +23,7 @@ import { runKeygen } from '@tkms/dkg/testing'
 import {
   createDelegationPipeline,
   createKeyTable,
+  createQuotaBook,
   createSignatureVerifier,
   createSigner,
   type DelegationPipeline,
@@ -86,7 +87,7 @@ export function createServingNode(curve: Curve, spki: Uint8Array): ServingNode {
     signatures,
     policy: parsePolicy(
       { version: 1, keys: { '*': { rule: 'owner' } } },
-      { file: 'bench', ports: { signatures, chains: NO_CHAINS } },
+      { file: 'bench', ports: { signatures, chains: NO_CHAINS, quotas: createQuotaBook() } },
     ),
     sign: createSigner(new Secret(Uint8Array.from(identity.seed))),
     clock: systemClock,

@@ -29,6 +29,7 @@ import { type Log, logDelegation } from './ops/log.ts'
 import { createReadiness } from './ops/readiness.ts'
 import { createStatus } from './ops/status.ts'
 import { loadPolicy } from './policy/policy-file.ts'
+import { createQuotaBook } from './policy/quota-rule.ts'
 import { createSignatureVerifier } from './policy/signature-verifier.ts'
 import type { Rng } from './ports.ts'
 import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
@@ -125,7 +126,10 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     clusterId: joined.config.clusterId,
     lender: keys.table.lender('ecies-dec'),
     signatures,
-    policy: await loadPolicy(config.policyFile, { signatures, chains: await createChainReader(config.chains) }),
+    policy: await loadPolicy(config.policyFile, {
+      ports: { signatures, chains: await createChainReader(config.chains), quotas: createQuotaBook() },
+      profile: config.profile,
+    }),
     sign,
     clock,
     rng,

@@ -5,19 +5,33 @@ import { noxRuleType } from './nox-rule.ts'
 import { onchainRuleType } from './onchain-rule.ts'
 import { ownerRuleType } from './owner-rule.ts'
 import { createPolicy, type Policy } from './policy.ts'
+import { quotaRuleType } from './quota-rule.ts'
 import type { Report, RulePorts, RuleType } from './rule-type.ts'
-import type { RuleTree } from './rule-tree.ts'
+import { isCoarse, type RuleTree } from './rule-tree.ts'
+import { tokenRuleType } from './token-rule.ts'
 
-const RULE_TYPES: readonly RuleType[] = [ownerRuleType, grantRuleType, onchainRuleType, noxRuleType]
+/** Rules that every node has. */
+const RULE_TYPES: readonly RuleType[] = [
+  ownerRuleType,
+  grantRuleType,
+  onchainRuleType,
+  noxRuleType,
+  tokenRuleType,
+  quotaRuleType,
+]
+/** Rules that another part of the node brings along. */
+const REGISTERED_LATER = ['attested']
 const MAX_DEPTH = 8
 const MAX_BRANCHES = 64
 const ANY_KEY = '*'
+const COARSE = 'lets rules that say nothing of who may open what (token, quota) say yes alone, which is'
 
 /** What `init` writes: who an envelope's label names may open it, and nobody else. */
 export const POLICY_TEMPLATE = `# Who may have this node's share used. A node refuses unless a rule here says yes.
 # Per key, by name ("ecies/421614") or "*" for every key without an entry of its own.
-# Rules: owner (the envelope's label names the requester), grant (an issuer listed here signed for it).
-# They combine with any: [...] and all: [...].
+# Rules: owner (the envelope's label names the requester), grant (an issuer listed here signed for it), onchain (a contract says so),
+# nox (the gateway of a Nox deployment signed for it); and token and quota, which only narrow what the others allow.
+# They combine with any: [...] and all: [...]. The running node reads a changed file by itself: see "kms-node policy check".
 version: 1
 keys:
   '*':
@@ -31,12 +45,22 @@ keys:
  * Reads policy.yaml. A file with anything wrong in it is refused whole, with every problem and its path.
  * @throws KmsError `config-missing`, `config-unreadable`, `bad-config-file`
  */
-export async function loadPolicy(file: string, ports: RulePorts): Promise<Policy> {
-  return parsePolicy(await readYamlFile(file), { file, ports })
+export async function loadPolicy(file: string, context: Omit<PolicyContext, 'file'>): Promise<Policy> {
+  return parsePolicy(await readYamlFile(file), { ...context, file })
+}
+
+export interface PolicyContext {
+  /** Named in errors. */
+  readonly file: string
+  readonly ports: RulePorts
+  /** Production, the default, refuses a policy in which coarse rules alone can say yes. */
+  readonly profile?: 'production' | 'development'
+  /** Rules beside those that every node has; they replace a name that is only announced, such as `attested`. */
+  readonly ruleTypes?: readonly RuleType[]
 }
 
 /** @throws KmsError `bad-config-file` */
-export function parsePolicy(document: unknown, context: { readonly file: string; readonly ports: RulePorts }): Policy {
+export function parsePolicy(document: unknown, context: PolicyContext): Policy {
   const problems: string[] = []
   const problem: Report = (path, message) => {
     problems.push(`${path || '(the file)'}: ${message}`)
@@ -48,11 +72,14 @@ export function parsePolicy(document: unknown, context: { readonly file: string;
   const entries = Object.entries(recordOf(keys, 'keys', problem))
   if (entries.length === 0) problem('keys', 'must name at least one key, or "*"')
   const trees = new Map<string, RuleTree>()
+  const types = [...RULE_TYPES, ...(context.ruleTypes ?? [])]
   for (const [name, value] of entries) {
     if (name !== ANY_KEY && attempt(() => parseKeyName(name)) === undefined)
       problem(`keys.${name}`, 'is not a key name')
-    const tree = parseTree(value, { path: `keys.${name}`, depth: 1, ports: context.ports, problem })
+    const tree = parseTree(value, { path: `keys.${name}`, depth: 1, ports: context.ports, types, problem })
     if (tree !== undefined) trees.set(name, tree)
+    if (tree !== undefined && context.profile !== 'development' && isCoarse(tree))
+      problem(`keys.${name}`, `${COARSE} only in the development profile`)
   }
   if (problems.length > 0)
     throw configError('bad-config-file', `${context.file} is refused`, { file: context.file, problems })
@@ -63,6 +90,7 @@ interface Place {
   readonly path: string
   readonly depth: number
   readonly ports: RulePorts
+  readonly types: readonly RuleType[]
   readonly problem: Report
 }
 
@@ -97,10 +125,17 @@ function parseBranches(kind: 'any' | 'all', content: unknown, place: Place): Rul
 }
 
 function parseRule(name: unknown, options: Record<string, unknown>, place: Place): RuleTree | undefined {
-  const type = RULE_TYPES.find((known) => known.name === name)
-  if (type === undefined)
-    return place.problem(`${place.path}.rule`, `must be one of ${RULE_TYPES.map((known) => known.name).join(', ')}`)
+  const type = place.types.find((known) => known.name === name)
+  if (type === undefined) {
+    const later = REGISTERED_LATER.find((known) => known === name)
+    return place.problem(
+      `${place.path}.rule`,
+      later === undefined
+        ? `must be one of ${place.types.map((known) => known.name).join(', ')}`
+        : `${later} needs a part that this node does not have`,
+    )
+  }
   const create = type.parse(options, (path, message) => place.problem(`${place.path}.${path}`, message))
-  const rule = create?.(place.ports)
+  const rule = create?.(place.ports, place.path)
   return rule === undefined ? undefined : { kind: 'rule', rule }
 }

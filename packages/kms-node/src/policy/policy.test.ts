@@ -10,9 +10,8 @@ import {
   itemFor,
   NOW_SECONDS,
   policyOf,
-  signatures,
+  rulePorts,
 } from '../serve/pipeline.fixture.ts'
-import { NO_CHAINS } from '../chain/chain-reader.ts'
 import type { Decision } from './decision.ts'
 import { inputOf } from './decision-input.fixture.ts'
 import { parsePolicy, POLICY_TEMPLATE } from './policy-file.ts'
@@ -92,7 +91,7 @@ describe('policy', () => {
   })
 
   it('has no default: a key without rules is for nobody, an entry of its own goes before "*"', async () => {
-    const context = { file: 'policy.yaml', ports: { signatures, chains: NO_CHAINS } }
+    const context = { file: 'policy.yaml', ports: rulePorts() }
     const one = parsePolicy({ version: 1, keys: { 'ecies/1': owner } }, context)
     expect(await one.decide('ecies/2', inputOf())).toEqual(refusal('policy', 'no-rules-for-this-key'))
     const both = parsePolicy({ version: 1, keys: { 'ecies/1': grant, '*': owner } }, context)
@@ -116,7 +115,7 @@ describe('policy', () => {
     ['a wallet as issuer', { version: 1, keys: { '*': { rule: 'grant', issuers: [`eip712:0x${'00'.repeat(20)}`] } } }],
     ['a wrong key name', { version: 1, keys: { 'Not A Name': owner } }],
   ])('refuses a file with %s whole', (_what, document) => {
-    expect(() => parsePolicy(document, { file: 'policy.yaml', ports: { signatures, chains: NO_CHAINS } })).toThrow(
+    expect(() => parsePolicy(document, { file: 'policy.yaml', ports: rulePorts() })).toThrow(
       expect.objectContaining({ code: 'bad-config-file' }),
     )
   })
@@ -124,7 +123,7 @@ describe('policy', () => {
   it('the file that init writes allows owners only', async () => {
     const policy = parsePolicy(parseYaml(POLICY_TEMPLATE, 'policy.yaml'), {
       file: 'policy.yaml',
-      ports: { signatures, chains: NO_CHAINS },
+      ports: rulePorts(),
     })
     expect(await policy.decide('ecies/1', inputOf())).toEqual({ allowed: true, rules: ['owner'] })
     expect(await policy.decide('ecies/1', inputOf({ item: grantedItem() }))).toMatchObject({ allowed: false })

@@ -1,15 +1,20 @@
 import type { ChainReader } from '../chain/chain-reader.ts'
 import type { PolicyRule } from './decision.ts'
+import type { QuotaBook } from './quota-rule.ts'
 import type { SignatureVerifier } from './signature-verifier.ts'
 
 /** What rules may use of the node. */
 export interface RulePorts {
   readonly signatures: SignatureVerifier
   readonly chains: ChainReader
+  readonly quotas: QuotaBook
 }
 
 /** Notes what is wrong, with the path below the rule. */
 export type Report = (path: string, message: string) => undefined
+
+/** @param place where in the policy the rule stands: "keys.ecies/1.all.0" */
+export type CreateRule = (ports: RulePorts, place: string) => PolicyRule | undefined
 
 /** A kind of rule, as the policy file names it. */
 export interface RuleType {
@@ -18,10 +23,7 @@ export interface RuleType {
    * Reads the options beside `rule:`; each problem goes to `problem`.
    * @returns undefined when there was one; so does what it returns, where the node lacks what the rule needs
    */
-  parse(
-    options: Readonly<Record<string, unknown>>,
-    problem: Report,
-  ): ((ports: RulePorts) => PolicyRule | undefined) | undefined
+  parse(options: Readonly<Record<string, unknown>>, problem: Report): CreateRule | undefined
 }
 
 export const isAddress = (value: unknown): value is `0x${string}` =>

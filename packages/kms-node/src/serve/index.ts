@@ -2,6 +2,7 @@
 export { type ChainReader, createChainReader, NO_CHAINS } from '../chain/chain-reader.ts'
 export { createSigner } from '../identity/ed25519-signer.ts'
 export { parsePolicy } from '../policy/policy-file.ts'
+export { createQuotaBook } from '../policy/quota-rule.ts'
 export { createSignatureVerifier } from '../policy/signature-verifier.ts'
 export { systemClock, systemRng } from '../system.ts'
 export { createKeyTable, type KeyTable, type KeyTableOptions, type ServedKey, type ShareLender } from './key-table.ts'

@@ -33,6 +33,8 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import { type ChainReader, NO_CHAINS } from '../chain/chain-reader.ts'
 import { parsePolicy } from '../policy/policy-file.ts'
 import type { Policy } from '../policy/policy.ts'
+import { createQuotaBook } from '../policy/quota-rule.ts'
+import type { RulePorts } from '../policy/rule-type.ts'
 import { createSignatureVerifier } from '../policy/signature-verifier.ts'
 import type { Clock, Rng } from '../ports.ts'
 import type { ShareLender, ShareLookup } from './key-table.ts'
@@ -132,8 +134,13 @@ export function createTestLender(): ShareLender & { uses: number; loans: number;
 }
 
 export const signatures = createSignatureVerifier({ maxKeys: 16 })
+export const rulePorts = (chains: ChainReader = NO_CHAINS): RulePorts => ({
+  signatures,
+  chains,
+  quotas: createQuotaBook(),
+})
 export const policyOf = (tree: unknown, chains: ChainReader = NO_CHAINS): Policy =>
-  parsePolicy({ version: 1, keys: { '*': tree } }, { file: 'policy.yaml', ports: { signatures, chains } })
+  parsePolicy({ version: 1, keys: { '*': tree } }, { file: 'policy.yaml', ports: rulePorts(chains) })
 
 export function createTestPipeline(overrides: Partial<PipelineOptions> = {}): {
   pipeline: DelegationPipeline
