@@ -120,7 +120,7 @@ describe('the file in the data directory', () => {
     await expect(operations.remove('node-3')).rejects.toEqual(refused('still-member'))
     const renamed = {
       ...born,
-      nodes: born.nodes.map((node) => (node.index === 1 ? { ...node, name: 'mallory' } : node)),
+      nodes: born.nodes.map((node) => (node.index === 1 ? { ...node, name: 'mallory', revision: 1 } : node)),
     }
     await expect(operations.update(await newerFile(renamed))).rejects.toEqual(refused('cluster-entry-differs'))
     await expect(operations.update(join(directory, 'nowhere.json'))).rejects.toEqual(refused('bad-cluster-file'))

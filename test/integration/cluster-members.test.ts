@@ -3,7 +3,9 @@ import {
   type ClusterNode,
   type CommitteeConfig,
   configHash,
+  formatCluster,
   type Member,
+  parseCluster,
   participantIndex,
 } from '@tkms/dkg'
 import { describe, expect, test } from 'vitest'
@@ -72,13 +74,33 @@ describe('candidates', () => {
 
 describe('a newer file', () => {
   test('adds and changes entries, and takes nothing away', () => {
-    const elsewhere = { ...nodeOf(seven), multiaddrs: ['/ip4/10.0.0.7/tcp/1'] }
+    const elsewhere = { ...nodeOf(seven), multiaddrs: ['/ip4/10.0.0.7/tcp/1'], revision: 1 }
     const { cluster, added, changed } = withNewerBook(grown, { ...born, nodes: [...nodes(1, 2, 8), elsewhere] })
     expect({ added, changed }).toEqual({ added: ['node-8'], changed: ['node-7'] })
     expect(cluster.nodes.map(({ index }) => index)).toEqual([1, 2, 3, 4, 5, 6, 7, 8])
     expect(cluster.nodes.find(({ index }) => index === 7)).toEqual(elsewhere)
     expect(cluster.certificates).toEqual(grown.certificates)
     expect(withNewerBook(grown, born).cluster).toBe(grown)
+  })
+
+  test('counts by its revisions, in whatever order files come; of one revision there are no two entries', () => {
+    const at = (port: number, revision: number): Cluster => {
+      const moving = { ...nodeOf(seven), url: `https://127.0.0.1:${port}`, ...(revision > 0 && { revision }) }
+      return { ...grown, nodes: [...nodes(1, 2, 3, 4, 5, 6), moving] }
+    }
+    const files = [at(1, 0), at(2, 1), at(3, 4)]
+    for (const order of [files, files.toReversed()]) {
+      const [first, ...others] = order as [Cluster, Cluster, Cluster]
+      const book = others.reduce((before, newer) => withNewerBook(before, newer).cluster, first)
+      expect(book.nodes.at(-1)).toMatchObject({ url: 'https://127.0.0.1:3', revision: 4 })
+      expect(parseCluster(formatCluster(book))).toEqual(book)
+    }
+    expect(withNewerBook(at(3, 4), at(2, 1))).toMatchObject({ added: [], changed: [] })
+    for (const revision of [0, 4])
+      expect(() => withNewerBook(at(3, revision), at(2, revision))).toThrow(refused('address-conflict'))
+    const stranger = { ...nodeOf(eight), index: member(7).index }
+    const older = { ...grown, nodes: [...nodes(1, 2, 3, 4, 5, 6), stranger] }
+    expect(() => withNewerBook(at(3, 4), older)).toThrow(refused('address-conflict'))
   })
 
   test('of another cluster is refused with both config hashes', () => {

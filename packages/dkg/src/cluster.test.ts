@@ -44,6 +44,11 @@ describe('the cluster file', () => {
   it('reads back', () => {
     expect(formatCluster(cluster)).toEqual(file)
     expect(parseCluster(JSON.parse(JSON.stringify(file)))).toEqual(cluster)
+    const revised = withNode({ revision: 3 })
+    expect(parseCluster(revised).nodes[0]?.revision).toBe(3)
+    expect(formatCluster(parseCluster(revised))).toEqual(revised)
+    expect(parseCluster(withNode({ revision: 0 }))).toEqual(cluster)
+    for (const revision of [-1, 1.5, 2 ** 32, '3']) expect(() => parseCluster(withNode({ revision }))).toThrow(badFile)
   })
 
   it('gives the committee with what follows from it', () => {

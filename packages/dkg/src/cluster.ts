@@ -19,6 +19,8 @@ export interface ClusterNode {
   readonly url: string
   /** SHA-256 of the TLS key's SPKI, 32 bytes; absent only where `url` is plain HTTP on loopback. */
   readonly tlsSpkiSha256?: Uint8Array
+  /** u32: of two entries of one node the one with the higher revision counts. Absent is 0. */
+  readonly revision?: number
 }
 
 /** All that a client or a new node needs; public (interfaces 1). */
@@ -40,6 +42,8 @@ export interface ClusterNodeJson {
   readonly multiaddrs: readonly string[]
   readonly url: string
   readonly tlsSpkiSha256?: string
+  /** u32, raised by whoever changes the entry; absent is 0. */
+  readonly revision?: number
 }
 
 /** A member of the genesis committee in a cluster file. */
@@ -153,6 +157,7 @@ export function formatClusterNode({
   multiaddrs,
   url,
   tlsSpkiSha256,
+  revision = 0,
 }: ClusterNode): ClusterNodeJson {
   return {
     index,
@@ -161,6 +166,7 @@ export function formatClusterNode({
     multiaddrs: [...multiaddrs],
     url,
     ...(tlsSpkiSha256 === undefined ? {} : { tlsSpkiSha256: formatHex(tlsSpkiSha256) }),
+    ...(revision > 0 && { revision }),
   }
 }
 
@@ -217,7 +223,15 @@ function readNode(fields: JsonFields): ClusterNode | undefined {
   const pinned = fields.has('tlsSpkiSha256')
   if (!pinned && !url.startsWith('http://')) fields.problem('tlsSpkiSha256', 'must be given with an https URL')
   const tlsSpkiSha256 = pinned ? fields.hex('tlsSpkiSha256', FIXED_32) : undefined
+  const revision = fields.has('revision') ? fields.integer('revision', 0, 0xffffffff) : 0
   fields.end()
   if (member === undefined) return undefined
-  return { ...member, name, multiaddrs, url, ...(tlsSpkiSha256 === undefined ? {} : { tlsSpkiSha256 }) }
+  return {
+    ...member,
+    name,
+    multiaddrs,
+    url,
+    ...(tlsSpkiSha256 === undefined ? {} : { tlsSpkiSha256 }),
+    ...(revision > 0 && { revision }),
+  }
 }

@@ -124,8 +124,9 @@ function withNode(book: Cluster, node: ClusterNode): Cluster {
 }
 
 /**
- * The operator's newer file of the same genesis laid over this one: its entries win, nothing is taken away.
- * @throws KmsError `other-cluster`, `address-conflict`
+ * The operator's file of the same genesis laid over this one: an entry of a higher revision wins, in whatever order files come, and
+ * nothing is taken away.
+ * @throws KmsError `other-cluster`, `address-conflict` also where two entries of one revision differ
  */
 export function withNewerBook(cluster: Cluster, newer: Cluster): BookChange {
   if (!equalBytes(cluster.configHash, newer.configHash))
@@ -136,7 +137,7 @@ export function withNewerBook(cluster: Cluster, newer: Cluster): BookChange {
     )
   const before = new Map<number, ClusterNode>(cluster.nodes.map((node) => [node.index, node]))
   const added = newer.nodes.filter(({ index }) => !before.has(index))
-  const changed = newer.nodes.filter((node) => before.has(node.index) && !sameEntry(node, before.get(node.index)))
+  const changed = newer.nodes.filter((node) => isLaterEntry(node, before.get(node.index)))
   const replaced = new Set([...added, ...changed].map(({ index }) => index))
   const kept = cluster.nodes.filter(({ index }) => !replaced.has(index))
   if (replaced.size === 0) return { cluster, added: [], changed: [] }
@@ -203,6 +204,21 @@ export function withoutNode(cluster: Cluster, name: string, current: readonly Na
     cluster,
     cluster.nodes.filter((known) => known !== node),
   )
+}
+
+/** Whether it takes the place of what is known of the same node. @throws KmsError `address-conflict` */
+function isLaterEntry(node: ClusterNode, known: ClusterNode | undefined): boolean {
+  if (known === undefined || sameEntry(node, known)) return false
+  // Another identity at this index: no revision makes that right.
+  if (!equalBytes(node.publicKey, known.publicKey)) return true
+  const ahead = (node.revision ?? 0) - (known.revision ?? 0)
+  if (ahead === 0)
+    throw new KmsError(
+      'address-conflict',
+      `the file has another entry for ${known.name} of the same revision ${known.revision ?? 0}: which one is newer? Give the right one a higher "revision"`,
+      { data: { index: node.index, name: node.name, revision: known.revision ?? 0 } },
+    )
+  return ahead > 0
 }
 
 const sameEntry = (left: ClusterNode, right: ClusterNode | undefined): boolean =>

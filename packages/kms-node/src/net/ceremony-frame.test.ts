@@ -37,6 +37,11 @@ test.for(frames.map((frame) => [frame.type, frame] as const))('a %s frame comes 
   expect(decodeCeremonyFrame(encodeCeremonyFrame(frame))).toEqual(frame)
 })
 
+test('a peer says no revision of an entry: its word gives way to any file of the operator', () => {
+  const frame = (node: ClusterNode): CeremonyFrame => ({ type: 'proposal', spec: bytes(300), nodes: [node] })
+  expect(decodeCeremonyFrame(encodeCeremonyFrame(frame({ ...https, revision: 9 })))).toEqual(frame(https))
+})
+
 test('decoded bytes are copies: the receive buffer may be used again', () => {
   const wire = encodeCeremonyFrame({ type: 'status', ceremony, messages: [bytes(10)] })
   const frame = decodeCeremonyFrame(wire)

@@ -3,9 +3,12 @@ import type { tkms } from '@tkms/proto'
 import { isKmsError } from '../errors.ts'
 import { netError } from './errors.ts'
 
-/** An entry of the address book as a proposal carries it (proto/tkms/v1/ceremony.proto, NodeEntry). */
+/**
+ * An entry of the address book as a proposal carries it (proto/tkms/v1/ceremony.proto, NodeEntry). Its revision stays here: what a peer
+ * says is the first word about a node, and gives way to any file of the operator.
+ */
 export function encodeNodeEntry(node: ClusterNode): tkms.v1.NodeEntry.$Properties {
-  const { publicKey, ...entry } = node
+  const { publicKey, revision: _revision, ...entry } = node
   return { ...entry, multiaddrs: [...node.multiaddrs], ed25519: publicKey }
 }
 
