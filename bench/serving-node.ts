@@ -24,6 +24,7 @@ import {
   createDelegationPipeline,
   createKeyTable,
   createQuotaBook,
+  createRequesterVerifier,
   createSignatureVerifier,
   createSigner,
   type DelegationPipeline,
@@ -84,7 +85,7 @@ export function createServingNode(curve: Curve, spki: Uint8Array): ServingNode {
     curve,
     clusterId,
     lender: table.lender('ecies-dec'),
-    signatures,
+    requesters: createRequesterVerifier({ signatures, maxSessions: 16 }),
     policy: parsePolicy(
       { version: 1, keys: { '*': { rule: 'owner' } } },
       { file: 'bench', ports: { signatures, chains: NO_CHAINS, quotas: createQuotaBook() } },

@@ -28,12 +28,14 @@ import { createInstance, createInstanceGuard } from './ops/instance.ts'
 import { type Log, logDelegation } from './ops/log.ts'
 import { createReadiness } from './ops/readiness.ts'
 import { createStatus } from './ops/status.ts'
+import { openContractWallets } from './policy/contract-wallet.ts'
 import { loadPolicy } from './policy/policy-file.ts'
 import { createQuotaBook } from './policy/quota-rule.ts'
 import { createSignatureVerifier } from './policy/signature-verifier.ts'
 import type { Rng } from './ports.ts'
 import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
 import { createDelegationPipeline } from './serve/pipeline.ts'
+import { createRequesterVerifier } from './serve/requester.ts'
 import { nodeFileSystem } from './store/file-system.ts'
 import { openRecordStore } from './store/record-store.ts'
 import { storeDirectory, systemClock, systemRng } from './system.ts'
@@ -44,6 +46,8 @@ import { VERSION } from './version.ts'
 const DRAIN_MS = 5_000
 /** Requesters' and issuers' public keys remembered as admitted. */
 const MAX_REQUESTER_KEYS = 10_000
+/** Sessions remembered as signed by their principals. */
+const MAX_SESSIONS = 10_000
 /** Addresses whose rate on libp2p is remembered. */
 const MAX_CALLERS = 65_536
 
@@ -120,12 +124,13 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   })
   stops.push(() => keys.stop())
 
-  const signatures = createSignatureVerifier({ maxKeys: MAX_REQUESTER_KEYS })
+  const wallets = await openContractWallets(config)
+  const signatures = createSignatureVerifier({ maxKeys: MAX_REQUESTER_KEYS, ...(wallets && { wallets }) })
   const pipeline = createDelegationPipeline({
     curve,
     clusterId: joined.config.clusterId,
     lender: keys.table.lender('ecies-dec'),
-    signatures,
+    requesters: createRequesterVerifier({ signatures, maxSessions: MAX_SESSIONS }),
     policy: await loadPolicy(config.policyFile, {
       ports: { signatures, chains: await createChainReader(config.chains), quotas: createQuotaBook() },
       profile: config.profile,

@@ -15,9 +15,9 @@ export interface TypedDomain {
   readonly version: string
   readonly chainId?: number
   /** 20 bytes, "0x" and hex. */
-  readonly verifyingContract?: string
+  readonly verifyingContract?: `0x${string}`
   /** 32 bytes, "0x" and hex. */
-  readonly salt?: string
+  readonly salt?: `0x${string}`
 }
 
 /** Structured data as a wallet shows and signs it: the argument of `signTypedData` (EIP-712), plain JSON, one struct without inner structs. */

@@ -83,9 +83,9 @@ export const noxDelegateTypedData = ({
 /** What the user's wallet signed. @param domain.contract the NoxCompute contract, 0x and 40 hex digits */
 export const noxDataAccessTypedData = (
   { address, encryptionPubKey, notBefore, expiresAt }: Omit<NoxUserAuthorization, 'signature'>,
-  domain: { readonly chainId: number; readonly contract: string },
+  { chainId, contract }: { readonly chainId: number; readonly contract: string },
 ): TypedData => ({
-  domain: { name: 'Handle Gateway', version: '1', chainId: domain.chainId, verifyingContract: domain.contract },
+  domain: { name: 'Handle Gateway', version: '1', chainId, verifyingContract: contract as `0x${string}` },
   types: {
     DataAccessAuthorization: [
       { name: 'userAddress', type: 'address' },

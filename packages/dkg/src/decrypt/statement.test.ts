@@ -103,12 +103,13 @@ describe('typed data', () => {
 
   it('does not confuse bytes with their text, nor one domain with another', () => {
     const bytes = hexToBytes('3078ff')
-    const digests = [
+    const documents: TypedData[] = [
       typed('bytes', `0x${bytesToHex(bytes)}`),
       typed('string', `0x${bytesToHex(bytes)}`),
       { ...typed('bytes', '0x3078ff'), domain: { name: 'x', version: '1', chainId: 1 } },
       { ...typed('bytes', '0x3078ff'), domain: { name: 'x', version: '1', salt: `0x${'00'.repeat(32)}` } },
-    ].map((data) => bytesToHex(typedDataDigest(data)))
+    ]
+    const digests = documents.map((data) => bytesToHex(typedDataDigest(data)))
     expect(new Set(digests).size).toBe(4)
   })
 })

@@ -109,6 +109,15 @@ describe('node.yaml', () => {
     expect(problemsOf({ name: 'a' }, { TKMS_CHAINS_MAIN_RPC: rpc.join(',') })).toHaveLength(1)
   })
 
+  it('asks contract wallets on a configured chain only', () => {
+    const chains = { 1: { rpc: ['https://a.example.org'] } }
+    expect(parse({ name: 'a', chains }).erc1271).toBeUndefined()
+    expect(parse({ name: 'a', chains, erc1271: { chain: 1 } }).erc1271).toEqual({ chain: 1 })
+    expect(parse({ name: 'a', chains }, { TKMS_ERC1271_CHAIN: '1' }).erc1271).toEqual({ chain: 1 })
+    expect(problemsOf({ name: 'a', chains, erc1271: { chain: 2 } })).toEqual(['erc1271.chain: must be one of chains'])
+    expect(problemsOf({ name: 'a', chains, erc1271: {} })).toHaveLength(1)
+  })
+
   it.each([
     ['an id that is no number', { main: { rpc: ['https://a.example.org'] } }],
     ['an id beyond what requests hold', { '9007199254740993': { rpc: ['https://a.example.org'] } }],

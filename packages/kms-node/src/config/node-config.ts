@@ -59,6 +59,7 @@ function ruleProblems(config: NodeConfigFile): readonly string[] {
   return [
     ...plainHttpProblems(config),
     ...chainProblems(config),
+    ...contractWalletProblems(config),
     ...(config.profile === 'production' ? developmentSwitches(config) : []),
   ]
 }
@@ -78,6 +79,10 @@ function chainProblems({ chains, profile }: NodeConfigFile): readonly string[] {
       problems.push(`chains.${id}.rpc: plain HTTP beyond this machine only in the development profile`)
     return problems
   })
+}
+
+function contractWalletProblems({ chains, erc1271 }: NodeConfigFile): readonly string[] {
+  return erc1271 === undefined || chains[erc1271.chain] !== undefined ? [] : ['erc1271.chain: must be one of chains']
 }
 
 const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[(.*)\]$/, '$1')

@@ -85,6 +85,7 @@ const schema = z.strictObject({
   ceremony: ceremony.prefault({}),
   limits: limits.prefault({}),
   chains: z.record(chainId, chain).default({}),
+  erc1271: z.strictObject({ chain: z.int().min(1) }).optional(),
   policyFile: path.optional(),
   log: z
     .strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal']).default('info') })

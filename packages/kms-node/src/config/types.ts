@@ -77,6 +77,8 @@ export interface NodeConfigFile {
   readonly limits: LimitsConfig
   /** Chains that policy rules and contract wallets are read from, by decimal chain id. */
   readonly chains: Readonly<Record<string, ChainConfig>>
+  /** Where contract wallets are asked whether a signature is theirs (ERC-1271); without it only keys sign. */
+  readonly erc1271?: { readonly chain: number } | undefined
   /** Default: policy.yaml in dataDir. */
   readonly policyFile?: string | undefined
   readonly log: { readonly level: LogLevel }

@@ -3,10 +3,11 @@ import {
   decodeNodePublicKey,
   type Grant,
   grantMismatch,
-  grantSignedBytes,
+  grantStatement,
   type GrantSubject,
   parsePublicKeyId,
 } from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
 import { type DecisionInput, no, type PolicyRule, type RuleVerdict } from './decision.ts'
 import type { RuleType } from './rule-type.ts'
 import type { SignatureVerifier } from './signature-verifier.ts'
@@ -21,25 +22,42 @@ const LEEWAY_SECONDS = 60
  * (interfaces 3); with that the handle is bound to K. The reason is that of the grant that came closest.
  */
 export function createGrantRule(options: {
-  /** Ids "ed25519:<64 hex>". */
+  /** Ids "ed25519:<64 hex>" or "eip712:0x<40 hex>". */
   readonly issuers: readonly string[]
   readonly signatures: SignatureVerifier
 }): PolicyRule {
   const issuers = new Set(options.issuers)
-  const judge = (grant: Grant, subject: GrantSubject, nowSeconds: number): RuleVerdict => {
+  /** A grant among the evidence is for every item of its request, and verified once. */
+  const signed = new WeakMap<Grant, Promise<boolean>>()
+  const isSigned = (grant: Grant, signal: AbortSignal): Promise<boolean> => {
+    const known = signed.get(grant)
+    if (known !== undefined) return known
+    const verdict = options.signatures.verify(grant.issuer, grantStatement(grant, grant.body), grant.signature, signal)
+    signed.set(grant, verdict)
+    return verdict
+  }
+  const judge = async (
+    grant: Grant,
+    subject: GrantSubject,
+    { nowSeconds, signal }: DecisionInput,
+  ): Promise<RuleVerdict> => {
     const mismatch = grantMismatch(grant, subject)
     if (mismatch !== undefined) return no(`grant-for-another-${MISMATCH_WORDS[mismatch]}`)
     if (!issuers.has(grant.issuer)) return no('issuer-not-listed')
     if (nowSeconds < grant.notBefore - LEEWAY_SECONDS) return no('grant-not-yet-valid')
     if (nowSeconds > grant.expiresAt + LEEWAY_SECONDS) return no('grant-expired')
-    const signed = options.signatures.verify(grant.issuer, grantSignedBytes(grant.body), grant.signature)
-    return signed ? { kind: 'yes', bindsHandle: true } : no('grant-signature')
+    try {
+      return (await isSigned(grant, signal)) ? { kind: 'yes', bindsHandle: true } : no('grant-signature')
+    } catch (error) {
+      if (!isKmsError(error) || error.code !== 'chain-unavailable') throw error
+      return { kind: 'no', reason: 'chain-unavailable', undecided: true }
+    }
   }
   return {
     name: GRANT,
-    decide(input) {
+    async decide(input) {
       const subject = subjectOf(input)
-      const verdicts = input.grants.map((grant) => judge(grant, subject, input.nowSeconds))
+      const verdicts = await Promise.all(input.grants.map((grant) => judge(grant, subject, input)))
       return verdicts.find((verdict) => verdict.kind === 'yes') ?? verdicts.toSorted(byCloseness)[0] ?? no('no-grant')
     },
   }
@@ -57,7 +75,7 @@ const MISMATCH_WORDS: Readonly<Record<keyof GrantSubject, string>> = {
 
 const byCloseness = (left: RuleVerdict, right: RuleVerdict): number => distance(left) - distance(right)
 const distance = (verdict: RuleVerdict): number =>
-  verdict.kind === 'no' && verdict.reason.startsWith('grant-for-another-') ? 1 : 0
+  verdict.kind === 'yes' || verdict.undecided === true ? 0 : verdict.reason.startsWith('grant-for-another-') ? 2 : 1
 
 function subjectOf({ request, item, recipientSpkiHash, requesterId: requester }: DecisionInput): GrantSubject {
   const { chainId, handle } = item.version === 1 ? item : item.header.label
@@ -66,7 +84,7 @@ function subjectOf({ request, item, recipientSpkiHash, requesterId: requester }:
   return { clusterId, keyId, chainId, handle, K, recipientSpkiHash, requester }
 }
 
-/** `rule: grant` with `issuers:`, 1 to 256 ids of Ed25519 keys. */
+/** `rule: grant` with `issuers:`, 1 to 256 ids of Ed25519 keys or wallets. */
 export const grantRuleType: RuleType = {
   name: GRANT,
   parse({ issuers, ...others }, problem) {
@@ -75,17 +93,18 @@ export const grantRuleType: RuleType = {
       problem('issuers', `must be a list of 1 to ${MAX_ISSUERS} issuers`)
       return undefined
     }
-    const ids = issuers.filter((id: unknown): id is string => typeof id === 'string' && isEd25519(id))
+    const ids = issuers.filter((id: unknown): id is string => typeof id === 'string' && isIssuer(id))
     issuers.forEach((id: unknown, at) => {
-      if (typeof id !== 'string' || !isEd25519(id))
-        problem(`issuers.${at}`, 'must be "ed25519:<64 hex>", a key of prime order')
+      if (typeof id !== 'string' || !isIssuer(id))
+        problem(`issuers.${at}`, 'must be "ed25519:<64 hex>", a key of prime order, or "eip712:0x<40 hex>", a wallet')
     })
     if (ids.length !== issuers.length || Object.keys(others).length > 0) return undefined
     return ({ signatures }) => createGrantRule({ issuers: ids, signatures })
   },
 }
 
-function isEd25519(id: string): boolean {
+function isIssuer(id: string): boolean {
   const signer = attempt(() => parsePublicKeyId(id))
+  if (signer?.kind === 'eip712') return true
   return signer?.kind === 'ed25519' && attempt(() => decodeNodePublicKey(signer.key)) !== undefined
 }

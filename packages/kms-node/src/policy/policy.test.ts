@@ -112,7 +112,11 @@ describe('policy', () => {
     ['two heads', { version: 1, keys: { '*': { any: [owner], all: [owner] } } }],
     ['no issuers', { version: 1, keys: { '*': { rule: 'grant' } } }],
     ['an issuer of small order', { version: 1, keys: { '*': { rule: 'grant', issuers: [weak] } } }],
-    ['a wallet as issuer', { version: 1, keys: { '*': { rule: 'grant', issuers: [`eip712:0x${'00'.repeat(20)}`] } } }],
+    [
+      'a wallet in mixed case',
+      { version: 1, keys: { '*': { rule: 'grant', issuers: [`eip712:0x${'aB'.repeat(20)}`] } } },
+    ],
+    ['a session as issuer', { version: 1, keys: { '*': { rule: 'grant', issuers: [`session:${'00'.repeat(32)}`] } } }],
     ['a wrong key name', { version: 1, keys: { 'Not A Name': owner } }],
   ])('refuses a file with %s whole', (_what, document) => {
     expect(() => parsePolicy(document, { file: 'policy.yaml', ports: rulePorts() })).toThrow(

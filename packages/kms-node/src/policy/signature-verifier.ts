@@ -1,41 +1,67 @@
 import { createPublicKey, type KeyObject, verify } from 'node:crypto'
-import { attempt, decodeNodePublicKey, parsePublicKeyId, SIGNATURE_BYTES } from '@tkms/dkg'
+import {
+  attempt,
+  decodeNodePublicKey,
+  equalBytes,
+  parsePublicKeyId,
+  recoverEthereumAddress,
+  SIGNATURE_BYTES,
+  type Statement,
+  typedDataDigest,
+} from '@tkms/dkg'
 import { BoundedMap } from '../serve/bounded-map.ts'
+import type { ContractWallets } from './contract-wallet.ts'
 
 /** SubjectPublicKeyInfo of an Ed25519 key up to the key itself (RFC 8410). */
 const ED25519_SPKI = Buffer.from('302a300506032b6570032100', 'hex')
 
 export interface SignatureVerifier {
-  /** Whether the Ed25519 key behind the id ("ed25519:<64 hex>") signed the message. False for every other kind. Never throws. */
-  verify(publicKeyId: string, message: Uint8Array, signature: Uint8Array): boolean
+  /**
+   * Whether the Ed25519 key ("ed25519:..") or the wallet ("eip712:0x..") behind an id signed the statement. False for every other id.
+   * @throws KmsError `chain-unavailable` where a contract wallet would have to be asked and its chain says nothing
+   */
+  verify(signerId: string, statement: Statement, signature: Uint8Array, signal: AbortSignal): Promise<boolean>
 }
 
 /**
  * Verifies requesters and issuers with node:crypto, for no quorum rests on them (architecture, rule 8). A key is admitted when first
  * seen: canonical, of prime order, never small order. The last `maxKeys` are remembered.
+ * @param options.wallets what cannot be the signature of an address' own key is asked of it as a contract; without, it is refused
  */
-export function createSignatureVerifier(options: { readonly maxKeys: number }): SignatureVerifier {
+export function createSignatureVerifier(options: {
+  readonly maxKeys: number
+  readonly wallets?: ContractWallets
+}): SignatureVerifier {
   const keys = new BoundedMap<string, KeyObject | 'refused'>(options.maxKeys)
-  const admit = (publicKeyId: string): KeyObject | 'refused' => {
-    const known = keys.get(publicKeyId)
+
+  const admit = (signerId: string, raw: Uint8Array): KeyObject | 'refused' => {
+    const known = keys.get(signerId)
     if (known !== undefined) return known
-    const key = importKey(publicKeyId) ?? 'refused'
-    keys.set(publicKeyId, key)
+    const key = importKey(raw) ?? 'refused'
+    keys.set(signerId, key)
     return key
   }
+
   return {
-    verify(publicKeyId, message, signature) {
-      if (signature.length !== SIGNATURE_BYTES) return false
-      const key = admit(publicKeyId)
-      return key !== 'refused' && verify(null, message, key, signature)
+    async verify(signerId, { message, typedData }, signature, signal) {
+      const signer = attempt(() => parsePublicKeyId(signerId))
+      if (signer?.kind === 'ed25519') {
+        if (signature.length !== SIGNATURE_BYTES) return false
+        const key = admit(signerId, signer.key)
+        return key !== 'refused' && verify(null, message, key, signature)
+      }
+      if (signer?.kind !== 'eip712') return false
+      const { address } = signer
+      const digest = typedDataDigest(typedData)
+      const recovered = recoverEthereumAddress(digest, signature)
+      if (recovered !== undefined && equalBytes(recovered, address)) return true
+      return (await options.wallets?.accepts({ address, digest, signature, signal })) ?? false
     },
   }
 }
 
-function importKey(publicKeyId: string): KeyObject | undefined {
-  const signer = attempt(() => parsePublicKeyId(publicKeyId))
-  if (signer?.kind !== 'ed25519') return undefined
-  const key = attempt(() => decodeNodePublicKey(signer.key, 'publicKeyId'))
+function importKey(raw: Uint8Array): KeyObject | undefined {
+  const key = attempt(() => decodeNodePublicKey(raw, 'publicKeyId'))
   if (key === undefined) return undefined
   return createPublicKey({ key: Buffer.concat([ED25519_SPKI, key]), format: 'der', type: 'spki' })
 }

@@ -8,59 +8,36 @@ import {
   equalBytes,
   KmsError,
   MAX_REQUEST_BYTES,
-  parsePublicKeyId,
-  type Principal,
   Reader,
-  type RefusalCode,
-  requestSignedBytes,
   type KeyId,
   type SharingId,
 } from '@tkms/dkg'
-import type { SignatureVerifier } from '../policy/signature-verifier.ts'
-import type { ShareLender, ShareLookup } from './key-table.ts'
-
-/** Clocks of requesters and nodes may differ by this much, either way (interfaces 2). */
-export const LEEWAY_SECONDS = 60
-
-/** Why a request, or one item of it, gets no partial. */
-export interface Refusal {
-  readonly kind: 'refusal'
-  readonly code: RefusalCode
-  /** With `clock-skew`: this node's clock is ahead (positive) or behind (negative). */
-  readonly skewSeconds?: number
-  /** For this node's own log: fixed words, never a secret, never sent. */
-  readonly reason?: string
-}
-
-export const refuse = (code: RefusalCode, reason?: string): Refusal =>
-  reason === undefined ? { kind: 'refusal', code } : { kind: 'refusal', code, reason }
+import type { ShareLender } from './key-table.ts'
+import { LEEWAY_SECONDS, type Refusal, refuse } from './refusal.ts'
+import type { RequesterVerifier, VerifiedRequester } from './requester.ts'
 
 export interface Admitted {
   readonly kind: 'admitted'
   readonly request: DelegationRequest
-  readonly found: Extract<ShareLookup, { kind: 'found' }>
-  /** The verified signer; undefined for an unsigned request ("none"). */
-  readonly principal: Principal | undefined
-  /** Its publicKeyId, or "none". */
-  readonly requesterId: string
+  readonly requester: VerifiedRequester
 }
 
 export interface AdmissionPorts {
   readonly curve: Curve
   readonly clusterId: ClusterId
   readonly lender: ShareLender
-  readonly signatures: SignatureVerifier
+  readonly requesters: RequesterVerifier
 }
 
 /**
  * The checks of a whole request that need no policy, cheapest first (interfaces 2): size, cluster, key purpose and state, strict
- * decoding with every point, time window, signature.
+ * decoding with every point, time window, signatures. The share may be gone again when it ends: it may wait for a chain.
  */
-export function admitRequest(
+export async function admitRequest(
   ports: AdmissionPorts,
   authorization: Authorization,
-  nowSeconds: number,
-): Admitted | Refusal {
+  now: { readonly nowSeconds: number; readonly signal: AbortSignal },
+): Promise<Admitted | Refusal> {
   const { payload } = authorization
   if (payload.length > MAX_REQUEST_BYTES) return refuse('too-large')
   const target = readTarget(payload)
@@ -70,11 +47,11 @@ export function admitRequest(
   if (found.kind !== 'found') return refuse(found.kind)
   const request = decodeOrRefuse(ports.curve, authorization)
   if (request instanceof KmsError) return refusalOf(request)
+  const { nowSeconds } = now
   const skewSeconds = clockSkewSeconds(request, { nowSeconds, leewaySeconds: LEEWAY_SECONDS })
   if (skewSeconds !== 0) return { kind: 'refusal', code: 'clock-skew', skewSeconds }
-  const signer = verifySigner(ports.signatures, authorization)
-  if (signer === 'bad') return refuse('bad-signature')
-  return { kind: 'admitted', request, found, principal: signer, requesterId: request.publicKeyId }
+  const requester = await ports.requesters.verify(authorization, request, now)
+  return requester.kind === 'refusal' ? requester : { kind: 'admitted', request, requester }
 }
 
 interface Target {
@@ -108,14 +85,4 @@ const POINT_LENGTH_FIELDS = new Set<unknown>(['item.header', 'header'])
 function refusalOf(error: KmsError): Refusal {
   if (error.code === 'bad-point' || error.code === 'too-large') return refuse(error.code, error.message)
   return refuse(POINT_LENGTH_FIELDS.has(error.data['field']) ? 'bad-point' : 'malformed', error.message)
-}
-
-function verifySigner(signatures: SignatureVerifier, authorization: Authorization): Principal | undefined | 'bad' {
-  const { payload, signature, publicKeyId } = authorization
-  const signer = parsePublicKeyId(publicKeyId)
-  if (signer.kind === 'none') return signature.length === 0 ? undefined : 'bad'
-  if (signer.kind !== 'ed25519') return 'bad'
-  return signatures.verify(publicKeyId, requestSignedBytes(payload), signature)
-    ? { kind: 'ed25519', key: signer.key }
-    : 'bad'
 }

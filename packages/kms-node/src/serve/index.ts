@@ -6,6 +6,7 @@ export { createQuotaBook } from '../policy/quota-rule.ts'
 export { createSignatureVerifier } from '../policy/signature-verifier.ts'
 export { systemClock, systemRng } from '../system.ts'
 export { createKeyTable, type KeyTable, type KeyTableOptions, type ServedKey, type ShareLender } from './key-table.ts'
+export { createRequesterVerifier, type RequesterVerifier } from './requester.ts'
 export {
   createDelegationPipeline,
   type DelegationCall,

@@ -38,6 +38,7 @@ import type { RulePorts } from '../policy/rule-type.ts'
 import { createSignatureVerifier } from '../policy/signature-verifier.ts'
 import type { Clock, Rng } from '../ports.ts'
 import type { ShareLender, ShareLookup } from './key-table.ts'
+import { createRequesterVerifier } from './requester.ts'
 import {
   createDelegationPipeline,
   type DelegationEvent,
@@ -154,7 +155,7 @@ export function createTestPipeline(overrides: Partial<PipelineOptions> = {}): {
     curve,
     clusterId,
     lender,
-    signatures,
+    requesters: createRequesterVerifier({ signatures, maxSessions: 16 }),
     policy: policyOf({ any: [{ rule: 'owner' }, { rule: 'grant', issuers: [issuer.id] }] }),
     sign: node.sign,
     clock,
@@ -166,9 +167,9 @@ export function createTestPipeline(overrides: Partial<PipelineOptions> = {}): {
   return { pipeline, lender, events }
 }
 
-/** A v2 item whose label names `owner`. */
-export function itemFor(owner: Signer): RequestItemV2 {
-  const policy = encodePolicy(anyOf([{ kind: 'ed25519', key: owner.publicKey }]))
+/** A v2 item whose label names `owner`, or holds these policy bytes. */
+export function itemFor(owner: Signer | Uint8Array): RequestItemV2 {
+  const policy = owner instanceof Uint8Array ? owner : encodePolicy(anyOf([{ kind: 'ed25519', key: owner.publicKey }]))
   const k = new Secret(rng.bytes(32).fill(0, 0, 1).fill(7, 1, 2))
   const sealed = sealEnvelopeV2(curve, {
     key: { keyId, groupKey },

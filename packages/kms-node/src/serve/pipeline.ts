@@ -16,9 +16,10 @@ import { isKmsError } from '../errors.ts'
 import type { DecisionInput } from '../policy/decision.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock, Rng } from '../ports.ts'
-import { type AdmissionPorts, type Admitted, admitRequest, LEEWAY_SECONDS, refuse, type Refusal } from './admission.ts'
+import { type AdmissionPorts, type Admitted, admitRequest } from './admission.ts'
 import { answerContext, computePartial, createAnswer } from './answer.ts'
-import type { Loan } from './key-table.ts'
+import type { Loan, ServedKey } from './key-table.ts'
+import { LEEWAY_SECONDS, refuse, type Refusal } from './refusal.ts'
 import { createReplayCache } from './replay-cache.ts'
 import { createRequestGrants } from './request-grants.ts'
 import { createRsaPolicy } from './rsa-policy.ts'
@@ -101,8 +102,8 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
   const nowSeconds = (): number => Math.floor(clock.nowMs() / 1000)
 
   const decideItems = async (
-    { request, principal, requesterId, found }: Admitted,
-    { address, tokenHash, signal }: DelegationCall,
+    { request, requester: { principal, requesterId } }: Admitted,
+    { served, call: { address, tokenHash, signal } }: { readonly served: ServedKey; readonly call: DelegationCall },
   ): Promise<readonly (Refusal | readonly string[])[]> => {
     const grants = createRequestGrants(curve, request)
     const shared: Omit<DecisionInput, 'item' | 'grants'> = {
@@ -118,7 +119,7 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
       signal,
     }
     return eachItem(request.items, signal, async (item) => {
-      const decision = await policy.decide(found.served.key.keyName, { ...shared, item, grants: grants.of(item) })
+      const decision = await policy.decide(served.key.keyName, { ...shared, item, grants: grants.of(item) })
       if (decision.allowed) return decision.rules
       const code = decision.undecided === true ? 'policy-unavailable' : 'not-allowed'
       return refuse(code, decision.refusals.map(({ rule, reason }) => `${rule}:${reason}`).join(' '))
@@ -127,14 +128,14 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
 
   const release = async (
     authorization: Authorization,
-    { admitted, loan }: { readonly admitted: Admitted; readonly loan: Loan },
+    { admitted, served, loan }: { readonly admitted: Admitted; readonly served: ServedKey; readonly loan: Loan },
     call: DelegationCall,
   ): Promise<Release | Refusal> => {
-    const { request, found } = admitted
+    const { request } = admitted
     const { signal } = call
     const replayId = `${request.publicKeyId}/${bytesKey(request.requestId)}`
     if (replays.has(replayId, request.expiresAt)) return refuse('replayed')
-    const decisions = await decideItems(admitted, call)
+    const decisions = await decideItems(admitted, { served, call })
     const refusedAll = whole(decisions)
     if (refusedAll !== undefined) return refusedAll
     const rsa = rsaPolicy.check(request.spki)
@@ -149,14 +150,14 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     if (signal.aborted) return refuse('cancelled')
     const remembered = replays.add(replayId, request.expiresAt, nowSeconds())
     if (remembered !== 'added') return refuse(remembered === 'full' ? 'busy' : 'replayed')
-    const ctx = answerContext(found.served, request, requestHash(authorization.payload))
+    const ctx = answerContext(served, request, requestHash(authorization.payload))
     const items = await eachItem(request.items, signal, (item, at): BatchItem => {
       const verdict = checked[at]
       if (verdict === undefined || 'kind' in verdict) return { kind: 'refusal', code: verdict?.code ?? 'internal' }
-      return computePartial(options, { served: found.served, loan, item, ctx })
+      return computePartial(options, { served, loan, item, ctx })
     })
     if (signal.aborted) return refuse('cancelled')
-    const answer = createAnswer(options, { rsa, served: found.served, request, ctx, items })
+    const answer = createAnswer(options, { rsa, served, request, ctx, items })
     const rules = new Set(checked.flatMap((verdict) => ('kind' in verdict ? [] : verdict)))
     return {
       kind: 'release',
@@ -190,18 +191,20 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     }
     try {
       const result = await queue.enter(signal, async () => {
-        const admitted = admitRequest(options, authorization, nowSeconds())
+        const admitted = await admitRequest(options, authorization, { nowSeconds: nowSeconds(), signal })
         if (admitted.kind === 'refusal') return admitted
         const { request } = admitted
         details = {
           requestId: bytesKey(request.requestId),
           keyId: bytesKey(request.keyId),
-          requester: admitted.requesterId,
+          requester: admitted.requester.requesterId,
           items: request.items.length,
         }
-        const loan = admitted.found.borrow()
+        const found = options.lender.find(request.keyId, request.sharingId)
+        if (found.kind !== 'found') return refuse(found.kind)
+        const loan = found.borrow()
         try {
-          return await release(authorization, { admitted, loan }, call)
+          return await release(authorization, { admitted, served: found.served, loan }, call)
         } finally {
           loan.end()
         }
