@@ -4,7 +4,6 @@ import { type Cluster, type KmsError, type Secret, verifyEd25519 } from '@tkms/d
 import { createAdminServer } from './admin/admin-server.ts'
 import { type CeremonyService, createCeremonyService } from './ceremony/service.ts'
 import { mayEraseOnWord, openSlotBook } from './ceremony/slot-book.ts'
-import { createChainReader } from './chain/chain-reader.ts'
 import { createClusterKeeper } from './cluster/cluster-keeper.ts'
 import { clusterPath, ownEntry, readJoinedCluster } from './cluster/cluster-file.ts'
 import { rosterOf } from './cluster/roster-roles.ts'
@@ -28,10 +27,8 @@ import { createInstance, createInstanceGuard } from './ops/instance.ts'
 import { type Log, logDelegation } from './ops/log.ts'
 import { createReadiness } from './ops/readiness.ts'
 import { createStatus } from './ops/status.ts'
-import { openContractWallets } from './policy/contract-wallet.ts'
-import { loadPolicy } from './policy/policy-file.ts'
-import { createQuotaBook } from './policy/quota-rule.ts'
-import { createSignatureVerifier } from './policy/signature-verifier.ts'
+import type { PolicyState } from './policy/live-policy.ts'
+import { openPolicy } from './policy/open-policy.ts'
 import type { Rng } from './ports.ts'
 import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
 import { createDelegationPipeline } from './serve/pipeline.ts'
@@ -44,8 +41,6 @@ import { VERSION } from './version.ts'
 
 /** Calls under way at a stop get this long to finish. */
 const DRAIN_MS = 5_000
-/** Requesters' and issuers' public keys remembered as admitted. */
-const MAX_REQUESTER_KEYS = 10_000
 /** Sessions remembered as signed by their principals. */
 const MAX_SESSIONS = 10_000
 /** Addresses whose rate on libp2p is remembered. */
@@ -70,6 +65,8 @@ export interface KmsNode {
   cluster(): Cluster
   /** Resolves, if ever, when the node must not run on: another process has its identity. */
   readonly failed: Promise<KmsError>
+  /** Reads the policy file again now, as SIGHUP asks. */
+  reloadPolicy(): Promise<PolicyState>
   /** Takes no new work, lets what is under way finish for a few seconds, closes everything in reverse order. Idempotent. */
   stop(): Promise<void>
 }
@@ -124,17 +121,14 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   })
   stops.push(() => keys.stop())
 
-  const wallets = await openContractWallets(config)
-  const signatures = createSignatureVerifier({ maxKeys: MAX_REQUESTER_KEYS, ...(wallets && { wallets }) })
+  const { policy, signatures } = await openPolicy({ config, clock, log })
+  stops.push(() => policy.stop())
   const pipeline = createDelegationPipeline({
     curve,
     clusterId: joined.config.clusterId,
     lender: keys.table.lender('ecies-dec'),
     requesters: createRequesterVerifier({ signatures, maxSessions: MAX_SESSIONS }),
-    policy: await loadPolicy(config.policyFile, {
-      ports: { signatures, chains: await createChainReader(config.chains), quotas: createQuotaBook() },
-      profile: config.profile,
-    }),
+    policy,
     sign,
     clock,
     rng,
@@ -264,7 +258,13 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     ceremonies,
     care,
     indexOf: (name) => clusterKeeper.nodes().find((node) => node.name === name)?.index,
-    status: () => ({ ...status(), index: self.index, peersConnected: network.connected, url: http.url }),
+    status: () => ({
+      ...status(),
+      index: self.index,
+      peersConnected: network.connected,
+      url: http.url,
+      policy: policy.state(),
+    }),
     keys: () => keys.operatorDirectory.list(),
     cluster: createClusterOperations({
       keeper: clusterKeeper,
@@ -293,6 +293,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     addresses,
     cluster: () => clusterKeeper.current(),
     failed: guard.mustStop,
+    reloadPolicy: () => policy.reload(),
     stop: () => (stopping ??= stopAll(stops, log)),
   }
 }

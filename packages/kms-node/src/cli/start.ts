@@ -15,7 +15,7 @@ export function startCommand(): Command {
     .option('--exit-with-parent', 'stop when standard input ends, as it does when the parent process dies')
     .addHelpText(
       'after',
-      `${EXIT_HELP}\n\nSIGTERM and SIGINT stop it gracefully; a second one at once.\n\nExample:\n  ${COMMAND} start --data-dir alice`,
+      `${EXIT_HELP}\n\nSIGTERM and SIGINT stop it gracefully; a second one at once. SIGHUP reads policy.yaml again, which a running node also\ndoes by itself when the file changes: a file with anything wrong in it is refused whole, and the policy before it stays.\nstatus shows which one is in force.\n\nExample:\n  ${COMMAND} start --data-dir alice`,
     )
     .action(async (options: { readonly exitWithParent?: boolean }, command: Command) => {
       const config = await loadNodeConfig({ directory: dataDirOf(command), env: process.env })
@@ -23,7 +23,13 @@ export function startCommand(): Command {
       const log = createLog({ level: config.log.level, node: config.name })
       const { startNode } = await import('../node.ts')
       const stopped = waitForStop(options.exitWithParent === true)
-      const node = await startNode({ config, passphrase, log })
+      const starting = startNode({ config, passphrase, log })
+      process.on('SIGHUP', () => {
+        starting
+          .then((running) => running.reloadPolicy())
+          .catch((cause: unknown) => log.error({ cause }, 'policy-unreadable'))
+      })
+      const node = await starting
       process.send?.({ type: 'ready', url: node.url, addresses: node.addresses })
       const ended = await Promise.race([stopped, node.failed])
       if (typeof ended === 'string') log.info({ reason: ended }, 'node-stopping')

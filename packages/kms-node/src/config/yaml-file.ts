@@ -28,7 +28,7 @@ export function configError(
  * @throws KmsError `config-missing`, `config-unreadable`, `bad-config-file`
  */
 export async function readYamlFile(file: string): Promise<unknown> {
-  return parseYaml(await readText(file), file)
+  return parseYaml(await readConfigText(file), file)
 }
 
 /** @param file named in the error. @throws KmsError `bad-config-file` */
@@ -43,7 +43,8 @@ export function parseYaml(text: string, file: string): unknown {
   }
 }
 
-async function readText(file: string): Promise<string> {
+/** A text file of at most 1 MiB, UTF-8. @throws KmsError `config-missing`, `config-unreadable` */
+export async function readConfigText(file: string): Promise<string> {
   const handle = await open(file).catch((cause: unknown) => {
     const missing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT'
     throw missing

@@ -14,9 +14,9 @@ import {
   typedDataDigest,
 } from '@tkms/dkg'
 import type { ChainReader } from '../chain/chain-reader.ts'
-import { verifyContractWallet } from '../chain/contract-wallet.ts'
 import { createGatewayReader } from '../chain/nox-gateway.ts'
 import { isKmsError } from '../errors.ts'
+import { createContractWallets } from './contract-wallet.ts'
 import { type ContractView, encodeViewCall, parseContractView } from './contract-view.ts'
 import { type DecisionInput, no, type PolicyRule, type RuleContext, type RuleVerdict, YES } from './decision.ts'
 import { type NoxOptions, readNoxOptions } from './nox-options.ts'
@@ -61,8 +61,8 @@ export function createNoxRule(chains: ChainReader, options: NoxOptions): PolicyR
     const signer = recoverEthereumAddress(digest, signature)
     if (signer !== undefined && equalBytes(signer, address)) return YES
     if (!chains.has(chainId)) return no('user-signature')
-    const isWallets = await verifyContractWallet(chains, { chainId, wallet: address, digest, signature }, signal)
-    return isWallets ? YES : no('user-signature')
+    const accepted = await createContractWallets(chains, chainId).accepts({ address, digest, signature, signal })
+    return accepted ? YES : no('user-signature')
   }
 
   const decide = async (input: DecisionInput, { handleBound }: RuleContext): Promise<RuleVerdict> => {
