@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { createErasedNotices, type ErasedNotices } from '../../packages/kms-node/src/keys/erased-notices.ts'
 import { createKeySync, type KeySync } from '../../packages/kms-node/src/keys/key-sync.ts'
 import type { CeremonyFrame } from '../../packages/kms-node/src/net/ceremony-frame.ts'
+import { systemClock } from '../../packages/kms-node/src/system.ts'
 import { keygenByHand, reshareByHand } from '../support/hand-made.ts'
 import {
   answerTo,
@@ -77,6 +78,7 @@ function syncOf(identity: Identity, node: KeyNode, answered: number[]): Pick<Pee
     broadcast: (frame) => {
       for (const to of peers.keys()) if (to !== identity.index) say(index, to, frame)
     },
+    clock: systemClock,
     onAnswered: (peer) => void answered.push(peer),
     log: { info: () => undefined, warn: () => undefined, error: () => undefined },
   })

@@ -245,6 +245,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
         ceremonies.onPeerConnected(peer)
       },
     }),
+    clock,
     startupWaitMs,
     log,
   })

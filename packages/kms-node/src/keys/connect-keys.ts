@@ -1,5 +1,6 @@
 import { type Curve, equalBytes, type NodePublicKey, type ParticipantIndex } from '@tkms/dkg'
 import type { CeremonyListener, CeremonyNetwork } from '../net/ceremony-protocol.ts'
+import type { Clock } from '../ports.ts'
 import { createKeySync } from './key-sync.ts'
 import type { Keys, KeysLog } from './open-keys.ts'
 import { createStartupCheck } from './startup-check.ts'
@@ -15,6 +16,7 @@ export interface ConnectKeysParams {
   readonly network: Pick<CeremonyNetwork, 'send' | 'broadcast'>
   /** Who hears everything else, and certificates as well. */
   readonly ceremonies: CeremonyListener
+  readonly clock: Clock
   /** How long silent peers keep this node from serving at its start. */
   readonly startupWaitMs: number
   readonly log: KeysLog
@@ -40,6 +42,7 @@ export function connectKeys(params: ConnectKeysParams): ConnectedKeys {
     notices,
     send: (to, frame) => void network.send(to, frame),
     broadcast: (frame) => network.broadcast(frame),
+    clock: params.clock,
     onAnswered: (peer) => check.answered(peer),
     log,
   })

@@ -1,11 +1,16 @@
-import { bytesKey, equalBytes, type KeyId, type ParticipantIndex, type SharingId } from '@tkms/dkg'
+import { bytesKey, equalBytes, type KeyId, MAX_CLUSTER_NODES, type ParticipantIndex, type SharingId } from '@tkms/dkg'
+import { createRateLimit } from '../http/rate-limit.ts'
 import type { CeremonyFrame, KeyHead } from '../net/ceremony-frame.ts'
 import { MAX_KEY_HEADS } from '../net/frame-caps.ts'
+import type { Clock } from '../ports.ts'
 import { type ChainFetchPorts, createChainFetch } from './chain-fetch.ts'
 import type { ErasedNotices } from './erased-notices.ts'
 import type { KeyKeeper, KeyLife } from './keeper-types.ts'
 import { adviseOnHead, headsOf } from './key-heads.ts'
 import type { KeysLog } from './open-keys.ts'
+
+/** Frames of key heads of one peer that are heard and answered: a node says its heads with every change of a key. More are dropped unread. */
+const HEADS_RATE = { requestsPerSecond: 4, burst: 128, maxCallers: MAX_CLUSTER_NODES }
 
 export interface KeySyncPorts extends Pick<ChainFetchPorts, 'curve'> {
   readonly keeper: Pick<KeyKeeper, 'find' | 'heard' | 'learn' | 'list' | 'orders'>
@@ -15,6 +20,7 @@ export interface KeySyncPorts extends Pick<ChainFetchPorts, 'curve'> {
   readonly broadcast: (frame: CeremonyFrame) => void
   /** All claims in a peer's heads were looked into. */
   readonly onAnswered: (peer: ParticipantIndex) => void
+  readonly clock: Pick<Clock, 'monotonicMs'>
   readonly log: KeysLog
 }
 
@@ -71,6 +77,18 @@ export function createKeySync(ports: KeySyncPorts): KeySync {
     for (const head of heads) onHead(from, lives.get(bytesKey(head.keyId)), head)
   }
 
+  const headsRate = createRateLimit(HEADS_RATE)
+  const floods = new Set<ParticipantIndex>()
+  const admitsHeads = (from: ParticipantIndex): boolean => {
+    const admitted = headsRate.retryAfterSeconds(String(from), ports.clock.monotonicMs()) === 0
+    if (admitted) floods.delete(from)
+    else if (!floods.has(from)) {
+      floods.add(from)
+      log.warn({ peer: from }, 'key-heads-too-many')
+    }
+    return admitted
+  }
+
   const onFetch = (from: ParticipantIndex, sharingId: Uint8Array): void => {
     const known = keeper.find(sharingId as SharingId)
     if (known === undefined) return
@@ -93,6 +111,7 @@ export function createKeySync(ports: KeySyncPorts): KeySync {
   return {
     onFrame: (from, frame) => {
       if (frame.type === 'keyHeads') {
+        if (!admitsHeads(from)) return
         if (frame.reply) for (const own of heads(false)) send(from, own)
         onHeads(from, frame.heads)
       } else if (frame.type === 'fetchCertificate') onFetch(from, frame.sharingId)

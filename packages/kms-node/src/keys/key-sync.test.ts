@@ -1,0 +1,56 @@
+import { nobleCurve, participantIndex } from '@tkms/dkg'
+import { beforeEach, expect, test } from 'vitest'
+import type { CeremonyFrame } from '../net/ceremony-frame.ts'
+import { createKeySync, type KeySync } from './key-sync.ts'
+
+const [bob, carol] = [2, 3].map(participantIndex) as [
+  ReturnType<typeof participantIndex>,
+  ReturnType<typeof participantIndex>,
+]
+const asking: CeremonyFrame = { type: 'keyHeads', heads: [], reply: true }
+
+let nowMs: number
+let heard: number[]
+let sent: number[]
+let logged: string[]
+let sync: KeySync
+beforeEach(() => {
+  nowMs = 1_000
+  heard = []
+  sent = []
+  logged = []
+  const log = (_fields: unknown, event: string): void => void logged.push(event)
+  sync = createKeySync({
+    curve: nobleCurve,
+    keeper: {
+      find: () => undefined,
+      heard: (peer) => void heard.push(peer),
+      learn: async () => ({ keys: [], refused: [] }),
+      list: () => [],
+      orders: () => [],
+    },
+    notices: { own: () => [], take: () => false, missing: () => [] },
+    send: (to) => void sent.push(to),
+    broadcast: () => undefined,
+    onAnswered: () => undefined,
+    clock: { monotonicMs: () => nowMs },
+    log: { info: log, warn: log, error: log },
+  })
+})
+const flood = (times: number): void => {
+  for (let at = 0; at < times; at++) sync.onFrame(bob, asking)
+}
+
+test('a peer that floods with key heads is heard and answered at a rate, and nobody else suffers', () => {
+  flood(1_000)
+  expect([heard.length, sent.length]).toEqual([128, 128])
+  expect(logged).toEqual(['key-heads-too-many'])
+  sync.onFrame(carol, asking)
+  expect(sent.at(-1)).toBe(carol)
+  nowMs += 1_000
+  flood(1_000)
+  expect(heard.filter((peer) => peer === bob)).toHaveLength(128 + 4)
+  nowMs += 60_000
+  flood(100)
+  expect(heard.filter((peer) => peer === bob)).toHaveLength(128 + 4 + 100)
+})
