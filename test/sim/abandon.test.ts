@@ -48,6 +48,33 @@ it('an engine that was given up for a higher attempt still says ABANDON when it 
   expect(named(node.hear(...abandons.slice(1)))).toContain('abandoned')
 })
 
+it('gives up before peers answered without a signature, and says so: who was set back must not contradict its COMMIT', () => {
+  if (self === undefined) throw new Error('a committee has members')
+  const node = bench()
+  const wanted = node.step({ type: 'abandon' })
+  expect(wanted).toContainEqual(expect.objectContaining({ type: 'progress', phase: 'leaving', have: 1, want: 4 }))
+  expect(named(wanted)).not.toContain('send')
+  const commit = signMessage(
+    self.sign,
+    { name: 'commit', ceremony: node.state.ceremony, view: 0, from: self.index },
+    new Uint8Array(32),
+  )
+  node.confirm({ 2: [commit.bytes] })
+  expect(node.effects).toContainEqual(expect.objectContaining({ type: 'abandon-refused' }))
+  expect(node.effects.flatMap((effect) => (effect.type === 'send' ? [effect] : []))).toEqual([])
+})
+
+it('an ABANDON of an earlier life counts as given up again before anybody answered', () => {
+  const node = bench()
+  node.step({ type: 'abandon' })
+  node.confirm()
+  const before = node.effects.length
+  node.restart({}, false)
+  expect(node.effects.slice(before)).toContainEqual(
+    expect.objectContaining({ type: 'progress', phase: 'left', have: 1 }),
+  )
+})
+
 describe('a node that gave up after its vote', () => {
   /** Everything that the others say in a run in which nothing is lost. */
   const said: SignedMessage[] = []

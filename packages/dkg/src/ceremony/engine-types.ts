@@ -105,6 +105,8 @@ export type CeremonyInput =
 export type CeremonyPhase =
   /** Peers are asked what they hold from this node, before it signs anything. */
   | 'checking'
+  /** Given up here, and not signed yet: peers are asked as in `checking`. */
+  | 'leaving'
   | 'seeding'
   | 'joining'
   | 'dealing'

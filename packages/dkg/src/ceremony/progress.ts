@@ -28,7 +28,9 @@ function describe(turn: Turn): Waiting {
   const { state, config } = turn
   const { phase, inbox } = state
   const members = config.members.map(({ index }) => index)
-  if (!turn.isConfirmed && !turn.isOver) return waitingFor('checking', members, [...state.answered, turn.self])
+  // What it signed in an earlier life stands, whoever has answered since.
+  if (!turn.isConfirmed && !turn.isOver && state.standing !== 'abandoned')
+    return waitingFor(state.wantsToAbandon ? 'leaving' : 'checking', members, [...state.answered, turn.self])
   switch (phase.name) {
     case 'seeding':
       return nobody('seeding')

@@ -15,13 +15,21 @@ const status: CeremonyStatus = {
   attempt: 0,
   n: 5,
   t: 3,
+  quorum: 4,
   members: [1, 2, 3, 4, 5].map(member),
   lowersThreshold: false,
   notAfter: 2_000,
   faults: [],
 }
 const ID = status.ceremony.slice(0, 18)
-const context = { self: 1, nowS: 1_000, connected: (index: number) => index !== 5, dataDir: '/srv/alice' }
+const context = {
+  self: 1,
+  nowS: 1_000,
+  connected: (index: number) => index !== 5,
+  dataDir: '/srv/alice',
+  lacksShare: false,
+}
+const only = (...indices: readonly number[]) => ({ ...context, connected: (index: number) => indices.includes(index) })
 
 test('an unapproved proposal names the command for this node', () => {
   expect(adviseOn({ ...status, stage: 'proposed' }, context)).toBe(
@@ -50,15 +58,90 @@ test('a missing AUTH names the members, and a degraded one only where enough sig
   const waiting: CeremonyStatus = { ...status, stage: 'authorizing', authorization }
   expect(adviseOn(waiting, context)).toContain('3 times of 4; missing: node-4, node-5')
   expect(adviseOn(waiting, context)).not.toContain('--degraded')
-  const alone = { ...context, connected: () => false }
-  expect(adviseOn(waiting, alone)).toContain(`${COMMAND} ceremony approve ${ID} --degraded`)
-  const few = { ...waiting, authorization: { ...authorization, have: 2 } }
-  expect(adviseOn(few, alone)).not.toContain('--degraded')
+  const alone = only(1)
+  const others = { ...waiting, members: [1, 6, 7, 8, 9].map(member) }
+  const reached = only(1, 6, 7, 8, 9)
+  expect(adviseOn(others, reached)).toContain(`${COMMAND} ceremony approve ${ID} --degraded`)
+  const few = { ...others, authorization: { ...authorization, have: 2 } }
+  expect(adviseOn(few, reached)).not.toContain('--degraded')
+  expect(adviseOn({ ...few, members: status.members }, alone)).not.toContain('--degraded')
+})
+
+test('old members that are lost and in the new committee too are left out: no authorization lets it begin', () => {
+  const authorization = { have: 3, want: 4, least: 3, missing: [member(4), member(5)] }
+  const advice = adviseOn({ ...status, stage: 'authorizing', authorization }, only(1, 2, 3))
+  expect(advice).not.toContain(`ceremony approve ${ID}`)
+  expect(advice).toContain('it needs 4 of its 5 members')
+  expect(advice).toContain('3 members are too few for t = 3')
+  expect(advice).toContain(
+    `${COMMAND} ceremony propose --reshare ecies/1 --remove node-4 node-5 --add CARD --degraded --supersede --data-dir /srv/alice`,
+  )
+})
+
+test('nobody is asked to approve who did, or who need only answer', () => {
+  const joining: CeremonyStatus = {
+    ...status,
+    phase: 'joining',
+    have: 3,
+    missing: [member(2), member(3)],
+    begun: [member(2)],
+  }
+  expect(adviseOn(joining, context)).toContain(`on node-3: ${COMMAND} ceremony approve ${ID}`)
+  expect(adviseOn(joining, context)).toContain('node-2 agreed already')
+  expect(adviseOn({ ...joining, phase: 'checking', begun: [] }, context)).not.toContain('ceremony approve')
+})
+
+test('a view whose leader is away ends by itself, and the advice says when', () => {
+  const waiting: CeremonyStatus = {
+    ...status,
+    phase: 'joining',
+    missing: [member(5)],
+    leader: member(5),
+    viewLimitS: 63,
+  }
+  expect(adviseOn(waiting, context)).toContain('with the next leader by themselves, at most 63 seconds after 4 of them')
+  expect(adviseOn(waiting, only(1, 2, 3))).not.toContain('by themselves')
+  expect(adviseOn({ ...waiting, leader: member(4) }, context)).not.toContain('by themselves')
+})
+
+test('what is given up here and not signed yet says what it waits for, and the way out without a quorum', () => {
+  const leaving: CeremonyStatus = { ...status, phase: 'leaving', have: 3, missing: [member(4), member(5)] }
+  const advice = adviseOn(leaving, only(1, 2, 3))
+  expect(advice).toContain('the others are told when 1 more of node-4, node-5 have answered')
+  expect(advice).toContain('start node-4, node-5')
+  expect(advice).toContain(`${COMMAND} ceremony propose --reshare ecies/1 --supersede --data-dir /srv/alice`)
+  expect(adviseOn({ ...leaving, kind: 'keygen' }, only(1, 2, 3))).toContain(
+    `which takes the next generation: ${COMMAND} ceremony propose --name ecies/1 --data-dir /srv/alice`,
+  )
+  expect(adviseOn(leaving, context)).not.toContain('--supersede')
+})
+
+test('what is given up by too few counts them and names whom it may be done at', () => {
+  const left: CeremonyStatus = {
+    ...status,
+    stage: 'left',
+    phase: 'left',
+    have: 1,
+    want: 5,
+    missing: [2, 3, 5].map(member),
+  }
+  const advice = adviseOn(left, context)
+  expect(advice).toContain('given up by 1 of the 4 members that it takes')
+  expect(advice).toContain(`on node-2, node-3, unless it was done there: ${COMMAND} ceremony abandon ${ID}`)
+  expect(adviseOn({ ...status, stage: 'proposed', abandonedBy: [member(2)] }, context)).toBe(
+    `node-2 gave it up, 1 of the 4 that it takes: to give it up here too: ${COMMAND} ceremony abandon ${ID} --data-dir /srv/alice`,
+  )
+})
+
+test('an epoch that went by without this node says that its share is missing', () => {
+  const gone: CeremonyStatus = { ...status, stage: 'superseded' }
+  expect(adviseOn(gone, context)).toBeUndefined()
+  expect(adviseOn(gone, { ...context, lacksShare: true })).toContain(`${COMMAND} repair ecies/1 --generation 1`)
 })
 
 test('an end without a share points to repair, any other end to nothing', () => {
   const done: CeremonyStatus = { ...status, stage: 'complete', holdsShare: false }
-  expect(adviseOn(done, context)).toContain(`${COMMAND} repair ecies/1 --data-dir /srv/alice`)
+  expect(adviseOn(done, context)).toContain(`${COMMAND} repair ecies/1 --generation 1 --data-dir /srv/alice`)
   expect(adviseOn({ ...done, holdsShare: true }, context)).toBeUndefined()
   expect(adviseOn(done, { ...context, self: 9 })).toBeUndefined()
   expect(adviseOn({ ...status, stage: 'abandoned' }, context)).toBeUndefined()

@@ -2,12 +2,15 @@ import {
   bytesKey,
   type CeremonySpec,
   ceremonyId,
+  dealerConfig,
   equalBytes,
   type MemberSignature,
+  quorum,
   signMemberAuthorization,
 } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
 import type { CeremonyRunPorts } from './run-ports.ts'
+import type { AuthorizationStatus } from './status.ts'
 
 type Ports = Pick<CeremonyRunPorts, 'self' | 'sign' | 'keys' | 'slots' | 'authorizations' | 'log'>
 
@@ -34,3 +37,18 @@ const holdsShare = ({ keys }: Ports, sharingId: Uint8Array): boolean => keys.fin
 /** Also one that came from a peer: this node may have had no part in the ceremony behind it. */
 const knowsCertificate = ({ keys }: Ports, spec: CeremonySpec): boolean =>
   spec.kind !== 'keygen' && keys.list().some(({ key }) => equalBytes(key.keyId, spec.keyId) && key.epoch >= spec.epoch)
+
+/** How far AUTH of X has come, as far as this node knows. */
+export function authorizationOf(
+  { authorizations, nameOf }: Pick<CeremonyRunPorts, 'authorizations' | 'nameOf'>,
+  spec: CeremonySpec,
+): AuthorizationStatus {
+  const dealers = dealerConfig(spec)
+  const missing = authorizations.missing(spec)
+  return {
+    have: dealers.n - missing.length,
+    want: quorum(dealers),
+    least: dealers.t,
+    missing: missing.map(nameOf),
+  }
+}

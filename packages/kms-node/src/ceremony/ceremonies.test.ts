@@ -262,3 +262,39 @@ test('a ceremony waits for a full disk and goes on by itself when there is room'
     world.nodes.map(() => [true, undefined]),
   )
 })
+
+test('who is away keeps an ABANDON from being signed, and the status says so; whoever approved is not asked to again', {
+  timeout: 60_000,
+}, async () => {
+  await begin()
+  const { ceremony } = await world.node(1).service.propose(keygen('ecies/1'))
+  await world.node(1).until(ceremony, ({ phase }) => phase === 'joining')
+  for (const index of [3, 4]) world.node(index).setAway(true)
+  await approve(world.node(2), ceremony)
+  const waiting = await world.node(1).until(ceremony, ({ begun }) => begun?.some(({ index }) => index === 2) === true)
+  expect(waiting.advice).not.toContain('on node-2: ')
+  await world.node(2).service.abandon(ceremony)
+  const leaving = await world.node(2).until(ceremony, ({ phase, have }) => phase === 'leaving' && have === 2)
+  expect(leaving.advice).toContain('the others are told when 1 more of node-3, node-4 have answered')
+  world.node(3).setAway(false)
+  await world.node(1).until(ceremony, ({ abandonedBy }) => abandonedBy?.[0]?.index === 2)
+  await world.node(3).until(ceremony, ({ abandonedBy }) => abandonedBy !== undefined)
+  expect(world.node(3).service.find(ceremony).advice).toContain('node-2 gave it up, 1 of the 3')
+})
+
+test('a refresh whose lost members are in the new committee too goes on as its advice says', {
+  timeout: 60_000,
+}, async () => {
+  await begin({ candidates: 1 })
+  await conduct(world.nodes.slice(0, 4), keygen('ecies/1'))
+  for (const index of [3, 4]) world.node(index).setAway(true)
+  const { ceremony } = await world.node(1).service.propose({ kind: 'reshare', keyName: 'ecies/1' })
+  await approve(world.node(2), ceremony)
+  const waiting = await world.node(1).until(ceremony, ({ authorization }) => authorization?.have === 2)
+  expect(waiting.advice).toContain('--reshare ecies/1 --remove node-3 node-4 --add CARD --degraded --supersede')
+  await world.node(5).keys.learn(world.node(1).keys.list()[0]?.key.certificate ?? new Uint8Array())
+  const change = { add: ['node-5'], remove: ['node-3', 'node-4'], degraded: true, supersede: true }
+  const { ceremony: next } = await world.node(1).service.propose({ kind: 'reshare', keyName: 'ecies/1', ...change })
+  await Promise.all([2, 5].map((index) => approve(world.node(index), next, { degraded: true })))
+  await Promise.all([1, 2, 5].map((index) => world.node(index).until(next, complete)))
+})

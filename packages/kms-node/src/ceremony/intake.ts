@@ -40,7 +40,11 @@ export function createIntake(params: IntakeParams): Intake {
       const received = proposals.receive(from, frame)
       if (received === undefined) return
       const id = bytesKey(ceremonyId(received.spec))
-      if (registry.get(id) !== undefined) return proposals.remove(id)
+      const run = registry.get(id)
+      if (run !== undefined) {
+        run.sawProposal(from)
+        return proposals.remove(id)
+      }
       params.onProposed(received)
     } catch (cause) {
       if (!isKmsError(cause)) throw cause

@@ -25,6 +25,8 @@ export interface PendingProposal {
   readonly spec: CeremonySpec
   readonly nodes: readonly ClusterNode[]
   readonly proposedBy: ParticipantIndex
+  /** Every member that proposed it here: who approved it says so on every connection. */
+  readonly holders: ReadonlySet<ParticipantIndex>
 }
 
 export interface Proposals {

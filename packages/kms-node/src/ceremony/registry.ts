@@ -6,6 +6,7 @@ import {
   equalBytes,
   isUndecidedInSlot,
   type MemberSignature,
+  type ParticipantIndex,
   slotEntry,
   slotId,
   superseded,
@@ -61,6 +62,8 @@ export interface CeremonyRegistry {
   settle(): void
   /** An ABANDON of an X that is only proposed here. @returns true once a quorum decided against it */
   takeAbandonment(spec: CeremonySpec, signed: Uint8Array): Promise<boolean>
+  /** Whose ABANDON of X is here. */
+  abandonersOf(spec: CeremonySpec): readonly ParticipantIndex[]
   /** Whether an X that this node approved may still be certified, as far as it knows. Its stage says less: others may go on without it. */
   isUndecided(spec: CeremonySpec): boolean
   /** An X that this node approves now, or approved, and that may still give this key another sharing. */
@@ -237,6 +240,7 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
       await slots.decideAgainst(spec)
       return true
     },
+    abandonersOf: (spec) => abandonments.of(spec).map(({ index }) => index),
     isUndecided,
     undecidedOf: (keyId) =>
       [...reserved, ...slots.earlier, ...[...runs.values()].map(({ spec }) => spec)].find(

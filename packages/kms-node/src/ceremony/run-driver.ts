@@ -1,4 +1,4 @@
-import { type CeremonySpec, ceremonyId, type ParticipantIndex, Secret } from '@tkms/dkg'
+import { type CeremonySpec, ceremonyId, leaderOf, type ParticipantIndex, Secret } from '@tkms/dkg'
 import { maxCeremonyFrameBytes } from '../net/frame-caps.ts'
 import { type CeremonyDriver, type CeremonyProgress, createCeremonyDriver, type NeededSeeds } from './driver.ts'
 import { startEngineProcess } from './engine-process.ts'
@@ -35,7 +35,14 @@ export function createRunDriver(spec: CeremonySpec, ports: CeremonyRunPorts, run
     const before = run.status()
     const moved = before.phase !== phase || before.view !== view || before.have !== have
     const stage = before.stage === 'running' && phase === 'left' ? 'left' : before.stage
-    update({ stage, phase, view, have, want, missing: missing.map(nameOf), ...(moved && { since: nowS() }) })
+    const ends = { leader: nameOf(leaderOf(spec.newConfig, ceremony, view)), viewLimitS: viewLimitS(view) }
+    update({ stage, phase, view, ...ends, have, want, missing: missing.map(nameOf), ...(moved && { since: nowS() }) })
+  }
+
+  /** Five times T_phase of the view (protocol 4). */
+  const viewLimitS = (view: number): number => {
+    const { phaseBaseMs, phasePerMemberMs } = ports.timings
+    return Math.ceil((5 * (phaseBaseMs + phasePerMemberMs * spec.newConfig.n) * 2 ** Math.min(view, 5)) / 1000)
   }
 
   /** The old share leaves the key table as a copy, for one step of one engine. */

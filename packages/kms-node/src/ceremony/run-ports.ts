@@ -84,6 +84,8 @@ export interface CeremonyRun {
   /** Its place is taken, or its key is gone: it signs nothing more, and unless it was only given up nothing of it is needed any more. */
   supersede(why: keyof typeof OVERTAKEN): Promise<void>
   deliver(from: ParticipantIndex, frame: RoutedFrame): void
+  /** This member proposed it here, as whoever approved it does. */
+  sawProposal(from: ParticipantIndex): void
   /** A connection to this peer came up, or it asks: it gets what it may lack. */
   greet(peer: ParticipantIndex): void
   /** Asks again for what is missing before an engine runs. */
@@ -98,4 +100,6 @@ export interface RunOf {
   readonly nodes: readonly ClusterNode[]
   /** Not known any more after a restart. */
   readonly proposedBy?: NamedMember | undefined
+  /** Who proposed it here too. */
+  readonly begun?: readonly ParticipantIndex[] | undefined
 }

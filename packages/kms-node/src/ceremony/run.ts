@@ -7,13 +7,12 @@ import {
   memberAt,
   type MemberSignature,
   type ParticipantIndex,
-  quorum,
   type Secret,
   slotEntry,
 } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
 import { answerLate, type CeremonyArchive, saveArchive } from './archive.ts'
-import { authorizeHere } from './authorize-here.ts'
+import { authorizationOf, authorizeHere } from './authorize-here.ts'
 import { asAbandonment } from './books.ts'
 import type { CeremonyDriver } from './driver.ts'
 import { mayDealImport } from './imported-keys.ts'
@@ -25,7 +24,7 @@ import { errorFields, rounded, toInput } from './run-input.ts'
 import type { RoutedFrame } from './waiting-room.ts'
 
 /** The life of one ceremony at this node: AUTH, engine, certificate or abandonment, archive. */
-export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: CeremonyRunPorts): CeremonyRun {
+export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, ports: CeremonyRunPorts): CeremonyRun {
   const { self, store, network, log, nameOf, slots, authorizations, abandonments } = ports
   const ceremony = ceremonyId(spec)
   const id = bytesKey(ceremony)
@@ -35,7 +34,12 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
     (index) => index !== self,
   )
   let status: CeremonyStatus = {
-    ...initialStatus(spec, spec.kind === 'keygen' ? 'running' : 'authorizing', { nameOf, proposedBy }),
+    ...initialStatus(spec, spec.kind === 'keygen' ? 'running' : 'authorizing', {
+      nameOf,
+      proposedBy,
+      begun,
+      abandonedBy: abandonments.of(spec).map(({ index }) => index),
+    }),
     since: nowS(),
   }
   let archive: CeremonyArchive | undefined
@@ -123,18 +127,6 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
     for (const { from, frame } of ports.waitingRoom.claim(ceremony)) deliver(from, frame)
   }
 
-  const describeAuthorization = (): Pick<CeremonyStatus, 'authorization'> => {
-    const missing = authorizations.missing(spec)
-    return {
-      authorization: {
-        have: dealers.n - missing.length,
-        want: quorum(dealers),
-        least: dealers.t,
-        missing: missing.map(nameOf),
-      },
-    }
-  }
-
   const begin = async (): Promise<void> => {
     if (driver !== undefined || over) return
     if (spec.notAfter < nowS() && !(await store.list('ceremony')).includes(id)) {
@@ -147,7 +139,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
       await slots.begin(spec, authorizations.strength(spec))
     } catch (cause) {
       if (!isKmsError(cause) || cause.code !== 'slot-not-authorized') throw cause
-      return update({ stage: 'authorizing', ...describeAuthorization() })
+      return update({ stage: 'authorizing', authorization: authorizationOf(ports, spec) })
     }
     ports.onSlotChanged(spec)
     await open('running')
@@ -164,7 +156,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
     if (driver !== undefined || over || !(await authorizations.add(spec, entry))) return
     ports.onAuthorization(spec, entry)
     log.info({ ceremony: status.ceremony, from, signer: entry.index }, 'ceremony-authorization')
-    update({ ...describeAuthorization(), since: nowS() })
+    update({ authorization: authorizationOf(ports, spec), since: nowS() })
     await begin()
   }
 
@@ -172,7 +164,14 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
   const takeAbandonment = async (signed: Uint8Array): Promise<void> => {
     const entry = asAbandonment(spec, signed)
     if (entry === undefined || over || !(await abandonments.add(spec, entry))) return
+    update({ abandonedBy: abandonments.of(spec).map(({ index }) => nameOf(index)) })
     if (abandonments.isDecided(spec)) await finishAbandoned()
+  }
+
+  const sawBegun = (from: ParticipantIndex): void => {
+    const known = status.begun ?? []
+    if (over || known.some(({ index }) => index === from)) return
+    status = { ...status, begun: [...known, nameOf(from)] }
   }
 
   const onSent = (signed: Uint8Array): void => later(takeAbandonment(signed))
@@ -182,6 +181,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
       const { index, signature } = frame
       return later(takeAuthorization(from, { index, signature }))
     }
+    if (frame.type === 'message' || frame.type === 'statusRequest') sawBegun(from)
     if (frame.type === 'message') later(takeAbandonment(frame.signed))
     if (frame.type === 'statusRequest') greetWithBooks(from)
     if (driver !== undefined) driver.deliver(from, toInput(from, frame))
@@ -267,6 +267,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy }: RunOf, ports: Cer
       else if ((await store.list('ceremony')).includes(id)) await open('superseded', 'supersede')
     },
     deliver,
+    sawProposal: sawBegun,
     greet: (peer) => {
       greetWithBooks(peer)
       driver?.deliver(peer, { type: 'peer-connected', peer })

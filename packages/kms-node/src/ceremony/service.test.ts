@@ -10,7 +10,7 @@ import {
   PROTOCOL_TIMINGS,
   Secret,
 } from '@tkms/dkg'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createSigner } from '../identity/ed25519-signer.ts'
 import { testCluster } from '../net/test-hosts.fixture.ts'
 import type { RecordStore } from '../ports.ts'
@@ -136,4 +136,18 @@ test('a decided ceremony whose key does not load is never begun afresh', async (
   await service.start()
   expect(service.list()).toMatchObject([{ stage: 'failed' }])
   expect(started).toEqual([])
+})
+
+test('a rival that was given up here is in the way until a quorum did, and the refusal says so', async () => {
+  const [first, second] = [propose(specOf(1, 3600)), propose(specOf(1, 7200))]
+  await service.approve(first)
+  await expect(service.approve(second)).rejects.toMatchObject({
+    code: 'slot-other-approved',
+    message: expect.stringContaining(`ceremony abandon 0x${first.slice(0, 16)} first`) as unknown,
+  })
+  await service.abandon(first)
+  await vi.waitFor(() => expect(service.find(first)).toMatchObject({ phase: 'leaving' }), 10_000)
+  await expect(service.approve(second)).rejects.toMatchObject({
+    message: expect.stringContaining('given up here, but not yet by a quorum (0 of 3)') as unknown,
+  })
 })

@@ -13,9 +13,10 @@ import type { NamedCommittee } from '../cluster/address-book.ts'
 import type { CeremonyFrame } from '../net/ceremony-frame.ts'
 import type { CeremonyListener } from '../net/ceremony-protocol.ts'
 import { maxFrameBytes } from '../net/frame-caps.ts'
-import { adviseOn } from './advice.ts'
+import { adviserHere } from './advice-here.ts'
 import { checkSpec } from './check-spec.ts'
 import { ceremonyError } from './errors.ts'
+import { explainRival } from './explain-rival.ts'
 import { createIntake } from './intake.ts'
 import { makeSpec } from './make-spec.ts'
 import type { AddressBook } from './ports.ts'
@@ -78,11 +79,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     const known = [...addressBook.nodes(), ...proposals.list().flatMap(({ nodes }) => nodes)]
     return { index, name: known.find((node) => node.index === index)?.name ?? `node ${index}` }
   }
-  const advised = (status: CeremonyStatus): CeremonyStatus => {
-    const connected = (index: number): boolean => index === self || network.connected.some((peer) => peer === index)
-    const advice = adviseOn(status, { self, nowS: nowS(), connected, dataDir: params.dataDir })
-    return advice === undefined ? status : { ...status, advice }
-  }
+  const advised = adviserHere({ self, nowS, network, keys, dataDir: params.dataDir })
   const publish = (status: CeremonyStatus): void => {
     for (const listener of listeners) listener(advised(status))
   }
@@ -94,8 +91,16 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     publish,
     onCommittees: () => params.onCommittees?.(),
   })
-  const statusOfProposal = ({ spec, proposedBy }: PendingProposal): CeremonyStatus =>
-    initialStatus(spec, 'proposed', { nameOf, proposedBy: nameOf(proposedBy) })
+  const statusOfProposal = ({ spec, proposedBy, holders }: PendingProposal): CeremonyStatus => {
+    const words = { begun: [...holders], abandonedBy: registry.abandonersOf(spec) }
+    return initialStatus(spec, 'proposed', { nameOf, proposedBy: nameOf(proposedBy), ...words })
+  }
+  const toRun = ({ spec, nodes, proposedBy, holders }: PendingProposal): RunOf => ({
+    spec,
+    nodes,
+    proposedBy: nameOf(proposedBy),
+    begun: [...holders],
+  })
   const onKeysChanged = (): void => {
     registry.settle()
     intake.retryDeferred()
@@ -171,7 +176,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
       await slots.approve(spec, degraded === true ? 'degraded' : 'plain')
     } catch (cause) {
       await registry.imports.erase(spec)
-      throw cause
+      throw explainRival(cause, registry)
     }
   }
 
@@ -243,8 +248,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
           `${t} nodes instead of ${old?.t ?? t} would be enough to decrypt, and to steal the key: confirm with --lower-threshold`,
         )
       if (run !== undefined && (input.degraded !== true || isFinal(run.status))) return advised(run.status)
-      const proposedBy = 'proposedBy' in of ? nameOf(of.proposedBy) : undefined
-      const status = await begin({ spec: of.spec, nodes: of.nodes, proposedBy }, input)
+      const status = await begin('holders' in of ? toRun(of) : { spec: of.spec, nodes: of.nodes }, input)
       proposals.remove(hex)
       return status
     },
@@ -257,7 +261,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
         const known = registry.get(hex)
         if (known !== undefined && isFinal(known.status) && !registry.isUndecided(known.spec))
           throw ceremonyError('abandon-refused', `it is ${known.status.stage}: nothing is left to give up`)
-        const run = known ?? (proposal && registry.open({ ...proposal, proposedBy: nameOf(proposal.proposedBy) }))
+        const run = known ?? (proposal && registry.open(toRun(proposal)))
         if (run === undefined) throw ceremonyError('expired', 'this proposal has expired')
         await run.abandon()
         proposals.remove(hex)

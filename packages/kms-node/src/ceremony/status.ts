@@ -6,6 +6,7 @@ import {
   type CommitteeConfig,
   type Fault,
   memberAt,
+  quorum,
   type VerifiedKey,
 } from '@tkms/dkg'
 
@@ -72,6 +73,8 @@ export interface CeremonyStatus {
   /** Of the new committee, as `members`. */
   readonly n: number
   readonly t: number
+  /** Members of the new committee that it takes, to make the key as to give it up. */
+  readonly quorum: number
   readonly members: readonly NamedMember[]
   /** Who deals; absent in a key generation, where the members themselves do. */
   readonly old?: CommitteeSummary
@@ -79,13 +82,21 @@ export interface CeremonyStatus {
   readonly lowersThreshold: boolean
   /** Unix seconds. */
   readonly notAfter: number
-  /** Not known any more after a restart. */
+  /** Who told this node of it first: whoever proposed it, or approved it since. Not known any more after a restart. */
   readonly proposedBy?: NamedMember
+  /** Members whose operators decided on it already, as far as this node has seen: they need no word of theirs any more. */
+  readonly begun?: readonly NamedMember[]
+  /** Members whose ABANDON is here. */
+  readonly abandonedBy?: readonly NamedMember[]
   readonly authorization?: AuthorizationStatus
   /** Approved here also for an AUTH below the old quorum. */
   readonly degraded?: boolean
   readonly phase?: CeremonyPhase
   readonly view?: number
+  /** Of this view. */
+  readonly leader?: NamedMember
+  /** This many seconds after a quorum joined the view at the latest it ends by itself. */
+  readonly viewLimitS?: number
   readonly have?: number
   readonly want?: number
   /** Who is waited for. */
@@ -109,10 +120,17 @@ export interface CeremonyStatus {
 
 export type NameOf = (index: number) => NamedMember
 
+export interface StatusSources {
+  readonly nameOf: NameOf
+  readonly proposedBy?: NamedMember | undefined
+  readonly begun?: readonly number[] | undefined
+  readonly abandonedBy?: readonly number[]
+}
+
 export function initialStatus(
   spec: CeremonySpec,
   stage: CeremonyStage,
-  { nameOf, proposedBy }: { readonly nameOf: NameOf; readonly proposedBy?: NamedMember | undefined },
+  { nameOf, proposedBy, begun = [], abandonedBy = [] }: StatusSources,
 ): CeremonyStatus {
   const { n, t } = spec.newConfig
   const summary = (config: CommitteeConfig): CommitteeSummary => ({
@@ -131,11 +149,14 @@ export function initialStatus(
     attempt: spec.attempt,
     n,
     t,
+    quorum: quorum(spec.newConfig),
     members: summary(spec.newConfig).members,
     ...(spec.kind !== 'keygen' && { old: summary(spec.oldConfig) }),
     lowersThreshold: spec.kind === 'reshare' && t < spec.oldConfig.t,
     notAfter: spec.notAfter,
     ...(proposedBy !== undefined && { proposedBy }),
+    ...(begun.length > 0 && { begun: begun.map(nameOf) }),
+    ...(abandonedBy.length > 0 && { abandonedBy: abandonedBy.map(nameOf) }),
     faults: [],
   }
 }

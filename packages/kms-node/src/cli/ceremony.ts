@@ -1,8 +1,9 @@
 import { Command } from 'commander'
+import { otherWay } from '../ceremony/other-way.ts'
 import type { CeremonyStatus } from '../ceremony/status.ts'
 import { addPropose } from './ceremony-propose.ts'
 import { describeProposal, describeStatus } from './describe-ceremony.ts'
-import { connect } from './options.ts'
+import { connect, dataDirOf } from './options.ts'
 import { COMMAND, EXIT_HELP } from './output.ts'
 import { watchCeremony } from './watch-ceremony.ts'
 
@@ -102,8 +103,10 @@ function addAbandon(ceremony: Command): void {
       const { client, output } = await connect(command)
       const status = (await client.post(`/ceremonies/${encodeURIComponent(id)}/abandon`, {})) as CeremonyStatus
       output.result(status, [status.ceremony])
+      if (status.stage === 'abandoned') return
       output.hint(
-        `It is over when a quorum of its new members did the same. On them:\n  ${COMMAND} ceremony abandon ${status.ceremony} --data-dir DIR`,
+        `It is over when ${status.quorum} of its ${status.n} new members did the same. On them:\n  ${COMMAND} ceremony abandon ${status.ceremony} --data-dir DIR`,
       )
+      output.hint(`Or, ${otherWay(status, { dataDir: dataDirOf(command) })}`)
     })
 }

@@ -49,13 +49,16 @@ export function describeStatus(status: CeremonyStatus): string {
 }
 
 function describeStage(status: CeremonyStatus): string {
-  const { stage, phase, view, have, want, missing, authorization, reason, since } = status
+  const { stage, phase, view, have = 0, want = 0, missing, authorization, reason, since, quorum } = status
   const waiting = names(missing ?? authorization?.missing ?? [])
   const count = (done: number | undefined, of: number | undefined): string => (of ? ` ${done ?? 0}/${of}` : '')
   const at = since === undefined ? '' : ` since ${new Date(since * 1000).toISOString()}`
   const why = reason === undefined ? '' : `, ${reason}`
   const waits = waiting === '' ? '' : `, waiting${at} for ${waiting}`
   if (stage === 'authorizing') return `authorizing${count(authorization?.have, authorization?.want)}${waits}${why}`
+  if (phase === 'leaving')
+    return `given up here, told to the others when ${quorum - 1} of them have answered, ${have - 1} so far${waits}${why}`
+  if (phase === 'left' && want > 0) return `left, given up by ${have} of the ${quorum} that it takes${waits}${why}`
   if ((stage !== 'running' && stage !== 'left') || phase === undefined) return `${paint('yellow', stage)}${why}`
   const inView = view === undefined || view === 0 ? '' : ` in view ${view}`
   return `${phase}${inView}${count(have, want)}${waits}${why}`
