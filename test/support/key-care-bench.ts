@@ -82,6 +82,7 @@ export class CareNode {
       rng: systemRng,
       nodeSeed: new Secret(systemRng.bytes(32)),
       evidenceDirectory: '/nowhere',
+      dataDir: '/nowhere',
       keys: {
         list: () =>
           keeper

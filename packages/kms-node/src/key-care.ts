@@ -49,6 +49,7 @@ export function createKeyCare(params: KeyCareParams): KeyCare {
     ...params,
     timings,
     evidenceDirectory: join(config.dataDir, 'evidence'),
+    dataDir: config.dataDir,
     nameOf,
     keys: {
       list: () =>

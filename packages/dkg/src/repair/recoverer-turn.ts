@@ -117,9 +117,10 @@ export class RecovererTurn {
         ? current.request.helpers.filter((helper) => !current.sums.has(helper))
         : []
     const refusals = [...(current?.refusals ?? [])].map(([helper, reason]) => ({ helper, reason }))
-    const told = JSON.stringify([phase.name, this.state.attempt, missing, refusals])
+    const contributed = [...(current?.contributions.keys() ?? [])]
+    const told = JSON.stringify([phase.name, this.state.attempt, missing, contributed, refusals])
     if (told === progress) return
     this.state.progress = told
-    this.effects.push({ type: 'progress', phase: phase.name, missing, refusals })
+    this.effects.push({ type: 'progress', phase: phase.name, missing, contributed, refusals })
   }
 }

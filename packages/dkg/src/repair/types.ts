@@ -80,6 +80,8 @@ export type RepairEffect =
       readonly type: 'progress'
       readonly phase: RepairPhase
       readonly missing: readonly ParticipantIndex[]
+      /** At the recoverer: whose M1 is here. Their operators approved. */
+      readonly contributed?: readonly ParticipantIndex[]
       /** What single helpers said instead of helping. */
       readonly refusals: readonly { readonly helper: ParticipantIndex; readonly reason: RepairRefusal }[]
     }

@@ -71,7 +71,7 @@ export function destroyStatus(
 /** What is waited for, and what the operator does about it. */
 export function adviseOnDestruction(status: DestroyStatus, command: string): string | undefined {
   const { phase, signatures, sharings, unseen, keyName, generation, keyId } = status
-  const approve = `${command} keys destroy ${keyName} --generation ${generation} --confirm ${keyId}${status.last === true ? ' --last' : ''}`
+  const approve = `${command} keys destroy ${keyName} --generation ${generation} --confirm ${keyId}${status.last === true ? ' --last' : ''} --data-dir DIR`
   if (phase === 'collecting')
     return `${signatures.want - signatures.have} more of these must agree: ${names(signatures.missing)}. There: ${approve}`
   const left = sharings.filter(({ have, want }) => have < want)

@@ -49,6 +49,7 @@ export function createRunContext(params: RepairServiceParams, records: RepairRec
       ...aboutKey(of.key),
       recoverer: named(of.recoverer),
       missing: [],
+      approved: [],
       refusals: [],
       ...(before?.end !== undefined && { end: before.end }),
       ...more,
@@ -81,9 +82,10 @@ export function createRunContext(params: RepairServiceParams, records: RepairRec
         },
         onDispute: (between) =>
           log.warn({ ...about(of), between: between.map(nameOf), remedy: 'one of the two lies' }, 'repair-dispute'),
-        onProgress: ({ phase, missing, refusals }) => {
+        onProgress: ({ phase, missing, contributed = [], refusals }) => {
           change(of, phase, {
             missing: missing.map(named),
+            approved: contributed.map(named),
             refusals: refusals.map(({ helper, reason }) => ({ node: named(helper), reason })),
           })
           if (of.role === 'helper' && phase === 'waiting') log.warn(about(of), 'repair-requested')
@@ -100,7 +102,8 @@ export function createRunContext(params: RepairServiceParams, records: RepairRec
     forget: (id) => drafts.delete(id),
     statuses: () =>
       [...drafts.values()].map((draft) => {
-        const advice = adviseOnRepair(draft, COMMAND)
+        const connected = (index: number): boolean => network.connected.some((peer) => peer === index)
+        const advice = adviseOnRepair(draft, { command: COMMAND, dataDir: params.dataDir, connected })
         return advice === undefined ? draft : { ...draft, advice }
       }),
   }

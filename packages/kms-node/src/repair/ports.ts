@@ -34,6 +34,8 @@ export interface RepairServiceParams {
   readonly timings: RepairTimings
   readonly log: CeremonyLog
   readonly evidenceDirectory: string
+  /** For advice. */
+  readonly dataDir: string
   /** The name of a node, for people. */
   readonly nameOf: (index: number) => string
 }

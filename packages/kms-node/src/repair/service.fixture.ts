@@ -116,6 +116,7 @@ export async function repairWorld(n: number, t: number, evidenceDirectory: strin
         error: (_fields, event) => void node.events.push(event),
       },
       evidenceDirectory,
+      dataDir: `/srv/node-${node.index}`,
       nameOf: (index) => `node-${index}`,
     })
   const nodes = members.map((member): TestNode => {

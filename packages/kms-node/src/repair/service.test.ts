@@ -140,7 +140,7 @@ test('a node that is away is replaced when the operator says so; with too few le
   three.down = true
   const { id } = await one.service.repair('ecies/test')
   await waitFor(() => one.service.find(id).missing.some(({ index }) => index === 2))
-  expect(one.service.find(id).advice).toContain('did not answer yet')
+  expect(one.service.find(id).advice).toContain('no connection from here; start it')
   await one.service.replace(id, 2)
   await one.service.replace(id, 3)
   await waitFor(() => one.service.find(id).phase === 'stuck')
