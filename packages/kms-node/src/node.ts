@@ -28,11 +28,10 @@ import { type Log, logDelegation } from './ops/log.ts'
 import { createReadiness } from './ops/readiness.ts'
 import { createStatus } from './ops/status.ts'
 import type { PolicyState } from './policy/live-policy.ts'
-import { openPolicy } from './policy/open-policy.ts'
 import type { Rng } from './ports.ts'
 import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
+import { openAsking } from './serve/open-asking.ts'
 import { createDelegationPipeline } from './serve/pipeline.ts'
-import { createRequesterVerifier } from './serve/requester.ts'
 import { nodeFileSystem } from './store/file-system.ts'
 import { openRecordStore } from './store/record-store.ts'
 import { storeDirectory, systemClock, systemRng } from './system.ts'
@@ -41,8 +40,6 @@ import { VERSION } from './version.ts'
 
 /** Calls under way at a stop get this long to finish. */
 const DRAIN_MS = 5_000
-/** Sessions remembered as signed by their principals. */
-const MAX_SESSIONS = 10_000
 /** Addresses whose rate on libp2p is remembered. */
 const MAX_CALLERS = 65_536
 
@@ -121,16 +118,13 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   })
   stops.push(() => keys.stop())
 
-  const { policy, signatures } = await openPolicy({ config, clock, log })
+  const { clusterId } = joined.config
+  const asking = await openAsking({ config, clusterId, curve, lender: keys.table.lender('ecies-dec'), clock, log })
+  const { policy, dryRun } = asking
   stops.push(() => policy.stop())
   const pipeline = createDelegationPipeline({
-    curve,
-    clusterId: joined.config.clusterId,
-    lender: keys.table.lender('ecies-dec'),
-    requesters: createRequesterVerifier({ signatures, maxSessions: MAX_SESSIONS }),
-    policy,
+    ...asking,
     sign,
-    clock,
     rng,
     limits: config.limits,
     onEvent: (event) => logDelegation(log, event),
@@ -150,6 +144,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   const { key, cert } = identity.tls
   const http = createHttpServer({
     pipeline,
+    dryRun,
     keys: keys.directory,
     cluster: () => clusterKeeper.current(),
     status,
@@ -258,6 +253,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     socketPath: config.adminSocket,
     ceremonies,
     care,
+    asking,
     indexOf: (name) => clusterKeeper.nodes().find((node) => node.name === name)?.index,
     status: () => ({
       ...status(),

@@ -1,6 +1,7 @@
 import { chmod } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { KmsError, Secret } from '@tkms/dkg'
+import { MAX_BODY_BYTES as MAX_HTTP_BODY_BYTES } from '../http/body.ts'
 import { isKmsError } from '../errors.ts'
 import { z } from 'zod'
 import type { CeremonyService } from '../ceremony/service.ts'
@@ -8,10 +9,13 @@ import type { CeremonyStatus } from '../ceremony/status.ts'
 import type { ClusterOperations } from '../cluster/update-cluster.ts'
 import type { KeyCare } from '../key-care.ts'
 import { routeKeyCare } from './key-care-routes.ts'
+import { type PolicyOperations, routePolicy } from './policy-routes.ts'
 import { approveSchema, importSchema, proposeSchema, removeSchema, type UpdateInput, updateSchema } from './schemas.ts'
 import { placeSocket, type SocketPlace } from './socket-path.ts'
 
 const MAX_BODY_BYTES = 16 * 1024
+/** A request as transports take it, and a little beside it. */
+const MAX_AUTHORIZATION_BYTES = MAX_HTTP_BODY_BYTES + 4096
 const KEY_BYTES = 32
 const REQUEST_TIMEOUT_MS = 10_000
 const MAX_CONNECTIONS = 32
@@ -28,6 +32,7 @@ export interface AdminServerParams {
   readonly keys: () => unknown
   readonly cluster: ClusterOperations
   readonly care: KeyCare
+  readonly asking: PolicyOperations
   /** The index of a node by its name in the cluster file. */
   readonly indexOf: (name: string) => number | undefined
   /** For the log: a request that failed on our side. */
@@ -43,7 +48,7 @@ export interface AdminServer {
 /**
  * GET /status, /keys, /ceremonies, /watch (one JSON object per line); POST /cluster/update, /cluster/remove, /ceremonies (propose), /imports?keyName=.. with the key
  * itself as 32 bytes of body, /ceremonies/ID/approve, /ceremonies/ID/abandon.
- * Repairs and the destruction of keys: `routeKeyCare`.
+ * Repairs and the destruction of keys: `routeKeyCare`; the policy: `routePolicy`.
  * Errors: {"error": {"code", "message", "data"}} with our own messages.
  */
 export function createAdminServer(params: AdminServerParams): AdminServer {
@@ -78,11 +83,25 @@ export function createAdminServer(params: AdminServerParams): AdminServer {
         return reply(response, 200, await ceremonies.abandon(decodeURIComponent(id)))
       case 'POST cluster/:id':
         return reply(response, 200, await changeCluster(params.cluster, id, await readJson(request)))
+      case 'GET policy':
+      case 'POST policy/:id':
+        return reply(
+          response,
+          200,
+          await changePolicy(`${request.method} ${[head, id].filter(Boolean).join('/')}`, request, response),
+        )
       case 'GET watch':
         return watch(ceremonies, response)
       default:
         return reply(response, 200, await routeCare(asked, decodeURIComponent(id), request))
     }
+  }
+
+  const changePolicy = async (asked: string, request: IncomingMessage, response: ServerResponse): Promise<unknown> => {
+    const left = new AbortController()
+    response.once('close', () => left.abort())
+    const readBody = (): Promise<unknown> => readJson(request, MAX_AUTHORIZATION_BYTES)
+    return routePolicy(params.asking, { asked, readBody, signal: left.signal })
   }
 
   const routeCare = async (asked: string, id: string, request: IncomingMessage): Promise<unknown> => {
@@ -187,12 +206,12 @@ async function readSecret(request: IncomingMessage): Promise<Secret> {
   throw new KmsError('bad-request', `a key has ${KEY_BYTES} bytes`)
 }
 
-async function readJson(request: IncomingMessage): Promise<unknown> {
+async function readJson(request: IncomingMessage, maxBytes: number = MAX_BODY_BYTES): Promise<unknown> {
   const chunks: Buffer[] = []
   let length = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
     length += chunk.length
-    if (length > MAX_BODY_BYTES) throw new KmsError('too-large', 'the request is too long')
+    if (length > maxBytes) throw new KmsError('too-large', 'the request is too long')
     chunks.push(chunk)
   }
   try {

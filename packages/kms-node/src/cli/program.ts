@@ -7,6 +7,7 @@ import { keysCommand, statusCommand } from './keys.ts'
 import { withSharedOptions } from './options.ts'
 import { COMMAND, EXIT, EXIT_HELP, reportError } from './output.ts'
 import { VERSION } from '../version.ts'
+import { policyCommand } from './policy.ts'
 import { repairCommand } from './repair.ts'
 import { startCommand } from './start.ts'
 
@@ -32,6 +33,7 @@ export function createProgram(): Command {
     ceremonyCommand(),
     evidenceCommand(),
     keysCommand(),
+    policyCommand(),
     repairCommand(),
     statusCommand(),
   ])

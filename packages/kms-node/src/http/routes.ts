@@ -12,6 +12,7 @@ import { hexToBytes } from '@noble/hashes/utils.js'
 import type { Readiness } from '../ops/readiness.ts'
 import type { KeyDirectory } from '../keys/key-directory.ts'
 import { readBearerToken } from '../serve/bearer-token.ts'
+import type { DryRun } from '../serve/dry-run.ts'
 import type { DelegationPipeline } from '../serve/pipeline.ts'
 import { readJsonBody } from './body.ts'
 import type { HttpErrorCode } from './errors.ts'
@@ -43,6 +44,7 @@ export interface Route {
 
 export interface RoutePorts {
   readonly pipeline: DelegationPipeline
+  readonly dryRun: DryRun
   readonly keys: KeyDirectory
   readonly cluster: () => Cluster
   /** Public posture, ready for JSON. */
@@ -76,7 +78,7 @@ export function createRoutes(ports: RoutePorts): readonly Route[] {
       const page = ports.keys.chain(hexToBytes(parameter) as KeyId, above)
       return page === undefined ? failed('unknown-key') : ok(page)
     }),
-    { method: 'POST', pattern: /^\/v1\/delegate$/, limited: true, handle: (call) => delegate(ports.pipeline, call) },
+    { method: 'POST', pattern: /^\/v1\/delegate$/, limited: true, handle: (call) => delegate(ports, call) },
   ]
 }
 
@@ -87,14 +89,29 @@ function aboveOf(url: string): number | undefined | 'bad' {
   return /^[0-9]{1,10}$/.test(value) ? Number(value) : 'bad'
 }
 
-async function delegate(pipeline: DelegationPipeline, { request, remote, signal }: RouteCall): Promise<Reply> {
+/** Whether `?dryRun=true` asks what would happen. Anything but true and false is refused: nobody should get an answer who wanted none. */
+function wantsDryRun(url: string): boolean | 'bad' {
+  const values = new URLSearchParams(url.split('?')[1] ?? '').getAll('dryRun')
+  const [value = 'false'] = values
+  if (values.length > 1 || (value !== 'true' && value !== 'false')) return 'bad'
+  return value === 'true'
+}
+
+async function delegate(
+  { pipeline, dryRun }: Pick<RoutePorts, 'pipeline' | 'dryRun'>,
+  { request, remote, signal }: RouteCall,
+): Promise<Reply> {
+  const dry = wantsDryRun(request.url ?? '')
+  if (dry === 'bad') return failed('malformed')
   const token = readBearerToken(request.headers.authorization)
   if (token === 'malformed') return failed('malformed')
   const body = await readJsonBody(request)
   if (body.kind === 'refused') return failed(body.code)
   const authorization: Authorization | undefined = attempt(() => parseAuthorization(body.value))
   if (authorization === undefined) return failed('malformed')
-  const result = await pipeline.handle(authorization, { remote, address: remote, ...token, signal })
+  const call = { remote, address: remote, ...token, signal }
+  const result = dry ? await dryRun.explain(authorization, call) : await pipeline.handle(authorization, call)
+  if (result.kind === 'report') return ok(result.report)
   if (result.kind === 'answer') return ok(formatAnswer(result.answer))
   return failed(result.code, result.skewSeconds === undefined ? undefined : { skewSeconds: result.skewSeconds })
 }

@@ -25,7 +25,7 @@ import { callerOf, createRateLimit } from './rate-limit.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from './server.ts'
 
 const served = verifiedKey()
-const { pipeline } = createTestPipeline()
+const { pipeline, dryRun } = createTestPipeline()
 const description: KeyDescription = {
   keyId: `0x${bytesToHex(keyId)}`,
   keyName: served.keyName,
@@ -63,6 +63,7 @@ async function serve(overrides: Partial<HttpServerOptions> = {}): Promise<string
   const { config } = served
   const server = createHttpServer({
     pipeline,
+    dryRun,
     keys,
     cluster: () => ({ config, configHash: new Uint8Array(32), nodes: [], certificates: [] }),
     status: () => ({ version: '0' }),

@@ -38,6 +38,7 @@ import type { RulePorts } from '../policy/rule-type.ts'
 import { createSignatureVerifier } from '../policy/signature-verifier.ts'
 import type { Clock, Rng } from '../ports.ts'
 import type { ShareLender, ShareLookup } from './key-table.ts'
+import { createDryRun, type DryRun } from './dry-run.ts'
 import { createRequesterVerifier } from './requester.ts'
 import {
   createDelegationPipeline,
@@ -145,13 +146,14 @@ export const policyOf = (tree: unknown, chains: ChainReader = NO_CHAINS): Policy
 
 export function createTestPipeline(overrides: Partial<PipelineOptions> = {}): {
   pipeline: DelegationPipeline
+  dryRun: DryRun
   lender: ReturnType<typeof createTestLender>
   events: DelegationEvent[]
 } {
   const lender = createTestLender()
   const events: DelegationEvent[] = []
   const limits = { maxRequestsInFlight: 2, maxRequestsQueued: 2, replayEntries: 1000, rsaKeyCacheEntries: 16 }
-  const pipeline = createDelegationPipeline({
+  const options: PipelineOptions = {
     curve,
     clusterId,
     lender,
@@ -163,8 +165,8 @@ export function createTestPipeline(overrides: Partial<PipelineOptions> = {}): {
     limits,
     onEvent: (event) => events.push(event),
     ...overrides,
-  })
-  return { pipeline, lender, events }
+  }
+  return { pipeline: createDelegationPipeline(options), dryRun: createDryRun(options), lender, events }
 }
 
 /** A v2 item whose label names `owner`, or holds these policy bytes. */

@@ -1,11 +1,9 @@
 import { setImmediate } from 'node:timers/promises'
-import { sha256 } from '@noble/hashes/sha2.js'
 import {
   type Answer,
   type Authorization,
   type BatchItem,
   bytesKey,
-  EVIDENCE_SESSION,
   type RefusalCode,
   type RequestItem,
   requestHash,
@@ -13,7 +11,6 @@ import {
   verifyHeaderProof,
 } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
-import type { DecisionInput } from '../policy/decision.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock, Rng } from '../ports.ts'
 import { type AdmissionPorts, type Admitted, admitRequest } from './admission.ts'
@@ -21,8 +18,8 @@ import { answerContext, computePartial, createAnswer } from './answer.ts'
 import type { Loan, ServedKey } from './key-table.ts'
 import { LEEWAY_SECONDS, refuse, type Refusal } from './refusal.ts'
 import { createReplayCache } from './replay-cache.ts'
-import { createRequestGrants } from './request-grants.ts'
 import { createRsaPolicy } from './rsa-policy.ts'
+import { createRuleInputs, type RuleCall } from './rule-inputs.ts'
 import { createWorkQueue } from './work-queue.ts'
 
 /** What a transport sends back. */
@@ -30,15 +27,9 @@ export type DelegationResult =
   | { readonly kind: 'answer'; readonly answer: Answer }
   | { readonly kind: 'refusal'; readonly code: RefusalCode; readonly skewSeconds?: number }
 
-export interface DelegationCall {
+export interface DelegationCall extends RuleCall {
   /** Who sent it, for the log. */
   readonly remote: string
-  /** Where it came from, for quotas: an IPv4 address, or the 64-bit network of an IPv6 one (`callerOf`). */
-  readonly address: string
-  /** SHA-256 of the bearer token that came with it, 32 bytes. The token itself goes no further than the transport. */
-  readonly tokenHash?: Uint8Array
-  /** Fires when the caller no longer wants the answer. */
-  readonly signal: AbortSignal
 }
 
 /** One request's end, for the log: public values and fixed words only. */
@@ -102,24 +93,12 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
   const nowSeconds = (): number => Math.floor(clock.nowMs() / 1000)
 
   const decideItems = async (
-    { request, requester: { principal, requesterId } }: Admitted,
-    { served, call: { address, tokenHash, signal } }: { readonly served: ServedKey; readonly call: DelegationCall },
+    admitted: Admitted,
+    { served, call }: { readonly served: ServedKey; readonly call: DelegationCall },
   ): Promise<readonly (Refusal | readonly string[])[]> => {
-    const grants = createRequestGrants(curve, request)
-    const shared: Omit<DecisionInput, 'item' | 'grants'> = {
-      request,
-      principal,
-      requesterId,
-      recipientSpkiHash: sha256(request.spki),
-      evidence: request.evidence.filter(({ kind }) => kind !== EVIDENCE_SESSION),
-      remote: address,
-      tokenHash,
-      nowSeconds: nowSeconds(),
-      dryRun: false,
-      signal,
-    }
-    return eachItem(request.items, signal, async (item) => {
-      const decision = await policy.decide(served.key.keyName, { ...shared, item, grants: grants.of(item) })
+    const inputOf = createRuleInputs(curve, admitted, { call, nowSeconds: nowSeconds(), dryRun: false })
+    return eachItem(admitted.request.items, call.signal, async (item) => {
+      const decision = await policy.decide(served.key.keyName, inputOf(item))
       if (decision.allowed) return decision.rules
       const code = decision.undecided === true ? 'policy-unavailable' : 'not-allowed'
       return refuse(code, decision.refusals.map(({ rule, reason }) => `${rule}:${reason}`).join(' '))

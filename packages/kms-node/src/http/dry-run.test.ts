@@ -1,0 +1,50 @@
+import { formatAuthorization } from '@tkms/dkg'
+import { expect, it, onTestFinished } from 'vitest'
+import { authorize, clock, createTestPipeline, requestOf, rng, verifiedKey } from '../serve/pipeline.fixture.ts'
+import { createHttpServer } from './server.ts'
+
+it('explains a request instead of answering it where it is asked to, and takes no other word for it', async () => {
+  const { pipeline, dryRun, lender } = createTestPipeline()
+  const { config } = verifiedKey()
+  const server = createHttpServer({
+    pipeline,
+    dryRun,
+    keys: { list: () => [], get: () => undefined, chain: () => undefined, problem: () => undefined },
+    cluster: () => ({ config, configHash: new Uint8Array(32), nodes: [], certificates: [] }),
+    status: () => ({}),
+    readiness: { problems: async () => [] },
+    host: '127.0.0.1',
+    port: 0,
+    corsOrigins: [],
+    limits: { requestsPerSecond: 1, requestBurst: 100, maxHttpConnections: 64, httpRequestTimeoutMs: 400 },
+    clock,
+    rng,
+    onError: (cause) => {
+      throw cause
+    },
+  })
+  await server.start()
+  onTestFinished(() => server.stop())
+  const send = (query: string, body: string): Promise<Response> => {
+    const headers = { 'content-type': 'application/json' }
+    return fetch(`${server.url}/v1/delegate${query}`, { method: 'POST', body, headers })
+  }
+  const body = JSON.stringify(formatAuthorization(authorize(requestOf())))
+  for (let n = 0; n < 2; n++) {
+    const response = await send('?dryRun=true', body)
+    expect(response.status).toBe(200)
+    const told = [
+      { rule: 'owner', says: 'yes' },
+      { rule: 'grant', says: 'no', reason: 'no-grant' },
+    ]
+    const items = [{ allowed: true, rules: { says: 'yes', any: told } }]
+    expect(await response.json()).toMatchObject({ keyName: 'ecies/1', allowed: true, items })
+  }
+  for (const query of ['?dryRun=1', '?dryRun', '?dryRun=TRUE', '?dryRun=true&dryRun=false'])
+    expect(await (await send(query, body)).json()).toMatchObject({ error: { code: 'malformed' } })
+  const late = JSON.stringify(formatAuthorization(authorize(requestOf({ notBefore: 1, expiresAt: 2 }))))
+  expect(await (await send('?dryRun=true', late)).json()).toMatchObject({ error: { code: 'clock-skew' } })
+  expect(lender.uses).toBe(0)
+  expect((await send('?dryRun=false', body)).status).toBe(200)
+  expect(lender.uses).toBe(1)
+})

@@ -1,0 +1,157 @@
+import { sha256 } from '@noble/hashes/sha2.js'
+import { generateKeyPairSync } from 'node:crypto'
+import { KmsError } from '@tkms/dkg'
+import { describe, expect, it } from 'vitest'
+import type { ChainReader } from '../chain/chain-reader.ts'
+import {
+  alice,
+  authorize,
+  createSigner,
+  createTestPipeline,
+  grantedItem,
+  issuer,
+  itemFor,
+  policyOf,
+  requestOf,
+} from './pipeline.fixture.ts'
+import type { RuleCall } from './rule-inputs.ts'
+
+const call = (changes: Partial<RuleCall> = {}): RuleCall => ({
+  address: '192.0.2.1',
+  signal: new AbortController().signal,
+  ...changes,
+})
+const token = { rule: 'token', sha256: [Buffer.from(sha256(Buffer.from('t'))).toString('hex')] }
+const owner = { rule: 'owner' }
+const grant = { rule: 'grant', issuers: [issuer.id] }
+
+describe('dry run', () => {
+  it('says what every rule says of every item, also where a decision is settled before', async () => {
+    const policy = policyOf({ any: [owner, { all: [token, grant] }] })
+    const { dryRun } = createTestPipeline({ policy })
+    const items = [itemFor(alice), itemFor(createSigner()), grantedItem()]
+    const authorization = authorize(requestOf({ items }))
+    expect(await dryRun.explain(authorization, call({ tokenHash: sha256(Buffer.from('t')) }))).toEqual({
+      kind: 'report',
+      report: {
+        keyName: 'ecies/1',
+        requester: alice.id,
+        allowed: false,
+        rsaKey: 'accepted',
+        items: [
+          {
+            allowed: true,
+            headerProof: 'valid',
+            rules: {
+              says: 'yes',
+              any: [
+                { rule: 'owner', says: 'yes' },
+                {
+                  says: 'no',
+                  all: [
+                    { rule: 'token', says: 'yes' },
+                    { rule: 'grant', says: 'no', reason: 'no-grant' },
+                  ],
+                },
+              ],
+            },
+          },
+          {
+            allowed: false,
+            code: 'not-allowed',
+            headerProof: 'valid',
+            rules: {
+              says: 'no',
+              any: [
+                { rule: 'owner', says: 'no', reason: 'not-named' },
+                {
+                  says: 'no',
+                  all: [
+                    { rule: 'token', says: 'yes' },
+                    { rule: 'grant', says: 'no', reason: 'no-grant' },
+                  ],
+                },
+              ],
+            },
+          },
+          {
+            allowed: true,
+            rules: {
+              says: 'yes',
+              any: [
+                { rule: 'owner', says: 'no', reason: 'no-label' },
+                {
+                  says: 'yes',
+                  all: [
+                    { rule: 'token', says: 'yes' },
+                    { rule: 'grant', says: 'yes' },
+                  ],
+                },
+              ],
+            },
+          },
+        ],
+      },
+    })
+  })
+
+  it('borrows no share, counts nothing and leaves the request to be asked once', async () => {
+    const policy = policyOf({ all: [owner, { rule: 'quota', requester: [{ items: 1, seconds: 60 }] }] })
+    const { dryRun, pipeline, lender, events } = createTestPipeline({ policy })
+    const authorization = authorize(requestOf())
+    for (let n = 0; n < 3; n++)
+      expect(await dryRun.explain(authorization, call())).toMatchObject({ report: { allowed: true } })
+    expect([lender.loans, lender.uses, events.length]).toEqual([0, 0, 0])
+    expect(await pipeline.handle(authorization, { ...call(), remote: 'test' })).toMatchObject({ kind: 'answer' })
+    expect(await dryRun.explain(authorization, call())).toMatchObject({ report: { items: [{ code: 'not-allowed' }] } })
+  })
+
+  it('says the code the request would be refused with, as the pipeline does', async () => {
+    const away: ChainReader = {
+      has: () => true,
+      call: () => Promise.reject(new KmsError('chain-unavailable', 'away')),
+    }
+    const onchain = {
+      rule: 'onchain',
+      chain: 1,
+      contract: `0x${'c0'.repeat(20)}`,
+      view: 'open(bytes32)',
+      args: ['keyId'],
+    }
+    const weak = generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey.export({ format: 'der', type: 'spki' })
+    const forged = { ...itemFor(alice), proof: new Uint8Array(64) }
+    const cases = [
+      [{}, requestOf({ items: [itemFor(createSigner())] }), 'not-allowed'],
+      [{}, requestOf({ spki: new Uint8Array(weak) }), 'weak-rsa-key'],
+      [{}, requestOf({ items: [forged] }), 'bad-header-proof'],
+      [{ policy: policyOf({ all: [owner, onchain] }, away) }, requestOf(), 'policy-unavailable'],
+    ] as const
+    for (const [overrides, request, code] of cases) {
+      const { dryRun, pipeline } = createTestPipeline(overrides)
+      const authorization = authorize(request)
+      expect(await dryRun.explain(authorization, call())).toMatchObject({
+        report: { allowed: false, items: [{ code }] },
+      })
+      expect(await pipeline.handle(authorization, { ...call(), remote: 'test' })).toMatchObject({ code })
+    }
+  })
+
+  it('asks no rule about a request that is not admitted', async () => {
+    const { dryRun } = createTestPipeline()
+    const stranger = createSigner()
+    const signed = authorize(requestOf())
+    expect(await dryRun.explain({ ...signed, signature: stranger.sign(signed.payload) }, call())).toEqual({
+      kind: 'refusal',
+      code: 'bad-signature',
+    })
+    const late = authorize(requestOf({ notBefore: 1, expiresAt: 2 }))
+    expect(await dryRun.explain(late, call())).toMatchObject({ code: 'clock-skew', skewSeconds: expect.any(Number) })
+    expect(await dryRun.explain(signed, call({ signal: AbortSignal.abort() }))).toMatchObject({ code: 'cancelled' })
+  })
+
+  it('is done a few at a time', async () => {
+    const { dryRun } = createTestPipeline()
+    const results = await Promise.all(Array.from({ length: 20 }, () => dryRun.explain(authorize(requestOf()), call())))
+    expect(results.filter((result) => result.kind === 'refusal' && result.code === 'busy')).toHaveLength(2)
+  })
+})

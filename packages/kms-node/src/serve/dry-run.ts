@@ -1,0 +1,129 @@
+import { setImmediate } from 'node:timers/promises'
+import { type Authorization, type RefusalCode, type RequestItem, verifyHeaderProof } from '@tkms/dkg'
+import type { Decision } from '../policy/decision.ts'
+import type { Policy } from '../policy/policy.ts'
+import type { Explained } from '../policy/rule-tree.ts'
+import type { Clock } from '../ports.ts'
+import { type AdmissionPorts, admitRequest } from './admission.ts'
+import { createRsaPolicy } from './rsa-policy.ts'
+import { createRuleInputs, type RuleCall } from './rule-inputs.ts'
+import { createWorkQueue } from './work-queue.ts'
+
+/** Few at a time: an explanation asks every rule, and serves nobody's decryption. */
+const MAX_RUNNING = 2
+const MAX_WAITING = 16
+const MAX_RSA_KEYS = 256
+
+/** What a rule, or rules put together, said; ready for JSON: fixed words only. */
+export type RuleReport =
+  | { readonly rule: string; readonly says: 'yes' }
+  | { readonly rule: string; readonly says: 'no'; readonly reason: string; readonly undecided?: true }
+  | { readonly any: readonly RuleReport[]; readonly says: 'yes' | 'no' }
+  | { readonly all: readonly RuleReport[]; readonly says: 'yes' | 'no' }
+
+export interface ItemReport {
+  readonly allowed: boolean
+  /** What this item would be refused with. */
+  readonly code?: RefusalCode
+  /** Of a v2 item. */
+  readonly headerProof?: 'valid' | 'invalid'
+  /** Absent when the policy has no rules for the key. */
+  readonly rules?: RuleReport
+}
+
+/** What this node would do with a request, ready for JSON. */
+export interface RequestReport {
+  readonly keyName: string
+  /** publicKeyId of who the rules saw, "none" for an unsigned request. */
+  readonly requester: string
+  /** Every item would be answered. */
+  readonly allowed: boolean
+  /** "accepted", or what is wrong with it. */
+  readonly rsaKey: string
+  readonly items: readonly ItemReport[]
+}
+
+export type DryRunResult =
+  | { readonly kind: 'report'; readonly report: RequestReport }
+  | { readonly kind: 'refusal'; readonly code: RefusalCode; readonly skewSeconds?: number }
+
+/** Says what would be answered and why, and answers nothing. */
+export interface DryRun {
+  /** Asks every rule about every item. No share is borrowed, nothing counted and nothing remembered, a requestId that was used is not noticed. */
+  explain(authorization: Authorization, call: RuleCall): Promise<DryRunResult>
+}
+
+export function createDryRun(
+  ports: AdmissionPorts & { readonly policy: Pick<Policy, 'explain'>; readonly clock: Clock },
+): DryRun {
+  const queue = createWorkQueue({ maxRunning: MAX_RUNNING, maxWaiting: MAX_WAITING })
+  const rsaPolicy = createRsaPolicy({ maxEntries: MAX_RSA_KEYS })
+
+  const run = async (authorization: Authorization, call: RuleCall): Promise<DryRunResult> => {
+    const nowSeconds = Math.floor(ports.clock.nowMs() / 1000)
+    const admitted = await admitRequest(ports, authorization, { nowSeconds, signal: call.signal })
+    if (admitted.kind === 'refusal') {
+      const { code, skewSeconds } = admitted
+      return { kind: 'refusal', code, ...(skewSeconds === undefined ? {} : { skewSeconds }) }
+    }
+    const { request, requester } = admitted
+    const found = ports.lender.find(request.keyId, request.sharingId)
+    if (found.kind !== 'found') return { kind: 'refusal', code: found.kind }
+    const { keyName } = found.served.key
+    const rsa = rsaPolicy.check(request.spki)
+    const inputOf = createRuleInputs(ports.curve, admitted, { call, nowSeconds, dryRun: true })
+
+    const explainItem = async (item: RequestItem): Promise<ItemReport> => {
+      const { decision, told } = await ports.policy.explain(keyName, inputOf(item))
+      const proven = item.version === 1 || verifyHeaderProof(ports.curve, item)
+      const code = codeOf({ decision, weakKey: rsa.kind === 'refused', proven })
+      return {
+        allowed: code === undefined,
+        ...(code !== undefined && { code }),
+        ...(item.version === 2 && { headerProof: proven ? ('valid' as const) : ('invalid' as const) }),
+        ...(told !== undefined && { rules: reportOf(told) }),
+      }
+    }
+
+    const items: ItemReport[] = []
+    for (const item of request.items) {
+      if (call.signal.aborted) return { kind: 'refusal', code: 'cancelled' }
+      items.push(await explainItem(item))
+      await setImmediate()
+    }
+    const allowed = items.every((item) => item.allowed)
+    const rsaKey = rsa.kind === 'refused' ? rsa.weakness : 'accepted'
+    return { kind: 'report', report: { keyName, requester: requester.requesterId, allowed, rsaKey, items } }
+  }
+
+  return {
+    explain: async (authorization, call) => {
+      const result = await queue.enter(call.signal, () => run(authorization, call))
+      return typeof result === 'string' ? { kind: 'refusal', code: result } : result
+    },
+  }
+}
+
+/** The code with which the pipeline refuses an item, in the order of its checks. */
+function codeOf(item: {
+  readonly decision: Decision
+  readonly weakKey: boolean
+  readonly proven: boolean
+}): RefusalCode | undefined {
+  const { decision, weakKey, proven } = item
+  if (!decision.allowed) return decision.undecided === true ? 'policy-unavailable' : 'not-allowed'
+  if (weakKey) return 'weak-rsa-key'
+  return proven ? undefined : 'bad-header-proof'
+}
+
+function reportOf(told: Explained): RuleReport {
+  if (told.kind === 'rule') {
+    const { rule, verdict } = told
+    return verdict.kind === 'yes'
+      ? { rule, says: 'yes' }
+      : { rule, says: 'no', reason: verdict.reason, ...(verdict.undecided && { undecided: true as const }) }
+  }
+  const says = told.allowed ? 'yes' : 'no'
+  const inner = told.of.map(reportOf)
+  return told.kind === 'any' ? { any: inner, says } : { all: inner, says }
+}
