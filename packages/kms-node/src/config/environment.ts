@@ -16,13 +16,15 @@ export interface Setting {
 const ANY = '*'
 const NUMBER = /^-?[0-9]+$/
 
-function settingsOf(schema: z.ZodObject, path: readonly string[]): Setting[] {
+/** Every setting of a configuration file with the variable that overrides it, made from its schema. @param prefix "TKMS" */
+export function settingsOf(schema: z.ZodObject, prefix: string, path: readonly string[] = []): Setting[] {
   return Object.entries<z.core.$ZodType>(schema.shape).flatMap(([name, field]) => {
     const inner = [...path, name]
     const bare = unwrap(field)
-    if (bare.def.type === 'record') return settingsOf((bare as z.ZodRecord).valueType as z.ZodObject, [...inner, ANY])
-    if (bare.def.type === 'object') return settingsOf(bare as z.ZodObject, inner)
-    return [{ path: inner, variable: variableOf(inner), coercion: coercionOf(bare) }]
+    if (bare.def.type === 'record')
+      return settingsOf((bare as z.ZodRecord).valueType as z.ZodObject, prefix, [...inner, ANY])
+    if (bare.def.type === 'object') return settingsOf(bare as z.ZodObject, prefix, inner)
+    return [{ path: inner, variable: variableOf(prefix, inner), coercion: coercionOf(bare) }]
   })
 }
 
@@ -36,15 +38,19 @@ function coercionOf(field: z.ZodType): Coercion {
   return type === 'number' || type === 'boolean' ? type : type === 'array' ? 'list' : 'text'
 }
 
-const variableOf = (path: readonly string[]): string =>
-  `TKMS_${path.map((part) => part.replaceAll(/[A-Z]/g, '_$&').toUpperCase()).join('_')}`
+const variableOf = (prefix: string, path: readonly string[]): string =>
+  `${prefix}_${path.map((part) => part.replaceAll(/[A-Z]/g, '_$&').toUpperCase()).join('_')}`
 
-/** Every setting of node.yaml with the variable that overrides it, made from the schema itself. */
-export const SETTINGS: readonly Setting[] = settingsOf(nodeConfigFields, [])
+/** Every setting of node.yaml. */
+export const SETTINGS: readonly Setting[] = settingsOf(nodeConfigFields, 'TKMS')
 
 /** The document of the file with the variables that are set laid over it. Lists are separated by commas. */
-export function overlayEnvironment(document: unknown, env: Readonly<Record<string, string | undefined>>): unknown {
-  const given = SETTINGS.flatMap((setting) => namedBy(setting, env))
+export function overlayEnvironment(
+  document: unknown,
+  env: Readonly<Record<string, string | undefined>>,
+  settings: readonly Setting[] = SETTINGS,
+): unknown {
+  const given = settings.flatMap((setting) => namedBy(setting, env))
   if (given.length === 0 || !isRecord(document)) return document
   return given.reduce(
     (result, { path, variable, coercion }) => place(result, path, coerce(env[variable] ?? '', coercion)),
