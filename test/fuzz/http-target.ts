@@ -79,7 +79,7 @@ export interface HttpFuzzTarget {
 export async function startHttpTarget(others: readonly Uint8Array[]): Promise<HttpFuzzTarget> {
   const internalErrors: unknown[] = []
   const limits = { maxRequestsInFlight: 64, maxRequestsQueued: 1024, replayEntries: 1_000_000, rsaKeyCacheEntries: 16 }
-  const { pipeline, events } = createTestPipeline({
+  const { pipeline, dryRun, events } = createTestPipeline({
     limits,
     onEvent: (event) => {
       if (event.outcome === 'internal') internalErrors.push(event.cause)
@@ -88,6 +88,7 @@ export async function startHttpTarget(others: readonly Uint8Array[]): Promise<Ht
   const { config } = verifiedKey()
   const options: HttpServerOptions = {
     pipeline,
+    dryRun,
     keys: { list: () => [], get: () => undefined, chain: () => undefined, problem: () => undefined },
     cluster: () => ({ config, configHash: new Uint8Array(32), nodes: [], certificates: [] }),
     status: () => ({ version: '0' }),
