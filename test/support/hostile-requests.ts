@@ -1,6 +1,6 @@
 import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { secp256k1 } from '@noble/curves/secp256k1.js'
-import { type Authorization, encodeHeader, type RequestItem, u32 } from '@tkms/dkg'
+import { type Authorization, encodeHeader, type RequestItem, requestSignedBytes, u32 } from '@tkms/dkg'
 import type { RequestSigner } from '@tkms/kms-client'
 
 /** Requests that are signed as they should be and hostile inside. */
@@ -60,10 +60,12 @@ export function withPoint(payload: Uint8Array, item: RequestItem, change: (K: Ui
   )
 }
 
+const NOT_FOR_WALLETS = { domain: { name: '', version: '' }, types: {}, primaryType: '', message: {} }
+
 /** Signed as the requester signs: only the content is bad. */
 export const authorizeBytes = async (signer: RequestSigner, payload: Uint8Array): Promise<Authorization> => ({
   payload,
-  signature: await signer.sign(payload),
+  signature: await signer.sign({ message: requestSignedBytes(payload), typedData: NOT_FOR_WALLETS }),
   publicKeyId: signer.publicKeyId,
 })
 

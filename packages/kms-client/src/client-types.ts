@@ -6,6 +6,7 @@ import type { NodeFailure } from './errors.ts'
 import type { RequesterKey } from './requester.ts'
 import type { EnvelopeSource, SealedEnvelope } from './sealed-envelope.ts'
 import type { SignedRequest } from './signed-request.ts'
+import type { SessionOptions } from './sessions.ts'
 import type { RequestSigner } from './signer.ts'
 import type { HttpExchange } from './transport/exchange.ts'
 import type { Transport } from './transport/types.ts'
@@ -28,6 +29,13 @@ export interface KmsClientOptions {
   readonly acceptedConfigHashes?: readonly (Uint8Array | string)[]
   /** Signs requests; `encrypt` does without. */
   readonly signer?: RequestSigner
+  /**
+   * Lets the signer sign one session per key instead of every request, and renews it before it ends: for wallets, whose owners are
+   * asked each time. The requests are signed with a key that this process alone holds.
+   */
+  readonly sessions?: boolean | SessionOptions
+  /** A bearer token for policies with a `token` rule: shown to every node that is asked, so worth nothing alone. */
+  readonly token?: string
   /** Default: `http()`. The client closes it. */
   readonly transport?: Transport
   /** Default: noble. */

@@ -1,8 +1,10 @@
 import {
+  type ClusterId,
   type Curve,
   decodePoint,
   type Envelope,
   equalBytes,
+  isBearerToken,
   nobleCurve,
   openEnvelopeV1,
   openEnvelopeV2,
@@ -24,11 +26,14 @@ import { createChainFollower } from './follow-chain.ts'
 import { parseHex } from './hex.ts'
 import { createNodeRecords } from './node-records.ts'
 import { randomU32 } from './random.ts'
+import { cancellable } from './cancellable.ts'
 import { createRequesterKey, type RequesterKey } from './requester.ts'
 import { type EnvelopeSource, readEnvelope } from './sealed-envelope.ts'
+import { createSessions, type Sessions } from './sessions.ts'
 import { signRequest, type SignedRequest } from './signed-request.ts'
 import { fetchExchange } from './transport/exchange.ts'
 import { http } from './transport/http.ts'
+import type { Transport } from './transport/types.ts'
 import { trustCluster, type TrustedCluster } from './trust.ts'
 
 const DEFAULT_LIMITS: ClientLimits = { nodeTimeoutMs: 10_000, totalTimeoutMs: 30_000, requestLifetimeSeconds: 300 }
@@ -68,7 +73,7 @@ function wireKmsClient(
   trusted: TrustedCluster,
 ): KmsClient {
   const { curve, signer } = options
-  const transport = options.transport ?? http()
+  const transport = withToken(options.transport ?? http(), options.token)
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const records = createNodeRecords(randomU32)
   const closed = new AbortController()
@@ -79,6 +84,8 @@ function wireKmsClient(
     onForgery: ({ index }) => records.misbehaved(index),
     closed: closed.signal,
   })
+  const nowMs = options.nowMs ?? Date.now
+  const sessions = openSessions(options, trusted.cluster.config.clusterId)
   let requesterKey: Promise<RequesterKey> | undefined
 
   function ownKey(): Promise<RequesterKey> {
@@ -91,14 +98,15 @@ function wireKmsClient(
     const { spki } = await ownKey()
     const { clusterId } = trusted.cluster.config
     const { requestLifetimeSeconds: lifetimeSeconds } = limits
+    const asker = (await sessions?.asker(key.keyId, spki)) ?? { ...signer, evidence: [] }
     return signRequest({
-      signer,
+      asker,
       clusterId,
       key,
       spki,
       item,
       grant,
-      nowMs: (options.nowMs ?? Date.now)(),
+      nowMs: nowMs(),
       lifetimeSeconds,
     })
   }
@@ -110,7 +118,7 @@ function wireKmsClient(
       check: { curve, trusted, requesterKey: await ownKey() },
       follower,
       keyId: key.keyId,
-      sign: (latest) => sign(latest, item, grant),
+      sign: (latest) => cancellable(sign(latest, item, grant), signal),
       transport,
       records,
       limits,
@@ -201,7 +209,25 @@ function wireKmsClient(
     },
     async close() {
       closed.abort()
+      sessions?.close()
       await transport.close()
     },
+  }
+}
+
+function openSessions(
+  { signer, sessions = false, nowMs = Date.now }: Pick<KmsClientOptions, 'signer' | 'sessions' | 'nowMs'>,
+  clusterId: ClusterId,
+): Sessions | undefined {
+  if (sessions === false || signer === undefined) return undefined
+  return createSessions({ signer, clusterId, options: sessions === true ? {} : sessions, nowMs })
+}
+
+function withToken(transport: Transport, token: string | undefined): Transport {
+  if (token === undefined) return transport
+  if (!isBearerToken(token)) throw clientError('bad-argument', 'a token is 1 to 256 characters of b68token (RFC 6750)')
+  return {
+    ask: (node, authorization, call) => transport.ask(node, authorization, { ...call, token }),
+    close: () => transport.close(),
   }
 }

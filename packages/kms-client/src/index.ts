@@ -1,5 +1,14 @@
 export type { NodeAnswer } from './ask-nodes.ts'
-export { allOf, anyOf, KmsError, type PolicyExpression, type Principal, Secret } from '@tkms/dkg'
+export {
+  allOf,
+  anyOf,
+  KmsError,
+  type PolicyExpression,
+  type Principal,
+  Secret,
+  type Statement,
+  type TypedData,
+} from '@tkms/dkg'
 export type * from './client-types.ts'
 export { createKmsClient } from './client.ts'
 export type { DecryptOutcome } from './decrypt-many.ts'
@@ -15,9 +24,11 @@ export {
 export { createRequesterKey, type RequesterKey, requesterKeyFromPair } from './requester.ts'
 export { type EnvelopeSource, SealedEnvelope } from './sealed-envelope.ts'
 export type { SignedRequest } from './signed-request.ts'
+export type { SessionOptions } from './sessions.ts'
+export { createEip712Signer, type TypedDataWallet } from './eip712-signer.ts'
 export { createEd25519Signer, type RequestSigner } from './signer.ts'
 export { fetchExchange, type HttpExchange, type HttpReply, type HttpRequest } from './transport/exchange.ts'
 export { http } from './transport/http.ts'
-export type { Transport, TransportErrorCode, TransportReply } from './transport/types.ts'
+export type { Transport, TransportCall, TransportErrorCode, TransportReply } from './transport/types.ts'
 export type { RemoteCluster } from './fetch-cluster.ts'
 export type { KeySelector, TrustedCluster } from './trust.ts'

@@ -1,19 +1,21 @@
 import {
   type Authorization,
   type ClusterId,
+  type DelegationRequest,
   encodeRequest,
   EVIDENCE_GRANT,
   itemPoint,
   type PointBytes,
   requestHash,
+  requestStatement,
   type RequestItem,
   type VerifiedKey,
 } from '@tkms/dkg'
 import { randomBytes } from './random.ts'
-import type { RequestSigner } from './signer.ts'
+import type { Asker } from './sessions.ts'
 
 /** Clocks that run ahead of a node's by this much still ask in time; a node adds its own leeway of 60 s. */
-const BACKDATE_SECONDS = 30
+export const BACKDATE_SECONDS = 30
 
 /** A request ready to be sent to any number of nodes, with what answers to it are checked against. */
 export interface SignedRequest {
@@ -33,7 +35,8 @@ export interface SignedRequest {
  * @throws KmsError `bad-request`
  */
 export async function signRequest(input: {
-  readonly signer: RequestSigner
+  /** Who signs, and with which session if any. */
+  readonly asker: Asker
   readonly clusterId: ClusterId
   readonly key: VerifiedKey
   readonly spki: Uint8Array
@@ -43,10 +46,11 @@ export async function signRequest(input: {
   readonly nowMs: number
   readonly lifetimeSeconds: number
 }): Promise<SignedRequest> {
-  const { signer, key, item, grant } = input
+  const { asker, key, item, grant } = input
+  const { publicKeyId } = asker
   const nowSeconds = Math.floor(input.nowMs / 1000)
   const requestId = randomBytes(32)
-  const payload = encodeRequest({
+  const request: DelegationRequest = {
     clusterId: input.clusterId,
     keyId: key.keyId,
     sharingId: key.sharingId,
@@ -54,13 +58,14 @@ export async function signRequest(input: {
     notBefore: nowSeconds - BACKDATE_SECONDS,
     expiresAt: nowSeconds + input.lifetimeSeconds,
     spki: input.spki,
-    publicKeyId: signer.publicKeyId,
-    evidence: grant === undefined ? [] : [{ kind: EVIDENCE_GRANT, bytes: grant }],
+    publicKeyId,
+    evidence: [...asker.evidence, ...(grant === undefined ? [] : [{ kind: EVIDENCE_GRANT, bytes: grant }])],
     items: [item],
-  })
-  const signature = await signer.sign(payload)
+  }
+  const payload = encodeRequest(request)
+  const signature = await asker.sign(requestStatement(request, payload))
   return {
-    authorization: { payload, signature, publicKeyId: signer.publicKeyId },
+    authorization: { payload, signature, publicKeyId },
     key,
     requestId,
     requestHash: requestHash(payload),

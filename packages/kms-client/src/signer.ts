@@ -1,16 +1,16 @@
 import { ed25519 } from '@noble/curves/ed25519.js'
-import { formatPublicKeyId, requestSignedBytes, type Secret } from '@tkms/dkg'
+import { formatPublicKeyId, type Secret, type Statement } from '@tkms/dkg'
 import { clientError } from './errors.ts'
 
-/** Who asks: signs every request before it leaves (interfaces 2). */
+/** Who asks: signs requests, or once the session in which they are asked (interfaces 2, 3). */
 export interface RequestSigner {
-  /** "ed25519:<64 hex>", the name under which policies and owner labels know the requester. */
+  /** "ed25519:<64 hex>" or "eip712:0x<40 hex>", the name under which policies and owner labels know the requester. */
   readonly publicKeyId: string
   /**
-   * Signs a canonical REQ.
-   * @returns the signature that goes with `publicKeyId`: 64 bytes for Ed25519
+   * Signs a request or a session: its `message` with an Ed25519 key, its `typedData` with a wallet.
+   * @returns the signature that goes with `publicKeyId`: 64 bytes for Ed25519, 65 for a wallet, up to 512 for a contract
    */
-  sign(request: Uint8Array): Uint8Array | Promise<Uint8Array>
+  sign(statement: Statement): Uint8Array | Promise<Uint8Array>
 }
 
 const SEED_BYTES = 32
@@ -27,6 +27,6 @@ export function createEd25519Signer(seed: Secret): RequestSigner {
   const key = seed.use((bytes) => ed25519.getPublicKey(bytes))
   return {
     publicKeyId: formatPublicKeyId({ kind: 'ed25519', key }),
-    sign: (request) => seed.use((bytes) => ed25519.sign(requestSignedBytes(request), bytes)),
+    sign: ({ message }) => seed.use((bytes) => ed25519.sign(message, bytes)),
   }
 }

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { selectCurve } from '@tkms/curve-native'
@@ -124,6 +124,36 @@ describe('tkms', () => {
     const authorization = parseAuthorization(JSON.parse(await readFile(path('request.json'), 'utf8')))
     expect(verifyAuthorization(verifyEd25519, authorization)).toBe(true)
     expect(decodeRequest(curve, authorization.payload).keyId).toEqual(cluster.key.keyId)
+  })
+
+  it('shows nodes the token of a private file, and no token otherwise', async () => {
+    const shown: (string | undefined)[] = []
+    const listening = await Promise.all(
+      [1, 2, 3, 4, 5].map((index) => {
+        const listener = delegateListener(cluster, index)
+        return startTestServer((request, response) => {
+          shown.push(request.headers.authorization)
+          listener(request, response)
+        })
+      }),
+    )
+    try {
+      await keygen()
+      await writeFile(path('cluster.json'), clusterFile(listening))
+      await writeFile(path('token'), 'api-token_1\n', { mode: 0o600 })
+      await writeFile(path('sealed'), (await tkms(['encrypt', '--cluster', path('cluster.json')], 'x')).out)
+      expect((await tkms(['decrypt', ...ask(), path('sealed')])).out.toString()).toBe('x')
+      expect(new Set(shown.splice(0))).toEqual(new Set([undefined]))
+      expect((await tkms(['decrypt', ...ask(), '--token-file', path('token'), path('sealed')])).out.toString()).toBe(
+        'x',
+      )
+      expect(new Set(shown)).toEqual(new Set(['Bearer api-token_1']))
+      await chmod(path('token'), 0o644)
+      const unsafe = await tkms(['decrypt', ...ask(), '--token-file', path('token'), path('sealed')])
+      expect(unsafe.code).toBe(EXIT_CODES.usage)
+    } finally {
+      await Promise.all(listening.map((server) => server.close()))
+    }
   })
 
   it('never overwrites without --force', async () => {

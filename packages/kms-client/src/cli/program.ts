@@ -60,6 +60,7 @@ const outputOptions = (command: Command): Command =>
 const askOptions = (command: Command): Command =>
   outputOptions(clusterOptions(command))
     .requiredOption('--signer <file>', 'the key that signs the request (see keygen)')
+    .option('--token-file <file>', 'a bearer token for policies that ask for one, in a file that only you can read')
     .option('--recipient-key <file>', 'the RSA key answers are boxed to; a fresh one unless given')
     .option('--grant <file>', 'a grant that allows it')
     .option('--key <name|0x..>', 'the key of a version 1 envelope')

@@ -5,7 +5,7 @@ import type { KmsClient } from '../client-types.ts'
 import { clientError, isKmsError } from '../errors.ts'
 import { libp2p } from '../node/libp2p.ts'
 import { pinnedHttp } from '../node/pinned-http.ts'
-import { readBounded, writeAtomically } from '../node/files.ts'
+import { readBounded, readPrivate, writeAtomically } from '../node/files.ts'
 import { readRecipient, readSigner } from '../node/key-files.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -22,12 +22,14 @@ export interface AskOptions extends ClusterOptions {
   readonly transport: 'http' | 'libp2p'
   readonly signer: string
   readonly recipientKey?: string
+  readonly tokenFile?: string
   readonly timeout: number
   /** A directory. */
   readonly evidence?: string
 }
 
 const MAX_CLUSTER_FILE_BYTES = 32 * 1024 * 1024
+const MAX_TOKEN_FILE_BYTES = 1024
 const URL_PATTERN = /^https?:\/\//
 
 export const isUrl = (cluster: string): boolean => URL_PATTERN.test(cluster)
@@ -73,12 +75,14 @@ export async function withClient<T>(
 ): Promise<T> {
   const signer = await readSigner(options.signer)
   const requesterKey = options.recipientKey === undefined ? undefined : await readRecipient(options.recipientKey)
+  const token = options.tokenFile === undefined ? undefined : await readToken(options.tokenFile)
   const kept: Promise<void>[] = []
   const client = await createNodeKmsClient({
     cluster: await clusterSource(options),
     ...pinsOf(options),
     signer,
     ...(requesterKey === undefined ? {} : { requesterKey }),
+    ...(token === undefined ? {} : { token }),
     transport: options.transport === 'libp2p' ? libp2p() : pinnedHttp(),
     limits: { totalTimeoutMs: options.timeout * 1000 },
     signal: terminal.signal,
@@ -95,6 +99,10 @@ export async function withClient<T>(
     await Promise.all(kept)
   }
 }
+
+/** Nothing but the token and spaces around it. */
+const readToken = async (path: string): Promise<string> =>
+  new TextDecoder().decode(await readPrivate(path, MAX_TOKEN_FILE_BYTES)).trim()
 
 /** Evidence E6 as a file that `kms-node evidence verify` reads. The command goes on without it. */
 async function keepEvidence(terminal: Terminal, directory: string, index: number, evidence: Uint8Array): Promise<void> {

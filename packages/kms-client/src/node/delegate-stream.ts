@@ -4,7 +4,7 @@ import { tkms } from '@tkms/proto'
 import * as lengthPrefixed from 'it-length-prefixed'
 import { isKmsError } from '../errors.ts'
 import { transportError } from '../transport/exchange.ts'
-import type { TransportReply } from '../transport/types.ts'
+import type { TransportCall, TransportReply } from '../transport/types.ts'
 import { createSlots } from './slots.ts'
 
 const { DelegateCall, DelegateReply } = tkms.v1
@@ -27,10 +27,7 @@ interface PendingCall {
 export interface DelegateStream {
   readonly open: boolean
   /** @throws KmsError `unreachable`, `bad-reply`; the signal's reason once it fires (the node is told to stop) */
-  ask(
-    authorization: Authorization,
-    options: { readonly signal: AbortSignal; readonly maxReplyBytes: number },
-  ): Promise<TransportReply>
+  ask(authorization: Authorization, options: TransportCall): Promise<TransportReply>
   close(): void
 }
 
@@ -104,7 +101,7 @@ export function openDelegateStream(stream: Stream, options: { readonly silenceMs
 
   function exchange(
     authorization: Authorization,
-    { signal, maxReplyBytes }: { readonly signal: AbortSignal; readonly maxReplyBytes: number },
+    { signal, maxReplyBytes, token }: TransportCall,
   ): Promise<TransportReply> {
     const correlationId = nextId()
     const askedMs = performance.now()
@@ -134,7 +131,8 @@ export function openDelegateStream(stream: Stream, options: { readonly silenceMs
         },
       })
       signal.addEventListener('abort', cancel, { once: true })
-      write(DelegateCall.encode({ correlationId, request: authorization }).finish(), isWanted)
+      const call = { correlationId, request: authorization, ...(token === undefined ? {} : { token }) }
+      write(DelegateCall.encode(call).finish(), isWanted)
     })
   }
 

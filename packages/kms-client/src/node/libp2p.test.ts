@@ -85,6 +85,18 @@ describe('libp2p', () => {
     expect(await Promise.all(asks)).toEqual(codes.map((code) => ({ kind: 'refusal', code })))
   })
 
+  it('shows the token beside the request that it is for', async () => {
+    const shown: unknown[] = []
+    const { node, transport } = await startOne((call, stream) => {
+      shown.push(call.token)
+      refuse(stream, call.correlationId, 'busy')
+    })
+    const signal = new AbortController().signal
+    await transport.ask(node, authorization, { signal, ...limits, token: 'api-token_1' })
+    await transport.ask(node, authorization, { signal, ...limits })
+    expect(shown).toEqual(['api-token_1', undefined])
+  })
+
   it('tells the node of a cancelled request, and goes on without its answer', async () => {
     const seen: string[] = []
     const controller = new AbortController()

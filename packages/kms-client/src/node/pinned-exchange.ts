@@ -4,6 +4,7 @@ import { Agent as HttpsAgent, type AgentOptions, request as httpsRequest } from 
 import type { Duplex } from 'node:stream'
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import {
+  headersOf,
   type HttpExchange,
   type HttpReply,
   type HttpRequest,
@@ -113,7 +114,7 @@ export function pinnedExchange(options: { readonly handshakeTimeoutMs?: number }
 function send(request: HttpRequest, agent: HttpAgent): Promise<HttpReply> {
   const { url, method, body, signal, maxReplyBytes } = request
   const open = url.startsWith('https:') ? httpsRequest : httpRequest
-  const headers = body === undefined ? {} : { 'content-type': 'application/json' }
+  const headers = headersOf(request)
   return new Promise((resolve, reject) => {
     const settle = (then: () => void): void => {
       signal.removeEventListener('abort', cancel)

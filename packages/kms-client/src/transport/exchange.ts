@@ -6,6 +6,8 @@ export interface HttpRequest {
   readonly url: string
   readonly method: 'GET' | 'POST'
   readonly body?: string
+  /** Sent as `Authorization: Bearer`. */
+  readonly token?: string
   readonly signal: AbortSignal
   readonly maxReplyBytes: number
   /** SHA-256 of the server's TLS key (SPKI DER). Only Node can check it; a browser relies on public certificates. */
@@ -33,10 +35,12 @@ export function transportError(
 
 /** Over `fetch`: no cookies, no cache, no referrer, no redirects. A reply longer than allowed is dropped while it arrives. */
 export function fetchExchange(fetchFn: typeof fetch = fetch): HttpExchange {
-  return async ({ url, method, body, signal, maxReplyBytes }) => {
+  return async (request) => {
+    const { url, method, body, signal, maxReplyBytes } = request
     const response = await fetchFn(url, {
       method,
-      ...(body === undefined ? {} : { body, headers: { 'content-type': 'application/json' } }),
+      ...(body === undefined ? {} : { body }),
+      headers: headersOf(request),
       signal,
       redirect: 'error',
       credentials: 'omit',
@@ -49,6 +53,12 @@ export function fetchExchange(fetchFn: typeof fetch = fetch): HttpExchange {
     return { status: response.status, body: await readBounded(response, maxReplyBytes, signal) }
   }
 }
+
+/** Of an exchange with a JSON body, a token, both or neither. */
+export const headersOf = ({ body, token }: Pick<HttpRequest, 'body' | 'token'>): Record<string, string> => ({
+  ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+  ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+})
 
 async function readBounded(response: Response, maxReplyBytes: number, signal: AbortSignal): Promise<Uint8Array> {
   if (response.body === null) return new Uint8Array(0)

@@ -77,6 +77,27 @@ describe('http', () => {
     ])
   })
 
+  it('shows the token of the client in every request, and refuses what is none', async () => {
+    const shown: (string | undefined)[] = []
+    await startAll((index) =>
+      startTestServer((request, response) => {
+        shown.push(request.headers.authorization)
+        delegateListener(cluster, index)(request, response)
+      }),
+    )
+    const file = cluster.file((index) => ({ url: `http://127.0.0.1:${portOf(index)}` }))
+    const options = { cluster: file, signer, curve, token: 'api-token_1' }
+    const envelope = await (await createKmsClient(options)).encrypt(plaintext)
+    for (const transport of [http(), pinnedHttp()]) {
+      const kms = await createKmsClient({ ...options, transport })
+      expect(await kms.decrypt(envelope)).toEqual(plaintext)
+      await kms.close()
+      expect(new Set(shown.splice(0))).toEqual(new Set(['Bearer api-token_1']))
+    }
+    for (const token of ['', 'two words', 'x'.repeat(257), 'line\r\nfeed'])
+      await expect(createKmsClient({ ...options, token })).rejects.toMatchObject({ code: 'bad-argument' })
+  })
+
   it('fetches the cluster file and holds it against the pin', async () => {
     servers = [await startTestServer((_request, response) => response.end(JSON.stringify(cluster.file())))]
     const url = `http://127.0.0.1:${portOf(1)}/v1/cluster`

@@ -26,11 +26,12 @@ const isRefusalCode = (value: unknown): value is RefusalCode => (REFUSAL_CODES a
 export function http(options: { readonly fetch?: typeof fetch; readonly exchange?: HttpExchange } = {}): Transport {
   const exchange = options.exchange ?? fetchExchange(options.fetch)
   return {
-    async ask(node, authorization, { signal, maxReplyBytes }) {
+    async ask(node, authorization, { signal, maxReplyBytes, token }) {
       const reply = await exchange({
         url: `${node.url.replace(/\/+$/, '')}/v1/delegate`,
         method: 'POST',
         body: JSON.stringify(formatAuthorization(authorization)),
+        ...(token === undefined ? {} : { token }),
         signal,
         maxReplyBytes: maxReplyBytes * JSON_BYTES_PER_BYTE + JSON_OVERHEAD_BYTES,
         ...(node.tlsSpkiSha256 === undefined ? {} : { tlsSpkiSha256: node.tlsSpkiSha256 }),

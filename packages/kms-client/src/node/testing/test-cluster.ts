@@ -9,6 +9,11 @@ import {
   createPartial,
   type Curve,
   decodeAuthorization,
+  decodeSession,
+  type DelegationRequest,
+  EVIDENCE_SESSION,
+  formatPublicKeyId,
+  requestStatement,
   encodeSingle,
   equalBytes,
   itemPoint,
@@ -17,7 +22,7 @@ import {
   requestHash,
   type Secret,
   type SingleContent,
-  verifyAuthorization,
+  verifyStatement,
   verifyCertificate,
   verifyEd25519,
   type VerifiedKey,
@@ -87,7 +92,7 @@ function answerOf(
 ): Answer {
   const request = decodeAuthorization(curve, authorization)
   const item = present(request.items[0])
-  if (!verifyAuthorization(verifyEd25519, authorization)) throw new Error('the request is not signed')
+  if (!isSigned(authorization, request)) throw new Error('the request is not signed')
   if (item.version === 2 && !verifyHeaderProof(curve, item)) throw new Error('the header proof does not hold')
   const context: PartialContext = {
     purpose: key.purpose,
@@ -113,6 +118,16 @@ function answerOf(
   const signature = node.sign(answerSignedBytes({ ctx, box, content }))
   const answer: Answer = { index: node.index, sharingId: key.sharingId, requestId: request.requestId, box, signature }
   return misconduct.answer?.(answer) ?? answer
+}
+
+/** By the requester, or by the key of the session that came along. */
+function isSigned({ payload, signature, publicKeyId }: Authorization, request: DelegationRequest): boolean {
+  const session = request.evidence.find(({ kind }) => kind === EVIDENCE_SESSION)
+  const signer =
+    session === undefined
+      ? publicKeyId
+      : formatPublicKeyId({ kind: 'ed25519', key: decodeSession(session.bytes).sessionKey })
+  return verifyStatement(verifyEd25519, signer, requestStatement(request, payload), signature)
 }
 
 /** RSA-OAEP-SHA-256 as a node makes it. */

@@ -28,7 +28,7 @@ export interface TestHost {
 export async function startTestHost(
   seed: Uint8Array,
   onCall: (
-    call: { readonly correlationId: number; readonly authorization?: Authorization },
+    call: { readonly correlationId: number; readonly authorization?: Authorization; readonly token?: string },
     stream: TestStream,
   ) => void,
 ): Promise<TestHost> {
@@ -47,9 +47,13 @@ export async function startTestHost(
       send(DelegateReply.encode({ correlationId, ...replyBody(value) }).finish())
     try {
       for await (const frame of lengthPrefixed.decode(stream)) {
-        const { correlationId, request } = DelegateCall.decode(frame.slice())
+        const { correlationId, request, token } = DelegateCall.decode(frame.slice())
         const authorization = request ? tkms.v1.Authorization.create(request) : undefined
-        onCall(authorization === undefined ? { correlationId } : { correlationId, authorization }, { send, reply })
+        const shown = token ? { token } : {}
+        onCall(authorization === undefined ? { correlationId } : { correlationId, authorization, ...shown }, {
+          send,
+          reply,
+        })
       }
     } catch (error) {
       // The client ended the stream, which is how every test ends.
