@@ -1,12 +1,13 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { benchAudit } from './audit.ts'
 import { benchCeremony, type CeremonyCost } from './ceremonies.ts'
 import { benchCluster } from './cluster.ts'
 import { benchPartial } from './partial.ts'
 
 const HELP = `npm run --silent bench [-- --json] [-- --quick]
 
-Measures one node's answer against the bare operations it needs, key generation and decryption with five processes, and what key
+Measures one node's answer against the bare operations it needs, what its audit record costs on this machine's disk, key generation and decryption with five processes, and what key
 generation costs a node of 5 to 64 (the engines of all nodes in one process; the largest take minutes).
   --json   the last line of stdout is one JSON object
   --quick  fewer rounds, key generation up to n = 16`
@@ -36,6 +37,8 @@ else {
   log(`${cpus().length} x ${cpus()[0]?.model ?? 'unknown processor'}, Node ${process.versions.node}`)
   log('one answer in process, on libsecp256k1, on noble, and its bare operations ...')
   const partial = await benchPartial({ rounds: values.quick ? 3 : 9 })
+  log('audit records on disk ...')
+  const audit = await benchAudit({ releases: values.quick ? 2_000 : 20_000 })
   log('five node processes ...')
   const cluster = await benchCluster({ ceremonies: values.quick ? 1 : 5, requests: values.quick ? 50 : 300, log })
   const sizes = COMMITTEES.filter(({ n }) => !values.quick || n <= 16)
@@ -46,7 +49,7 @@ else {
   const rounded = Object.fromEntries(
     Object.entries(partial).map(([name, us]) => [name, us === undefined ? null : Math.round(us * 10) / 10]),
   )
-  const result = { dkg: { ...cluster.dkg, in_process: ceremonies }, partial: rounded, e2e: cluster.e2e }
+  const result = { dkg: { ...cluster.dkg, in_process: ceremonies }, partial: rounded, audit, e2e: cluster.e2e }
   if (values.json) console.log(JSON.stringify(result))
   else {
     const { native_us: native, noble_us: noble, floor_us: floor } = partial
@@ -55,6 +58,10 @@ else {
     console.log(`node answer, libsecp256k1  ${ratio(native)}`)
     console.log(`node answer, noble         ${ratio(noble)}`)
     console.log(`its bare operations        ${floor.toFixed(0)} us`)
+    console.log(`audit record, alone        ${audit.alone_us} us, p99 ${audit.alone_p99_us} us`)
+    console.log(
+      `  64 at once               ${audit.concurrent64_us} us each, ${audit.bytes_per_release} bytes per release`,
+    )
     console.log(`key generation n=5 t=3     ${cluster.dkg.n5t3_ms} ms with five processes`)
     for (const { n, t, cpu_ms_per_node: ms, messages_per_node: messages, kib_per_node: kib } of ceremonies)
       console.log(

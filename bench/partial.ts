@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { loadNativeCurve } from '@tkms/curve-native'
 import { type Authorization, nobleCurve } from '@tkms/dkg'
+import { memoryLedger } from './audit.ts'
 import { createFloor } from './floor.ts'
 import { createServingNode, type ServingNode } from './serving-node.ts'
 import { median } from './statistics.ts'
@@ -13,13 +14,13 @@ export interface PartialResult {
   readonly floor_us: number
 }
 
-/** Answers in process: all checks, D_i, proof with self-verification, box, signature. The three are timed in turn, so drift hits all. */
+/** Answers in process: all checks, the record (in memory: `benchAudit` has the disk), D_i, proof with self-verification, box, signature. The three are timed in turn, so drift hits all. */
 export async function benchPartial(options: { readonly rounds: number }): Promise<PartialResult> {
   const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
   const spki = new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }))
   const native = loadNativeCurve()
-  const nativeNode = native && createServingNode(native, spki)
-  const nobleNode = createServingNode(nobleCurve, spki)
+  const nativeNode = native && createServingNode(native, { spki, ledger: memoryLedger() })
+  const nobleNode = createServingNode(nobleCurve, { spki, ledger: memoryLedger() })
   const floor = createFloor()
   const times = { native: [] as number[], noble: [] as number[], floor: [] as number[] }
   const warmUp = 2

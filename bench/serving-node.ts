@@ -30,6 +30,7 @@ import {
   type DelegationPipeline,
   NO_CHAINS,
   parsePolicy,
+  type ReleaseLedger,
   systemClock,
   systemRng,
 } from '@tkms/kms-node/serve'
@@ -54,8 +55,12 @@ export interface ServingNode {
   request(): Authorization
 }
 
-/** @param spki the requester's RSA key */
-export function createServingNode(curve: Curve, spki: Uint8Array): ServingNode {
+/** @param options.spki the requester's RSA key; `ledger`: where it records its releases */
+export function createServingNode(
+  curve: Curve,
+  options: { readonly spki: Uint8Array; readonly ledger: ReleaseLedger },
+): ServingNode {
+  const { spki, ledger } = options
   const identities = Array.from({ length: 5 }, createIdentity)
   const members = identities.map(({ seed, publicKey }, at) => ({
     index: participantIndex(at + 1),
@@ -90,10 +95,11 @@ export function createServingNode(curve: Curve, spki: Uint8Array): ServingNode {
       { version: 1, keys: { '*': { rule: 'owner' } } },
       { file: 'bench', ports: { signatures, chains: NO_CHAINS, quotas: createQuotaBook() } },
     ),
+    ledger,
     sign: createSigner(new Secret(Uint8Array.from(identity.seed))),
     clock: systemClock,
     rng: systemRng,
-    limits: { maxRequestsInFlight: 1, maxRequestsQueued: 1, replayEntries: 1_000_000, rsaKeyCacheEntries: 16 },
+    limits: { maxRequestsInFlight: 1, maxRequestsQueued: 1, rsaKeyCacheEntries: 16 },
     onEvent: () => undefined,
   })
   const requester = createIdentity()

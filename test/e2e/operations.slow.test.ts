@@ -101,7 +101,9 @@ test('a cluster lives through everything that the operations guide says', { time
   expect(publicKeys([...first, ...grown, ...six]).size).toBe(1)
 
   // Nothing is lost here: a node that has its share is told so, and there is no repair to approve.
-  await expect(run('repair ecies/421614')).rejects.toMatchObject({ stdout: expect.stringContaining('share') as unknown })
+  await expect(run('repair ecies/421614')).rejects.toMatchObject({
+    stdout: expect.stringContaining('share') as unknown,
+  })
   expect(await run('repair status')).toEqual([[]])
   documented('repair approve')
 

@@ -8,6 +8,7 @@ import { createClusterKeeper } from './cluster/cluster-keeper.ts'
 import { clusterPath, ownEntry, readJoinedCluster } from './cluster/cluster-file.ts'
 import { rosterOf } from './cluster/roster-roles.ts'
 import { createClusterOperations } from './cluster/update-cluster.ts'
+import { startAudit } from './audit/start-audit.ts'
 import type { NodeConfig } from './config/types.ts'
 import { createRateLimit } from './http/rate-limit.ts'
 import { createHttpServer } from './http/server.ts'
@@ -24,7 +25,7 @@ import { createHost, startHost } from './net/host.ts'
 import { DEFAULT_NET_LIMITS, type NetLimits } from './net/limits.ts'
 import { createRoster } from './net/roster.ts'
 import { createInstance, createInstanceGuard } from './ops/instance.ts'
-import { type Log, logDelegation } from './ops/log.ts'
+import { type Log, logDelegation, logPeers } from './ops/log.ts'
 import { createReadiness } from './ops/readiness.ts'
 import { createStatus } from './ops/status.ts'
 import type { PolicyState } from './policy/live-policy.ts'
@@ -119,11 +120,15 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   stops.push(() => keys.stop())
 
   const { clusterId } = joined.config
-  const asking = await openAsking({ config, clusterId, curve, lender: keys.table.lender('ecies-dec'), clock, log })
+  const audit = await startAudit({ config, store, identity, clusterId, index: self.index, sign, clock, log })
+  stops.push(() => audit.stop())
+  const lender = keys.table.lender('ecies-dec')
+  const asking = await openAsking({ config, clusterId, curve, lender, clock, log, onPolicy: audit.onPolicy })
   const { policy, dryRun } = asking
   stops.push(() => policy.stop())
   const pipeline = createDelegationPipeline({
     ...asking,
+    ledger: audit.ledger,
     sign,
     rng,
     limits: config.limits,
@@ -138,6 +143,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     curve,
     keys: keys.directory,
     pipeline,
+    audit,
     clock,
   })
   const directory = storeDirectory(config.dataDir)
@@ -148,7 +154,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     keys: keys.directory,
     cluster: () => clusterKeeper.current(),
     status,
-    readiness: createReadiness({ keys: keys.directory, fileSystem: nodeFileSystem, directory, clock, rng }),
+    readiness: createReadiness({ keys: keys.directory, audit, fileSystem: nodeFileSystem, directory, clock, rng }),
     host: config.http.host,
     port: config.http.port,
     ...(config.http.tls && { tls: { key: key.use((pem) => Buffer.from(pem).toString()), cert } }),
@@ -174,11 +180,8 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   stops.push(() => alive.stop())
   const guard = createInstanceGuard(instance, (peer, nonce, signal) => alive.ask(peer, nonce, signal), startupWaitMs)
   await guard.atStart(roster.peers.map(({ index }) => index))
-  const rateLimit = createRateLimit({
-    requestsPerSecond: config.limits.requestsPerSecond,
-    burst: config.limits.requestBurst,
-    maxCallers: MAX_CALLERS,
-  })
+  const { requestsPerSecond, requestBurst: burst } = config.limits
+  const rateLimit = createRateLimit({ requestsPerSecond, burst, maxCallers: MAX_CALLERS })
   const delegate = createDelegateServer({
     host,
     handler: pipeline,
@@ -193,10 +196,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     host,
     roster,
     limits,
-    events: {
-      onPeer: (event, peer) => log.info({ peer }, `peer-${event}`),
-      onRefused: (reason, remote) => log.warn({ reason, remote }, 'ceremony-stream-refused'),
-    },
+    events: logPeers(log),
   })
   const updateRoster = (): void => {
     const open = ceremonies.openCommittees().map((committee) => committee.config)

@@ -36,6 +36,7 @@ export type RecordKind =
   | 'odometer'
   | 'repair'
   | 'destroy'
+  | 'audit'
 
 /**
  * Sealed records, each version under its own random data key. A resolved `put` is durable (file and directory fsynced),

@@ -47,6 +47,7 @@ const limits = z.strictObject({
   maxHttpConnections: count(65_536).default(512),
   httpRequestTimeoutMs: milliseconds.default(15_000),
   replayEntries: count(100_000_000).default(1_000_000),
+  replayEntriesPerRequester: count(100_000_000).default(250_000),
   rsaKeyCacheEntries: count(1_000_000).default(4096),
 })
 

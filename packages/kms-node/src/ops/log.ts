@@ -2,6 +2,7 @@ import type { KmsError } from '@tkms/dkg'
 import { type DestinationStream, type Logger, pino } from 'pino'
 import type { LogLevel } from '../config/types.ts'
 import { isKmsError } from '../errors.ts'
+import type { NetworkEvents } from '../net/ceremony-protocol.ts'
 import type { DelegationEvent } from '../serve/pipeline.ts'
 
 export type Log = Logger
@@ -45,3 +46,9 @@ export function logDelegation(log: Log, event: DelegationEvent): void {
   if (event.outcome === 'internal') log.error(event, 'delegation failed')
   else log.info(event, event.outcome === 'answer' ? 'delegation answered' : 'delegation refused')
 }
+
+/** Peers that come and go, and streams that are refused. */
+export const logPeers = (log: Log): NetworkEvents => ({
+  onPeer: (event, peer) => log.info({ peer }, `peer-${event}`),
+  onRefused: (reason, remote) => log.warn({ reason, remote }, 'ceremony-stream-refused'),
+})

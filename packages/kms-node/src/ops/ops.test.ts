@@ -40,13 +40,18 @@ describe('readiness', () => {
     const directory = await mkdtemp(join(tmpdir(), 'tkms-ready-'))
     let nowMs = 0
     const clock = { nowMs: () => 0, monotonicMs: () => nowMs }
-    const ports = { keys, fileSystem: nodeFileSystem, clock, rng }
+    let writes: string | undefined
+    const audit = { problem: () => writes }
+    const ports = { keys, audit, fileSystem: nodeFileSystem, clock, rng }
     const readiness = createReadiness({ ...ports, directory })
     expect(await readiness.problems()).toEqual(['no-key'])
     problem = 'starting'
     expect(await readiness.problems()).toEqual(['starting'])
     problem = undefined
     expect(await readiness.problems()).toEqual([])
+    writes = 'disk-full'
+    expect(await readiness.problems()).toEqual(['audit-unavailable'])
+    writes = undefined
     expect(await readdir(directory)).toEqual([])
     await rm(directory, { recursive: true })
     expect(await readiness.problems()).toEqual([])
@@ -64,7 +69,7 @@ describe('readiness on a full disk', () => {
     }
     const clock = { nowMs: () => 0, monotonicMs: () => 0 }
     const fileSystem = { ...nodeFileSystem, writeNew }
-    const readiness = createReadiness({ keys, fileSystem, directory, clock, rng })
+    const readiness = createReadiness({ keys, audit: { problem: () => undefined }, fileSystem, directory, clock, rng })
     expect(await readiness.problems()).toContain('disk-full')
     expect(await readdir(directory)).toEqual([])
     await rm(directory, { recursive: true })
@@ -75,11 +80,16 @@ describe('status', () => {
   it('shows the public posture', () => {
     const clock = { nowMs: () => 7_000, monotonicMs: () => 0 }
     const ports = { version: '1', name: 'alice', profile: 'production', sealing: 'passphrase', curve: nobleCurve }
-    const status = createStatus({ ...ports, keys, pipeline: { underWay: 3 }, clock })
+    let writes: string | undefined = 'audit-io'
+    const audit = { problem: () => writes }
+    const status = createStatus({ ...ports, keys, pipeline: { underWay: 3 }, audit, clock })
+    expect(status().audit).toEqual({ recording: false, problem: 'audit-io' })
+    writes = undefined
     expect(status()).toMatchObject({
       curve: 'noble',
       time: 7,
       requestsUnderWay: 3,
+      audit: { recording: true },
       keys: [],
     })
   })

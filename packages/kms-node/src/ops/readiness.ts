@@ -8,14 +8,21 @@ import type { FileSystem } from '../store/file-system.ts'
 /** One look at the disk answers for this long, so that asking often costs nothing. */
 const PROBE_MS = 5_000
 
-/** `GET /ready`: whether this node serves a key and can still write. Never whether its peers are there: one node serves alone. */
+/** `GET /ready`: whether this node serves a key and can still write, its audit log above all. Never whether its peers are there: one node serves alone. */
 export interface Readiness {
-  /** Empty when ready; otherwise fixed words: `starting` or `no-key`, and the code of the storage error. */
+  /** Empty when ready; otherwise fixed words: `starting` or `no-key`, the code of the storage error, `audit-unavailable`. */
   problems(): Promise<readonly string[]>
+}
+
+/** Whether releases can be recorded. */
+export interface AuditState {
+  /** The code of what keeps them from being recorded. */
+  problem(): string | undefined
 }
 
 export function createReadiness(ports: {
   readonly keys: Pick<KeyDirectory, 'problem'>
+  readonly audit: AuditState
   readonly fileSystem: FileSystem
   /** The store's directory. */
   readonly directory: string
@@ -47,7 +54,8 @@ export function createReadiness(ports: {
         last = { atMs: clock.monotonicMs(), problem: probe() }
       const storage = await last.problem
       const keys = ports.keys.problem()
-      return [...(keys === undefined ? [] : [keys]), ...(storage === undefined ? [] : [storage])]
+      const audit = ports.audit.problem() === undefined ? undefined : 'audit-unavailable'
+      return [keys, storage, audit].filter((problem) => problem !== undefined)
     },
   }
 }

@@ -2,6 +2,7 @@ import type { Curve } from '@tkms/dkg'
 import type { KeyDescription } from '../keys/describe-key.ts'
 import type { KeyDirectory } from '../keys/key-directory.ts'
 import type { Clock } from '../ports.ts'
+import type { AuditState } from './readiness.ts'
 
 export interface NodeStatus {
   readonly version: string
@@ -12,6 +13,8 @@ export interface NodeStatus {
   readonly sealing: string
   readonly curve: Curve['backend']
   readonly requestsUnderWay: number
+  /** Whether releases can be recorded, and what keeps them from it: nothing is released then. */
+  readonly audit: { readonly recording: boolean; readonly problem?: string }
   readonly keys: readonly KeyDescription[]
 }
 
@@ -24,9 +27,14 @@ export function createStatus(ports: {
   readonly curve: Curve
   readonly keys: KeyDirectory
   readonly pipeline: { readonly underWay: number }
+  readonly audit: AuditState
   readonly clock: Clock
 }): () => NodeStatus {
   const startMs = ports.clock.monotonicMs()
+  const audit = (): NodeStatus['audit'] => {
+    const problem = ports.audit.problem()
+    return problem === undefined ? { recording: true } : { recording: false, problem }
+  }
   return () => ({
     version: ports.version,
     name: ports.name,
@@ -36,6 +44,7 @@ export function createStatus(ports: {
     sealing: ports.sealing,
     curve: ports.curve.backend,
     requestsUnderWay: ports.pipeline.underWay,
+    audit: audit(),
     keys: ports.keys.list(),
   })
 }

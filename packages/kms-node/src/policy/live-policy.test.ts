@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto'
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { bytesKey } from '@tkms/dkg'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { createLog } from '../ops/log.ts'
 import { rulePorts } from '../serve/pipeline.fixture.ts'
@@ -16,14 +18,17 @@ let file: string
 let lines: { readonly msg: string; readonly level: number }[]
 let live: LivePolicy
 let nowMs = 5_000
+let inForce: string[]
+const onPolicy = (hash: Uint8Array): void => void inForce.push(`0x${bytesKey(hash)}`)
 const clock = { nowMs: () => nowMs, monotonicMs: () => 0 }
 
 async function open(pollMs = 3_600_000): Promise<LivePolicy> {
   const destination = { write: (line: string) => void lines.push(JSON.parse(line) as (typeof lines)[number]) }
   const log = createLog({ level: 'info', node: 'alice', destination })
-  live = await openLivePolicy({ file, ports: rulePorts(), clock, log, pollMs })
+  live = await openLivePolicy({ file, ports: rulePorts(), clock, log, pollMs, onPolicy })
   return live
 }
+const hashOf = (text: string): string => `0x${createHash('sha256').update(text).digest('hex')}`
 const allows = async (): Promise<boolean> => (await live.decide('k', inputOf())).allowed
 
 beforeEach(async () => {
@@ -31,6 +36,7 @@ beforeEach(async () => {
   file = join(directory, 'policy.yaml')
   lines = []
   nowMs = 5_000
+  inForce = []
   await writeFile(file, OWNER)
 })
 afterEach(async () => {
@@ -48,11 +54,13 @@ describe('the policy of a running node', () => {
     await rename(`${file}.new`, file)
     await vi.waitFor(async () => expect(await allows()).toBe(true))
     expect(lines.map(({ msg }) => msg)).toEqual(['policy-loaded', 'policy-loaded'])
+    expect(inForce).toEqual([OWNER, NOBODY, OWNER].map(hashOf))
+    expect(live.state().inForce.sha256).toBe(hashOf(OWNER))
   })
 
   it('stays as it is while the file is wrong, and says since when and why, once', async () => {
     await open()
-    const { inForce } = live.state()
+    const { inForce: first } = live.state()
     expect(live.state()).toEqual({ file, inForce: { sha256: expect.stringMatching(/^0x[0-9a-f]{64}$/), since: 5 } })
     await writeFile(file, WRONG)
     nowMs = 7_000
@@ -60,7 +68,7 @@ describe('the policy of a running node', () => {
     nowMs = 9_000
     expect(await live.reload()).toEqual({
       file,
-      inForce,
+      inForce: first,
       refused: {
         since: 7,
         code: 'bad-config-file',
@@ -69,10 +77,10 @@ describe('the policy of a running node', () => {
     })
     expect(await allows()).toBe(true)
     await rm(file)
-    expect(await live.reload()).toMatchObject({ inForce, refused: { since: 9, code: 'config-missing' } })
+    expect(await live.reload()).toMatchObject({ inForce: first, refused: { since: 9, code: 'config-missing' } })
     expect(await allows()).toBe(true)
     await writeFile(file, OWNER)
-    expect(await live.reload()).toEqual({ file, inForce })
+    expect(await live.reload()).toEqual({ file, inForce: first })
     expect(lines).toMatchObject([
       { msg: 'policy-refused', level: 50 },
       { msg: 'policy-refused', code: 'config-missing' },

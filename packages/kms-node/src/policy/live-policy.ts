@@ -34,12 +34,15 @@ export interface LivePolicy extends Policy {
 export interface LivePolicyOptions extends PolicyContext {
   readonly clock: Clock
   readonly log: Log
+  /** A file decides from here on: the first one, and each that is taken in its place. Its SHA-256, 32 bytes. */
+  readonly onPolicy: (fileHash: Uint8Array) => void
   /** How often the file is looked at. */
   readonly pollMs?: number
 }
 
 interface Loaded {
   readonly policy: Policy
+  readonly hash: Uint8Array
   readonly sha256: string
 }
 
@@ -53,11 +56,13 @@ export async function openLivePolicy(options: LivePolicyOptions): Promise<LivePo
   const nowSeconds = (): number => Math.floor(clock.nowMs() / 1000)
   const load = async (): Promise<Loaded> => {
     const text = await readConfigText(file)
-    return { policy: parsePolicy(parseYaml(text, file), options), sha256: `0x${bytesKey(sha256(utf8ToBytes(text)))}` }
+    const hash = sha256(utf8ToBytes(text))
+    return { policy: parsePolicy(parseYaml(text, file), options), hash, sha256: `0x${bytesKey(hash)}` }
   }
 
   let look = await lookAt(file)
   let current = await load()
+  options.onPolicy(current.hash)
   let since = nowSeconds()
   let refused: PolicyState['refused']
   /** What the file looked like when it was last taken or refused. */
@@ -73,6 +78,7 @@ export async function openLivePolicy(options: LivePolicyOptions): Promise<LivePo
     const changed = loaded.sha256 !== current.sha256
     if (changed) {
       current = loaded
+      options.onPolicy(loaded.hash)
       since = nowSeconds()
     }
     if (changed || refused !== undefined) log.info({ sha256: loaded.sha256 }, 'policy-loaded')

@@ -3,7 +3,7 @@ import type { NodeConfig } from '../config/types.ts'
 import type { Log } from '../ops/log.ts'
 import type { Clock } from '../ports.ts'
 import { openContractWallets } from './contract-wallet.ts'
-import { type LivePolicy, openLivePolicy } from './live-policy.ts'
+import { type LivePolicy, type LivePolicyOptions, openLivePolicy } from './live-policy.ts'
 import { createQuotaBook } from './quota-rule.ts'
 import type { RulePorts } from './rule-type.ts'
 import { createSignatureVerifier, type SignatureVerifier } from './signature-verifier.ts'
@@ -26,9 +26,10 @@ export async function openPolicy(node: {
   readonly config: NodeConfig
   readonly clock: Clock
   readonly log: Log
+  readonly onPolicy: LivePolicyOptions['onPolicy']
 }): Promise<{ readonly policy: LivePolicy; readonly signatures: SignatureVerifier }> {
-  const { config, clock, log } = node
+  const { config, clock, log, onPolicy } = node
   const ports = await openRulePorts(config)
   const { policyFile: file, profile } = config
-  return { policy: await openLivePolicy({ file, profile, ports, clock, log }), signatures: ports.signatures }
+  return { policy: await openLivePolicy({ file, profile, ports, clock, log, onPolicy }), signatures: ports.signatures }
 }

@@ -1,5 +1,7 @@
 /** The entry `@tkms/kms-node/serve`: the serving path of a node without its process, for measurements and embedding. */
 export { type ChainReader, createChainReader, NO_CHAINS } from '../chain/chain-reader.ts'
+export { createAuditDatabase } from '../audit/database.ts'
+export { createLedger, type Ledger, type LedgerOptions } from '../audit/ledger.ts'
 export { createSigner } from '../identity/ed25519-signer.ts'
 export { parsePolicy } from '../policy/policy-file.ts'
 export { createQuotaBook } from '../policy/quota-rule.ts'
@@ -15,3 +17,4 @@ export {
   type DelegationResult,
   type PipelineOptions,
 } from './pipeline.ts'
+export type { ReleaseEntry, ReleaseLedger, ReleaseOutcome } from './release-ledger.ts'

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
 import { BoundedMap } from './bounded-map.ts'
-import { createReplayCache } from './replay-cache.ts'
 import { createWorkQueue } from './work-queue.ts'
 
 describe('bounded map', () => {
@@ -11,19 +10,6 @@ describe('bounded map', () => {
     map.get('a')
     map.set('c', 3)
     expect([map.get('a'), map.get('b'), map.get('c'), map.size]).toEqual([1, undefined, 3, 2])
-  })
-})
-
-describe('replay cache', () => {
-  it('remembers until a request could not be asked again, and refuses rather than forget', () => {
-    const cache = createReplayCache({ maxEntries: 2, leewaySeconds: 60 })
-    expect(cache.add('a', 1000, 900)).toBe('added')
-    expect(cache.add('a', 1000, 1060)).toBe('replayed')
-    expect(cache.has('a', 1000)).toBe(true)
-    expect(cache.add('b', 5000, 1060)).toBe('added')
-    expect(cache.add('c', 5000, 1060)).toBe('full')
-    expect(cache.add('c', 5000, 1200)).toBe('added')
-    expect(cache.has('a', 1000)).toBe(false)
   })
 })
 

@@ -28,6 +28,8 @@ export async function openAsking(node: {
   readonly lender: ShareLender
   readonly clock: Clock
   readonly log: Log
+  /** A policy file decides from here on: its SHA-256. */
+  readonly onPolicy: (fileHash: Uint8Array) => void
 }): Promise<Asking> {
   const { curve, clusterId, lender, clock } = node
   const { policy, signatures } = await openPolicy(node)

@@ -31,6 +31,7 @@ import { selectCurve } from '@tkms/curve-native'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { type ChainReader, NO_CHAINS } from '../chain/chain-reader.ts'
+import { memoryLedger } from '../audit/ledger.fixture.ts'
 import { parsePolicy } from '../policy/policy-file.ts'
 import type { Policy } from '../policy/policy.ts'
 import { createQuotaBook } from '../policy/quota-rule.ts'
@@ -152,13 +153,14 @@ export function createTestPipeline(overrides: Partial<PipelineOptions> = {}): {
 } {
   const lender = createTestLender()
   const events: DelegationEvent[] = []
-  const limits = { maxRequestsInFlight: 2, maxRequestsQueued: 2, replayEntries: 1000, rsaKeyCacheEntries: 16 }
+  const limits = { maxRequestsInFlight: 2, maxRequestsQueued: 2, rsaKeyCacheEntries: 16 }
   const options: PipelineOptions = {
     curve,
     clusterId,
     lender,
     requesters: createRequesterVerifier({ signatures, maxSessions: 16 }),
     policy: policyOf({ any: [{ rule: 'owner' }, { rule: 'grant', issuers: [issuer.id] }] }),
+    ledger: memoryLedger(clock),
     sign: node.sign,
     clock,
     rng,

@@ -16,8 +16,9 @@ import type { Clock, Rng } from '../ports.ts'
 import { type AdmissionPorts, type Admitted, admitRequest } from './admission.ts'
 import { answerContext, computePartial, createAnswer } from './answer.ts'
 import type { Loan, ServedKey } from './key-table.ts'
-import { LEEWAY_SECONDS, refuse, type Refusal } from './refusal.ts'
-import { createReplayCache } from './replay-cache.ts'
+import { refuse, type Refusal } from './refusal.ts'
+import { releaseRecord } from './release-record.ts'
+import type { ReleaseLedger, ReleaseOutcome } from './release-ledger.ts'
 import { createRsaPolicy } from './rsa-policy.ts'
 import { createRuleInputs, type RuleCall } from './rule-inputs.ts'
 import { createWorkQueue } from './work-queue.ts'
@@ -51,6 +52,8 @@ export interface DelegationEvent {
 
 export interface PipelineOptions extends AdmissionPorts {
   readonly policy: Policy
+  /** Every release is in it before its answer leaves. */
+  readonly ledger: ReleaseLedger
   /** Signs answers with the node's identity. */
   readonly sign: SignMessage
   readonly clock: Clock
@@ -58,7 +61,6 @@ export interface PipelineOptions extends AdmissionPorts {
   readonly limits: {
     readonly maxRequestsInFlight: number
     readonly maxRequestsQueued: number
-    readonly replayEntries: number
     readonly rsaKeyCacheEntries: number
   }
   readonly onEvent: (event: DelegationEvent) => void
@@ -69,6 +71,12 @@ export interface DelegationPipeline {
   /** Requests computed or waiting. */
   readonly underWay: number
   handle(authorization: Authorization, call: DelegationCall): Promise<DelegationResult>
+}
+
+const NOT_RECORDED: Readonly<Record<Exclude<ReleaseOutcome, 'recorded'>, RefusalCode>> = {
+  replayed: 'replayed',
+  full: 'busy',
+  unavailable: 'audit-unavailable',
 }
 
 /** After this many items of a batch other work gets its turn. */
@@ -83,12 +91,11 @@ interface Release {
 
 /**
  * The order of checks is that of interfaces 2, cheapest first: what `admitRequest` does, policy, RSA key, header proof, and only then
- * the share. An item's yes counts only when all of them passed.
+ * the share. An item's yes counts only when all of them passed. The share is used once the release is on record.
  */
 export function createDelegationPipeline(options: PipelineOptions): DelegationPipeline {
-  const { limits, clock, policy, curve } = options
+  const { limits, clock, policy, curve, ledger } = options
   const queue = createWorkQueue({ maxRunning: limits.maxRequestsInFlight, maxWaiting: limits.maxRequestsQueued })
-  const replays = createReplayCache({ maxEntries: limits.replayEntries, leewaySeconds: LEEWAY_SECONDS })
   const rsaPolicy = createRsaPolicy({ maxEntries: limits.rsaKeyCacheEntries })
   const nowSeconds = (): number => Math.floor(clock.nowMs() / 1000)
 
@@ -112,8 +119,7 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
   ): Promise<Release | Refusal> => {
     const { request } = admitted
     const { signal } = call
-    const replayId = `${request.publicKeyId}/${bytesKey(request.requestId)}`
-    if (replays.has(replayId, request.expiresAt)) return refuse('replayed')
+    if (ledger.seen(request.publicKeyId, request.requestId)) return refuse('replayed')
     const decisions = await decideItems(admitted, { served, call })
     const refusedAll = whole(decisions)
     if (refusedAll !== undefined) return refusedAll
@@ -127,9 +133,12 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     const unproven = whole(checked)
     if (unproven !== undefined) return unproven
     if (signal.aborted) return refuse('cancelled')
-    const remembered = replays.add(replayId, request.expiresAt, nowSeconds())
-    if (remembered !== 'added') return refuse(remembered === 'full' ? 'busy' : 'replayed')
-    const ctx = answerContext(served, request, requestHash(authorization.payload))
+    const hash = requestHash(authorization.payload)
+    const { requesterId } = admitted.requester
+    const record = releaseRecord({ request, requesterId, key: served.key }, hash, checked)
+    const outcome = await ledger.record({ requestId: request.requestId, expiresAt: request.expiresAt, release: record })
+    if (outcome !== 'recorded') return refuse(NOT_RECORDED[outcome])
+    const ctx = answerContext(served, request, hash)
     const items = await eachItem(request.items, signal, (item, at): BatchItem => {
       const verdict = checked[at]
       if (verdict === undefined || 'kind' in verdict) return { kind: 'refusal', code: verdict?.code ?? 'internal' }
@@ -150,6 +159,7 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     const { remote, signal } = call
     const startMs = clock.monotonicMs()
     let details: Partial<DelegationEvent> = {}
+    let verified: { readonly keyId?: Uint8Array; readonly requester?: string } = {}
     const finish = (result: Release | Refusal, cause?: unknown): DelegationResult => {
       const durationMs = clock.monotonicMs() - startMs
       if (result.kind === 'release') {
@@ -158,6 +168,7 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
         return { kind: 'answer', answer }
       }
       const { code, skewSeconds, reason } = result
+      ledger.refused({ code, ...verified })
       options.onEvent({
         remote,
         outcome: code,
@@ -173,6 +184,7 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
         const admitted = await admitRequest(options, authorization, { nowSeconds: nowSeconds(), signal })
         if (admitted.kind === 'refusal') return admitted
         const { request } = admitted
+        verified = { keyId: request.keyId, requester: admitted.requester.requesterId }
         details = {
           requestId: bytesKey(request.requestId),
           keyId: bytesKey(request.keyId),

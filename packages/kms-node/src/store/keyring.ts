@@ -20,6 +20,7 @@ const KIND_CODES: Readonly<Record<RecordKind, number>> = {
   odometer: 10,
   repair: 11,
   destroy: 12,
+  audit: 13,
 }
 const KINDS = new Map(Object.entries(KIND_CODES).map(([kind, code]) => [code, kind as RecordKind]))
 
