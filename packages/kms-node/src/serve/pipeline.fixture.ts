@@ -15,6 +15,7 @@ import {
   grantSignedBytes,
   itemPoint,
   type KeyId,
+  type ParticipantIndex,
   participantIndex,
   type Purpose,
   requestItemV2,
@@ -86,8 +87,11 @@ const members = [1, 2, 3].map((at) => ({
 }))
 const polynomial = [0x1234567n, 0x89abcdefn]
 const commitment = commit(curve, polynomial)
-const shareValue = 0x1234567n + 2n * 0x89abcdefn
-const share = new Secret(Buffer.from(shareValue.toString(16).padStart(64, '0'), 'hex'))
+/** The share of one member, 1 to 3; the fixture's node is the second. */
+export const shareAt = (member: number): Secret => {
+  const value = 0x1234567n + BigInt(member) * 0x89abcdefn
+  return new Secret(Buffer.from(value.toString(16).padStart(64, '0'), 'hex'))
+}
 
 export function verifiedKey(purpose: Purpose = 'ecies-dec'): VerifiedKey {
   const [groupKey] = commitment
@@ -107,9 +111,12 @@ const rsaPair = generateKeyPairSync('rsa', { modulusLength: 2048 })
 export const rsaPrivateKey: KeyObject = createPrivateKey(rsaPair.privateKey.export({ format: 'pem', type: 'pkcs8' }))
 export const spki: Uint8Array = new Uint8Array(rsaPair.publicKey.export({ format: 'der', type: 'spki' }))
 
-/** Lends the share of the one key to the handler of its purpose, as the key table does, and counts. */
-export function createTestLender(): ShareLender & { uses: number; loans: number; onLoan: number } {
+/** Lends a member's share of the one key to the handler of its purpose, as the key table does, and counts. */
+export function createTestLender(
+  member: ParticipantIndex = index,
+): ShareLender & { uses: number; loans: number; onLoan: number } {
   const key = verifiedKey()
+  const share = shareAt(member)
   const lender = {
     uses: 0,
     loans: 0,
@@ -118,7 +125,7 @@ export function createTestLender(): ShareLender & { uses: number; loans: number;
     find: (wanted: KeyId, sharing: SharingId | undefined): ReturnType<ShareLender['find']> => {
       if (Buffer.compare(wanted, keyId) !== 0) return { kind: 'unknown-key' }
       if (sharing !== undefined && Buffer.compare(sharing, sharingId) !== 0) return { kind: 'wrong-sharing' }
-      const served = { key, index, verificationShare: ownVerificationShare }
+      const served = { key, index: member, verificationShare: verificationShare(curve, commitment, member) }
       const borrow: Extract<ShareLookup, { kind: 'found' }>['borrow'] = () => {
         lender.loans++
         lender.onLoan++
