@@ -58,18 +58,19 @@ export async function startThreeNodes(): Promise<ThreeNodes> {
   stops.push(() => stranger.stop())
   for (const [at, lender] of lenders.entries()) {
     const identity = generateKeyPairSync('ed25519').privateKey
-    const { pipeline } = createTestPipeline({
+    const { pipeline, dryRun } = createTestPipeline({
       lender,
       sign: (message) => new Uint8Array(signEd25519(null, message, identity)),
       policy: {
         decide: (...input) => inForce().decide(...input),
         explain: (...input) => inForce().explain(...input),
       },
-      limits: { maxRequestsInFlight: 8, maxRequestsQueued: 64, replayEntries: 100_000, rsaKeyCacheEntries: 16 },
+      limits: { maxRequestsInFlight: 8, maxRequestsQueued: 64, rsaKeyCacheEntries: 16 },
     })
     const { config } = verifiedKey()
     const server = createHttpServer({
       pipeline,
+      dryRun,
       keys: { list: () => [], get: () => undefined, chain: () => undefined, problem: () => undefined },
       cluster: () => ({ config, configHash: new Uint8Array(32), nodes: [], certificates: [] }),
       status: () => ({}),
