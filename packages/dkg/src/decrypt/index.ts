@@ -108,7 +108,13 @@ export {
   type Principal,
   satisfies,
 } from './policy-expression.ts'
-export { formatPublicKeyId, MAX_PUBLIC_KEY_ID_BYTES, parsePublicKeyId, type Requester } from './public-key-id.ts'
+export {
+  formatPublicKeyId,
+  MAX_PUBLIC_KEY_ID_BYTES,
+  parsePublicKeyId,
+  PUBLIC_KEY_ID,
+  type Requester,
+} from './public-key-id.ts'
 export { REFUSAL_CODES, type RefusalCode, refusalCode, refusalStatus } from './refusal.ts'
 export {
   clockSkewSeconds,

@@ -4,6 +4,7 @@ import { clusterCommand } from './cluster.ts'
 import { evidenceCommand } from './evidence.ts'
 import { initCommand } from './init.ts'
 import { keysCommand, statusCommand } from './keys.ts'
+import { openapiCommand } from './openapi.ts'
 import { withSharedOptions } from './options.ts'
 import { COMMAND, EXIT, EXIT_HELP, reportError } from './output.ts'
 import { VERSION } from '../version.ts'
@@ -36,6 +37,7 @@ export function createProgram(): Command {
     policyCommand(),
     repairCommand(),
     statusCommand(),
+    openapiCommand(),
   ])
     program.addCommand(withSharedOptions(command))
   return throwInsteadOfExit(program)

@@ -8,6 +8,27 @@ export type HttpErrorCode =
   | 'unsupported-media-type'
   | 'rate-limited'
   | 'timeout'
+  | 'headers-too-large'
+
+/** The only facts that an error carries beside its code: about this node, or about the request itself. */
+export interface ErrorDetails {
+  /** With `clock-skew`. */
+  readonly skewSeconds?: number
+  /** With `not-ready`: fixed words. */
+  readonly problems?: readonly string[]
+}
+
+/** An error on the wire. */
+export interface ErrorBody {
+  readonly error: {
+    readonly code: string
+    readonly message: string
+    /** 0x and 32 hex digits. */
+    readonly requestId: string
+    readonly retryable: boolean
+    readonly details: ErrorDetails
+  }
+}
 
 interface HttpErrorKind {
   readonly status: number
@@ -49,5 +70,11 @@ export const HTTP_ERRORS: Readonly<Record<HttpErrorCode, HttpErrorKind>> = {
   'unsupported-media-type': kind(415, 'The body must be application/json.'),
   'rate-limited': kind(429, 'Too many requests from this address.', true),
   timeout: kind(408, 'The request took too long to arrive.', true),
+  'headers-too-large': kind(431, 'The header of the request is too large.'),
   'not-ready': kind(503, 'The node is not ready.', true),
+}
+
+export function errorBody(code: HttpErrorCode, requestId: string, details: ErrorDetails = {}): ErrorBody {
+  const { message, retryable } = HTTP_ERRORS[code]
+  return { error: { code, message, requestId, retryable, details } }
 }

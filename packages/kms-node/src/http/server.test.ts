@@ -109,7 +109,7 @@ describe('HTTP API', () => {
     const url = await serve()
     expect(await (await fetch(`${url}/health`)).json()).toEqual({ status: 'ok' })
     expect(await (await fetch(`${url}/ready`)).json()).toEqual({ status: 'ready' })
-    expect(await (await fetch(`${url}/v1/status`)).json()).toEqual({ version: '0' })
+    expect(await (await fetch(`${url}/v1/status`)).json()).toMatchObject({ version: '0' })
     expect(await (await fetch(`${url}/v1/cluster`)).json()).toMatchObject({ version: 1, threshold: 2 })
     const key = await fetch(`${url}/v1/keys/0x${bytesToHex(keyId)}`)
     expect(await key.json()).toMatchObject({ sharingId: `0x${bytesToHex(sharingId)}`, keyName: 'ecies/1', index })

@@ -1,13 +1,21 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { KmsError } from '@tkms/dkg'
 import type { Clock, Rng } from '../ports.ts'
 import { allowOrigin, isPreflight, PREFLIGHT_HEADERS } from './cors.ts'
-import { HTTP_ERRORS, type HttpErrorCode } from './errors.ts'
+import { errorBody, HTTP_ERRORS, type HttpErrorCode } from './errors.ts'
+import { createRouteFinder } from './find-route.ts'
 import { callerOf, createRateLimit } from './rate-limit.ts'
-import { createRoutes, type Reply, type Route, type RoutePorts } from './routes.ts'
+import { createRoutes, type Reply, type RoutePorts } from './routes.ts'
 
 export interface HttpServerOptions extends RoutePorts {
   readonly host: string
@@ -51,7 +59,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   server.keepAliveTimeout = KEEP_ALIVE_MS
   // Also ends a caller that does not read its answer.
   server.setTimeout(2 * options.limits.httpRequestTimeoutMs)
-  server.on('clientError', refuseConnection)
+  server.on('clientError', refuseConnection(options.rng))
   const scheme = options.tls === undefined ? 'http' : 'https'
   const name = options.host.includes(':') ? `[${options.host}]` : options.host
   let port = options.port
@@ -102,23 +110,39 @@ function createListener({ tls, limits }: HttpServerOptions, listener: RequestLis
   return createTlsServer({ ...bounds, ...tls, minVersion: 'TLSv1.3', handshakeTimeout: timeoutMs }, listener)
 }
 
-/** What the parser refused: answered with a status line where the connection still takes one. */
-function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
-    socket.destroy()
-    return
+/** What the parser refused: answered in the one shape where the connection still takes an answer. */
+function refuseConnection(rng: Rng): (error: NodeJS.ErrnoException, socket: Socket) => void {
+  return (error, socket) => {
+    if (!socket.writable || error.code === 'ECONNRESET') {
+      socket.destroy()
+      return
+    }
+    const code = PARSER_REFUSALS[error.code ?? ''] ?? 'malformed'
+    const requestId = requestIdOf(rng)
+    const body = JSON.stringify(errorBody(code, requestId))
+    const { status } = HTTP_ERRORS[code]
+    const head = [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+      'Connection: close',
+      'Content-Type: application/json; charset=utf-8',
+      `Content-Length: ${Buffer.byteLength(body)}`,
+      'Cache-Control: no-store',
+      'X-Content-Type-Options: nosniff',
+      `X-Request-Id: ${requestId}`,
+    ]
+    socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy())
   }
-  const status =
-    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-      ? '408 Request Timeout'
-      : error.code === 'HPE_HEADER_OVERFLOW'
-        ? '431 Request Header Fields Too Large'
-        : '400 Bad Request'
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy())
 }
 
+const PARSER_REFUSALS: Readonly<Record<string, HttpErrorCode>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: 'timeout',
+  HPE_HEADER_OVERFLOW: 'headers-too-large',
+}
+
+const requestIdOf = (rng: Rng): string => `0x${bytesToHex(rng.bytes(16))}`
+
 function createRequestListener(options: HttpServerOptions): RequestListener {
-  const routes = createRoutes(options)
+  const find = createRouteFinder(createRoutes(options))
   const rateLimit = createRateLimit({
     requestsPerSecond: options.limits.requestsPerSecond,
     burst: options.limits.requestBurst,
@@ -129,16 +153,18 @@ function createRequestListener(options: HttpServerOptions): RequestListener {
     request: IncomingMessage,
     signal: AbortSignal,
   ): Promise<Reply & { retryAfterSeconds?: number }> => {
-    const found = route(routes, request)
+    const found = find(request.method, request.url)
     if (found.kind === 'error') return found
     const remote = callerOf(request.socket.remoteAddress ?? '')
-    const retryAfterSeconds = found.route.limited ? rateLimit.retryAfterSeconds(remote, options.clock.monotonicMs()) : 0
+    const retryAfterSeconds = found.route.operation.limited
+      ? rateLimit.retryAfterSeconds(remote, options.clock.monotonicMs())
+      : 0
     if (retryAfterSeconds > 0) return { kind: 'error', code: 'rate-limited', retryAfterSeconds }
-    return found.route.handle({ request, parameter: found.parameter, remote, signal })
+    return found.route.handle({ request, parameters: found.parameters, remote, signal })
   }
 
   return (request, response) => {
-    const requestId = `0x${bytesToHex(options.rng.bytes(16))}`
+    const requestId = requestIdOf(options.rng)
     const left = new AbortController()
     response.on('close', () => left.abort())
     response.setHeader('x-request-id', requestId)
@@ -159,18 +185,6 @@ function createRequestListener(options: HttpServerOptions): RequestListener {
   }
 }
 
-type Routed =
-  | { readonly kind: 'found'; readonly route: Route; readonly parameter: string }
-  | { readonly kind: 'error'; readonly code: HttpErrorCode }
-
-function route(routes: readonly Route[], request: IncomingMessage): Routed {
-  const [path = ''] = (request.url ?? '').split('?')
-  const matching = routes.filter(({ pattern }) => pattern.test(path))
-  const found = matching.find(({ method }) => method === request.method)
-  if (found === undefined) return { kind: 'error', code: matching.length > 0 ? 'method-not-allowed' : 'not-found' }
-  return { kind: 'found', route: found, parameter: found.pattern.exec(path)?.[1] ?? '' }
-}
-
 function write(
   request: IncomingMessage,
   response: ServerResponse,
@@ -178,7 +192,7 @@ function write(
 ): void {
   if (response.destroyed || response.headersSent) return
   const kind = reply.kind === 'ok' ? undefined : HTTP_ERRORS[reply.code]
-  const body = JSON.stringify(reply.kind === 'ok' ? reply.body : errorBody(reply, requestId))
+  const body = JSON.stringify(reply.kind === 'ok' ? reply.body : errorBody(reply.code, requestId, reply.details))
   response.setHeader('content-type', 'application/json; charset=utf-8')
   response.setHeader('cache-control', 'no-store')
   response.setHeader('x-content-type-options', 'nosniff')
@@ -186,9 +200,4 @@ function write(
   // A body that was not read to its end would be taken for the next request.
   if (!request.complete) response.setHeader('connection', 'close')
   response.writeHead(kind?.status ?? 200, { 'content-length': Buffer.byteLength(body) }).end(body)
-}
-
-function errorBody(reply: Extract<Reply, { kind: 'error' }>, requestId: string): object {
-  const { message, retryable } = HTTP_ERRORS[reply.code]
-  return { error: { code: reply.code, message, requestId, retryable, details: reply.details ?? {} } }
 }
