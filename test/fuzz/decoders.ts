@@ -42,28 +42,16 @@ import { decodeNoxAuthorization, encodeNoxAuthorization } from '../../packages/d
 import { decodeSession, encodeSession } from '../../packages/dkg/src/decrypt/session.ts'
 import { decodeWrongPartialEvidence } from '../../packages/dkg/src/decrypt/wrong-partial-evidence.ts'
 import { decodeDestroyMessage, encodeDestroyMessage } from '../../packages/dkg/src/destroy/messages.ts'
-import {
-  decodeRepairMessage,
-  encodeContribution,
-  encodeDispute,
-  encodeOver,
-  encodePart,
-  encodeRefusal,
-  encodeRequest as encodeRepairRequest,
-  encodeSignedRepair,
-  encodeSum,
-  wipeMessage,
-} from '../../packages/dkg/src/repair/messages.ts'
-import type { SignedBody } from '../../packages/dkg/src/repair/signed-body.ts'
-import { participantIndex } from '../../packages/dkg/src/primitives/point.ts'
-import { Secret } from '../../packages/dkg/src/primitives/secret.ts'
-import type { KeyId, SharingId } from '../../packages/dkg/src/primitives/types.ts'
+import { decodeRepairMessage, wipeMessage } from '../../packages/dkg/src/repair/messages.ts'
 import { verifyEvidence } from '../../packages/dkg/src/evidence/verify-evidence.ts'
 import { decodeAliveReply, decodeAliveRequest, encodeAliveReply } from '../../packages/kms-node/src/net/alive-frame.ts'
 import { decodeCeremonyFrame, encodeCeremonyFrame } from '../../packages/kms-node/src/net/ceremony-frame.ts'
 import { decodeDelegateCall } from '../../packages/kms-node/src/net/delegate-frame.ts'
 import { fastCurve } from '../support/simulated-committee.ts'
+import { decodeAuditHead, encodeAuditHead } from '../../packages/dkg/src/audit/head.ts'
+import { decodeAuditRecord, encodeAuditRecord } from '../../packages/dkg/src/audit/record.ts'
 import { bytesAt, type Sample } from './corpus.ts'
+import { destroySeeds, evidenceSeeds, noxSeeds, repairSeeds } from './seeds.ts'
 
 const curve = fastCurve
 
@@ -145,6 +133,12 @@ export function byteTargets(corpus: readonly Sample[]): readonly ByteTarget[] {
       seeds: at(/\.spec$/).map((bytes) => encodeConfig(decodeSpec(bytes).newConfig)),
       run: (bytes) => encodeConfig(decodeConfig(bytes)),
     },
+    {
+      name: 'audit record',
+      seeds: at(/^audit\.records\.\d+\.record$/),
+      run: (bytes) => encodeAuditRecord(decodeAuditRecord(bytes)),
+    },
+    { name: 'audit head', seeds: at(/^audit\.head$/), run: (bytes) => encodeAuditHead(decodeAuditHead(bytes)) },
     { name: 'signed message', seeds: messages, run: (bytes) => decodeSigned(bytes).bytes },
     ...payloadTargets(corpus),
     {
@@ -181,66 +175,6 @@ export function byteTargets(corpus: readonly Sample[]): readonly ByteTarget[] {
       run: (bytes) => only(() => decodeAliveReply(bytes)),
     },
   ]
-}
-
-/** Orders, signatures and receipts of a destruction; only their shape matters. */
-function destroySeeds(id: Uint8Array): readonly Uint8Array[] {
-  const order = { keyId: id as KeyId, generation: 1, sharingId: id as SharingId }
-  const signature = new Uint8Array(64).fill(9)
-  const signatures = [1, 2, 3].map((index) => ({ index: participantIndex(index), signature }))
-  const [first = { index: participantIndex(1), signature }] = signatures
-  return [
-    encodeDestroyMessage({ kind: 'signature', order, signature: first }),
-    encodeDestroyMessage({ kind: 'order', order, signatures }),
-    encodeDestroyMessage({ kind: 'receipt', receipt: { ...order, from: participantIndex(2) }, signature }),
-  ]
-}
-
-function repairSeeds(id: Uint8Array, messages: readonly Uint8Array[]): readonly Uint8Array[] {
-  const from = participantIndex(2)
-  const body = encodeRepairRequest({
-    keyId: id as KeyId,
-    sharingId: id as SharingId,
-    recoverer: participantIndex(1),
-    helpers: [from, participantIndex(3)],
-    nonce: id,
-  })
-  const point = curve.generator
-  const signed = (content: Uint8Array): SignedBody => ({ body: content, signature: new Uint8Array(64), bytes: content })
-  const contribution = encodeContribution({ rid: id, from, parts: [{ helper: participantIndex(3), point }] })
-  const secrets = [encodePart(id, new Secret(id)), encodeSum(id, new Secret(id), [{ from, hash: id }])]
-  return [
-    encodeSignedRepair('request', signed(body)),
-    encodeSignedRepair('contribution', signed(contribution)),
-    ...secrets.map((secret) => secret.use((bytes) => Uint8Array.from(bytes))),
-    encodeOver(id),
-    encodeDispute(id, from),
-    encodeRefusal(id, 'waiting'),
-    ...messages.slice(0, 2),
-  ]
-}
-
-/** Two signed messages behind the version and each code of a kind of evidence. */
-const evidenceSeeds = (contents: readonly Uint8Array[]): readonly Uint8Array[] =>
-  contents.slice(0, 12).flatMap((first, at) => {
-    const second = contents[at + 1] ?? first
-    const length = (bytes: Uint8Array): Uint8Array => Uint8Array.of(0, 0, bytes.length >> 8, bytes.length & 0xff)
-    const kinds = Array.from({ length: 9 }, (_, kind) => kind + 1)
-    return kinds.map((kind) => Buffer.concat([Uint8Array.of(1, kind), length(first), first, length(second), second]))
-  })
-
-function noxSeeds(): readonly Uint8Array[] {
-  const hex = (length: number, byte: string): string => `0x${byte.repeat(length)}`
-  const signature = new Uint8Array(65).fill(27)
-  const request = { chainId: 31_337, ephemeralPubKey: hex(33, '02'), targetPubKey: hex(294, '30'), signature }
-  const user = {
-    address: new Uint8Array(20).fill(5),
-    encryptionPubKey: hex(294, '30'),
-    notBefore: 1_700_000_000,
-    expiresAt: 1_700_003_600,
-    signature,
-  }
-  return [encodeNoxAuthorization(request), encodeNoxAuthorization({ ...request, user })]
 }
 
 /** Everything that reads JSON from outside the process. */
