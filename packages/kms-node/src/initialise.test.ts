@@ -5,7 +5,9 @@ import { Secret } from '@tkms/dkg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { initialiseNode, type InitInput } from './initialise.ts'
 import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
+import { withNodeStore } from './open-node-store.ts'
 import { createRecordStore } from './store/record-store.ts'
+import { requireStore } from './store/require-store.ts'
 import { storeDirectory, systemRng } from './system.ts'
 
 const PASSPHRASE = 'correct horse battery'
@@ -38,7 +40,14 @@ test('an init that was cut short after its store was made is finished by the nex
   await store.close()
   const { card } = await initialiseNode(input())
   expect(JSON.parse(await cardText())).toEqual(card)
-  expect((await readdir(directory)).toSorted()).toEqual(['card.json', 'node.yaml', 'policy.yaml', 'store', 'tls.crt'])
+  expect((await readdir(directory)).toSorted()).toEqual([
+    '.gitignore',
+    'card.json',
+    'node.yaml',
+    'policy.yaml',
+    'store',
+    'tls.crt',
+  ])
 })
 
 test('an init that was cut short before its card was written keeps the identity', async () => {
@@ -53,6 +62,15 @@ test('a finished node is not touched', async () => {
   const before = await cardText()
   await expect(initialiseNode(input())).rejects.toMatchObject({ code: 'store-exists' })
   expect(await cardText()).toBe(before)
+})
+
+test('a node whose store is gone is no empty directory: the refusal says what takes its place', async () => {
+  const { config } = await initialiseNode(input())
+  await rm(storeDirectory(directory), { recursive: true })
+  const gone = { code: 'store-missing', message: expect.stringContaining('--remove alice --add NEWCARD') as unknown }
+  await expect(initialiseNode(input())).rejects.toMatchObject(gone)
+  await expect(requireStore(config)).rejects.toMatchObject(gone)
+  await expect(withNodeStore(config, input().env, async () => {})).rejects.toMatchObject(gone)
 })
 
 test.each([

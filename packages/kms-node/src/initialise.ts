@@ -16,6 +16,7 @@ import { readPassphrase } from './seal/passphrase.ts'
 import type { RecordStore } from './ports.ts'
 import { KEYRING_FILE } from './store/directory.ts'
 import { storeError } from './store/errors.ts'
+import { requireStore } from './store/require-store.ts'
 import { createRecordStore, openRecordStore } from './store/record-store.ts'
 import { storeDirectory, systemClock, systemRng } from './system.ts'
 
@@ -50,10 +51,12 @@ export async function initialiseNode(
   const kept = await exists(file)
   const config = kept ? await loadNodeConfig(input) : parseNodeConfig(parseYaml(yaml, file), input)
   const cardFile = join(config.dataDir, 'card.json')
-  if (await exists(cardFile))
+  if (await exists(cardFile)) {
+    await requireStore(config)
     throw storeError('store-exists', `${config.dataDir} holds a node already: choose another data directory`, {
       data: { directory: config.dataDir },
     })
+  }
   publicUrl(config)
   const passphrase = await readPassphrase({ file: config.sealer.passphraseFile, env: input.env })
   const params = { logN: config.sealer.scryptLogN, r: 8, p: 1 }
@@ -62,6 +65,8 @@ export async function initialiseNode(
     await mkdir(input.directory, { recursive: true, mode: 0o700 })
     await chmod(input.directory, 0o700)
     if (!kept) await replaceFile(file, yaml)
+    // It may lie in a clone: nothing of a node belongs into a repository.
+    await writeUnlessThere(join(input.directory, '.gitignore'), '*\n')
     await writeUnlessThere(config.policyFile, POLICY_TEMPLATE)
     const options = { directory: storeDirectory(config.dataDir), sealer, rng: systemRng }
     const made = await exists(join(options.directory, KEYRING_FILE))

@@ -3,6 +3,7 @@ import type { RecordStore } from './ports.ts'
 import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
 import { readPassphrase } from './seal/passphrase.ts'
 import { openRecordStore } from './store/record-store.ts'
+import { requireStore } from './store/require-store.ts'
 import { storeDirectory, systemRng } from './system.ts'
 
 /**
@@ -14,6 +15,7 @@ export async function withNodeStore<T>(
   env: Record<string, string | undefined>,
   use: (store: RecordStore) => Promise<T>,
 ): Promise<T> {
+  await requireStore(config)
   const passphrase = await readPassphrase({ file: config.sealer.passphraseFile, env })
   const params = { logN: config.sealer.scryptLogN, r: 8, p: 1 }
   const sealer = createPassphraseSealer({ passphrase, rng: systemRng, params })

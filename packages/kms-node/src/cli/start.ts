@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { loadNodeConfig } from '../config/node-config.ts'
 import { createLog } from '../ops/log.ts'
 import { readPassphrase } from '../seal/passphrase.ts'
+import { requireStore } from '../store/require-store.ts'
 import { dataDirOf } from './options.ts'
 import { COMMAND, EXIT_HELP } from './output.ts'
 
@@ -19,6 +20,7 @@ export function startCommand(): Command {
     )
     .action(async (options: { readonly exitWithParent?: boolean }, command: Command) => {
       const config = await loadNodeConfig({ directory: dataDirOf(command), env: process.env })
+      await requireStore(config)
       const passphrase = await readPassphrase({ file: config.sealer.passphraseFile, env: process.env })
       const log = createLog({ level: config.log.level, node: config.name })
       const { startNode } = await import('../node.ts')
