@@ -6,6 +6,7 @@ import {
   formatAuthorization,
   formatCluster,
   MAX_PLAINTEXT_BYTES,
+  parsePublicKeyId,
   verifyEnvelopeV2,
 } from '@tkms/dkg'
 import type { EncryptOptions } from '../encrypt.ts'
@@ -56,10 +57,23 @@ export interface EncryptCommand extends ClusterOptions, OutputOptions {
   readonly format?: 'binary' | 'json'
 }
 
+function requireOwner(owner: string): void {
+  try {
+    parsePublicKeyId(owner)
+  } catch (cause) {
+    throw clientError(
+      'bad-argument',
+      `--owner ${owner} is no public name: give what keygen printed, ed25519: and the key, or eip712:0x and an address`,
+      { cause },
+    )
+  }
+}
+
 /** `tkms encrypt`: a file or standard input into an envelope, offline. */
 export async function runEncrypt(terminal: Terminal, input: string, options: EncryptCommand): Promise<void> {
   if (options.envelopeVersion === '1' && (options.owner.length > 0 || options.chainId !== 0))
     throw clientError('bad-argument', 'a version 1 envelope is bound to no owner and no chain')
+  options.owner.forEach(requireOwner)
   await withOfflineClient(terminal, options, async (kms) => {
     const plaintext = await readInput(terminal, input, MAX_PLAINTEXT_BYTES)
     const common = {
@@ -182,7 +196,7 @@ export async function runFollow(terminal: Terminal, options: FollowCommand): Pro
 
 function verifyEnvelope(
   bytes: Uint8Array,
-  keys: readonly { readonly keyId: Uint8Array; readonly keyName: string }[],
+  keys: readonly { readonly keyId: Uint8Array; readonly keyName: string; readonly generation: number }[],
 ): Readonly<Record<string, string | number>> {
   const { curve } = nodeCurve()
   const envelope = readEnvelope(curve, bytes)
@@ -201,6 +215,7 @@ function verifyEnvelope(
   return {
     version: 2,
     key: key.keyName,
+    generation: key.generation,
     chainId: header.label.chainId,
     handle: `0x${bytesKey(header.label.handle)}`,
     owners: describePolicy(decodePolicy(policy)),

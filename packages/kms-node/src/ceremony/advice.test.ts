@@ -159,3 +159,14 @@ test('after an import the importer is told what must happen to the old copy', ()
   expect(adviseOn(done, context)).toContain('erase the key where it came from')
   expect(adviseOn(done, { ...context, self: 2 })).toBeUndefined()
 })
+
+test('a member that leaves is not waited for by anybody: it need not be started', () => {
+  const leaving: CeremonyStatus = { ...status, members: [1, 2, 3, 4, 6].map(member), n: 5 }
+  const joining = adviseOn({ ...leaving, phase: 'joining', missing: [member(5)] }, context)
+  expect(joining).toContain('node-5 leaves and need not come back')
+  expect(joining).not.toContain('start node-5')
+  const authorization = { have: 3, want: 4, least: 3, missing: [member(4), member(5)] }
+  const waiting = adviseOn({ ...leaving, stage: 'authorizing', authorization }, context)
+  expect(waiting).toContain(`on node-4: ${COMMAND} ceremony approve ${ID}`)
+  expect(waiting).not.toContain('start node-5')
+})

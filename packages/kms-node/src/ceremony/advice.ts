@@ -73,7 +73,8 @@ function adviseOnAuthorization(status: CeremonyStatus, context: AdviceContext): 
   const lost = reachable < want && status.degraded !== true
   if (lost && reachable >= least && isShortOfMembers(status, context.connected))
     return [head, ...start(away), adviseToLeaveOut(status, context, { degraded: true })].join('. ')
-  const sentences = [head, ...askThem(missing, context, approveThere(status))]
+  const needed = reachable < want ? missing : missing.filter(({ index }) => context.connected(index))
+  const sentences = [head, ...askThem(needed, context, approveThere(status))]
   if (lost && have >= least)
     sentences.push(
       `if ${names(away)} will not come back, ${have} are enough for a degraded authorization: compare the new committee by other means, then on every node: ${COMMAND} ceremony approve ${idOf(status)} --degraded --data-dir DIR`,
@@ -102,10 +103,13 @@ const giveUp = (status: CeremonyStatus, context: AdviceContext): string =>
 
 /** Whoever answers STATUS need not approve; who has begun already waits for others as this node does. */
 function askMissing(status: CeremonyStatus, missing: readonly NamedMember[], context: AdviceContext): string[] {
-  const { phase, begun = [], leader, viewLimitS, quorum } = status
+  const { phase, begun = [], leader, viewLimitS, quorum, members } = status
+  const isMember = ({ index }: NamedMember): boolean => members.some((member) => member.index === index)
   const away = missing.filter(({ index }) => !context.connected(index))
   const there = missing.filter(({ index }) => context.connected(index))
-  const sentences = start(away)
+  const gone = away.filter((one) => !isMember(one))
+  const sentences = start(away.filter(isMember))
+  if (gone.length > 0) sentences.push(`${names(gone)} leaves and need not come back: it goes on without it by itself`)
   if (phase === 'joining') {
     const hasBegun = ({ index }: NamedMember): boolean => begun.some((one) => one.index === index)
     const [waiting, silent] = [there.filter(hasBegun), there.filter((one) => !hasBegun(one))]

@@ -4,6 +4,8 @@ import { positiveInteger } from './ceremony-propose.ts'
 import { connect } from './options.ts'
 import { COMMAND, EXIT_HELP } from './output.ts'
 
+const CLIENT = 'npm run --silent tkms --'
+
 interface DestroyOptions {
   readonly generation?: number
   readonly confirm?: string
@@ -50,6 +52,9 @@ Examples:
       const body = { keyName, generation, ...(confirm !== undefined && { confirm }), ...(last === true && { last }) }
       const signed = (await client.post('/destructions', body)) as DestroyStatus
       output.result(signed, describe(signed))
+      output.hint(
+        `Clients do not hear of it: bring the cluster file of each up to date before it encrypts again, or it encrypts for a key that is gone:\n  ${CLIENT} follow --cluster cluster.json`,
+      )
     })
 }
 
