@@ -101,6 +101,47 @@ test('exit codes tell usage, a node that does not run and refusals apart', async
   expect(help.stdout).toContain('npm run --silent kms-node -- ceremony approve')
 })
 
+/** The error that a failed command reports as JSON. */
+async function failed(...args: readonly string[]): Promise<{ code: number; error: { code: string; message: string } }> {
+  const { code, stdout } = await run(...args, '--json')
+  return { code, ...(JSON.parse(stdout) as { error: { code: string; message: string } }) }
+}
+
+test.for([
+  [['ceremony', 'propose'], 'give exactly one of'],
+  [['ceremony', 'propose', '--reshare', 'ecies/1'], '--refresh gives the same committee new shares'],
+  [['ceremony', 'propose', '--reshare', 'ecies/1', '--threshold', '99'], 'a whole number from 2 to 63'],
+  [['ceremony', 'propose', '--name', 'ecies/1', '--supersede'], 'belong to --reshare and --refresh'],
+  [['cluster', 'new', 'a.json', '--threshold', 'x', '--out', 'b.json'], 'a whole number from 2 to 63'],
+  [['keys', 'destroy', 'ecies/1', '--generation', 'one'], 'a whole number above 0'],
+] as const)('wrong usage is JSON too: %o', async ([args, problem]) => {
+  // No node runs here: a command line that is right would end with another code.
+  const usage = await failed(...args, '--data-dir', 'nowhere')
+  const expected = { code: 'usage', message: expect.stringContaining(problem) as unknown }
+  expect(usage).toMatchObject(args[0] === 'keys' ? { code: 2 } : { code: 2, error: expected })
+})
+
+test('what a message does not say, its remedy does', async () => {
+  const missing = await failed('init', '--name', 'gina', '--data-dir', 'gina', '--profile', 'development')
+  expect(missing.error).toMatchObject({
+    code: 'passphrase-missing',
+    message: expect.stringContaining('--passphrase-file') as unknown,
+  })
+  const two = await failed(
+    'cluster',
+    'new',
+    '--threshold',
+    '3',
+    '--out',
+    'few.json',
+    join('alice', 'card.json'),
+    join('bob', 'card.json'),
+  )
+  expect(two.error.message).toContain('3 to 64 members, not 2')
+  const alone = await failed('start', '--data-dir', 'alice')
+  expect(alone.error.message).toContain('cluster join')
+})
+
 test('a data directory with a path too long for a socket still has an admin socket', async () => {
   const long = join(directory, 'x'.repeat(120))
   await mkdir(long)

@@ -98,7 +98,11 @@ describe('the cluster file', () => {
     ['index 65536', withNode({ index: 65_536 }), 'nodes[0].index'],
     ['one index twice', withNode({ index: 2 }), 'index twice'],
     ['one name twice', withNode({ name: 'bob' }), 'name twice'],
-    ['one URL twice', withNode({ url: 'https://127.0.0.1:8002' }), 'url twice'],
+    [
+      'one URL twice',
+      withNode({ url: 'https://127.0.0.1:8002' }),
+      'url twice: https://127.0.0.1:8002, the second time for node',
+    ],
     ['one key twice', withNode({ ed25519: node(2).ed25519 }), 'same public key'],
     ['a small-order key', withNode({ ed25519: `0x01${'00'.repeat(31)}` }), 'nodes[0].ed25519'],
     ['a name with a line break', withNode({ name: 'alice\n' }), 'nodes[0].name'],

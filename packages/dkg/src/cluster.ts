@@ -181,8 +181,13 @@ function readDraft(fields: JsonFields, problems: string[]): Draft {
     .filter((node) => node !== undefined)
   const certificates = fields.hexList('certificates', MAX_CLUSTER_CERTIFICATES, { min: 1, max: MAX_CERTIFICATE_BYTES })
   for (const field of ['index', 'name', 'url'] as const)
-    if (new Set(nodes.map((node) => node[field])).size !== nodes.length)
-      fields.problem('nodes', `name one ${field} twice`)
+    for (const { index, name, [field]: value } of nodes.filter(
+      (node, at) => nodes.findIndex((other) => other[field] === node[field]) < at,
+    ))
+      fields.problem(
+        'nodes',
+        `name one ${field} twice: ${value}, the second time for node ${index} (${name}); every node has its own`,
+      )
   const members = genesis ? readGenesis(fields, problems) : nodes.map(({ index, publicKey }) => ({ index, publicKey }))
   if (genesis && !oneIdentityEach([...members, ...nodes]))
     fields.problem('nodes', 'give one index two identities, or one identity two indices')

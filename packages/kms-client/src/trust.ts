@@ -234,11 +234,14 @@ function selectKey(keys: readonly VerifiedKey[], selector: KeySelector | undefin
       'the cluster has no certificate of this key that could be found: take the cluster.json of a node that has made it',
     )
   if (selector === undefined && candidates.some((key) => key.keyName !== newest.keyName))
-    throw clientError('ambiguous-key', 'the cluster has several keys: name one', {
-      data: { keys: [...new Set(keys.map((key) => key.keyName))] },
-    })
+    throw severalKeys([...new Set(keys.map((key) => key.keyName))])
   return newest
 }
+
+const severalKeys = (names: readonly string[]): Error =>
+  clientError('ambiguous-key', `the cluster has several keys, name one of them: ${names.join(', ')}`, {
+    data: { keys: names },
+  })
 
 function keysById(keys: readonly VerifiedKey[], selector: KeySelector | undefined): readonly VerifiedKey[] {
   if (selector === undefined) return keys

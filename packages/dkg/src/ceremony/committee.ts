@@ -88,8 +88,9 @@ function requireImporter(config: CommitteeConfig): CommitteeConfig {
 function requireConfig(config: CommitteeConfig): CommitteeConfig {
   const { n, t, f, members } = config
   const refuse = (problem: string): never => refuseConfig(config, problem)
-  if (!Number.isInteger(n) || n < 3 || n > MAX_MEMBERS) refuse(`a committee has 3 to ${MAX_MEMBERS} members`)
-  if (!Number.isInteger(t) || t < 2 || t > n - 1) refuse('the threshold lies in 2..n-1')
+  if (!Number.isInteger(n) || n < 3 || n > MAX_MEMBERS) refuse(`a committee has 3 to ${MAX_MEMBERS} members, not ${n}`)
+  if (!Number.isInteger(t) || t < 2 || t > n - 1)
+    refuse(`${n} members cannot have the threshold ${t}: it lies in 2 to n - 1`)
   if (f !== faultTolerance(n, t)) refuse('f follows from n and t and cannot be chosen')
   if (members.length !== n) refuse('n is not the number of members')
   if (new Set(members.map((member) => member.index)).size !== n) refuse('two members have the same index')

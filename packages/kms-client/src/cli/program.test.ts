@@ -171,7 +171,7 @@ describe('tkms', () => {
     await writeFile(path('open.pem'), await readFile(path('signer.pem')), { mode: 0o644 })
     const run = await tkms(['decrypt', '--cluster', path('cluster.json'), '--signer', path('open.pem'), '--json'])
     expect(run.code).toBe(EXIT_CODES.usage)
-    expect(JSON.parse(run.err)).toMatchObject({ error: { code: 'unsafe-permissions' } })
+    expect(JSON.parse(run.out.toString())).toMatchObject({ error: { code: 'unsafe-permissions' } })
   })
 
   it('names every node when they refuse', async () => {
@@ -181,7 +181,7 @@ describe('tkms', () => {
     const args = ['decrypt', '--cluster', path('refusing.json'), '--signer', path('signer.pem'), path('sealed')]
     const run = await tkms([...args, '--json'])
     expect(run.code).toBe(EXIT_CODES.quorum)
-    const { error } = JSON.parse(run.err) as { error: { code: string; causes: readonly { code: string }[] } }
+    const { error } = JSON.parse(run.out.toString()) as { error: { code: string; causes: readonly { code: string }[] } }
     expect(error.code).toBe('quorum-not-reached')
     expect(error.causes.filter((cause) => cause.code === 'not-allowed').length).toBeGreaterThanOrEqual(3)
     expect((await tkms(args)).out).toHaveLength(0)
@@ -214,6 +214,27 @@ describe('tkms', () => {
     ['a URL without a pin', ['verify', '--cluster', 'http://127.0.0.1:9/'], EXIT_CODES.usage],
   ])('exits as documented after %s', async (_, args, code) => {
     expect((await tkms(args)).code).toBe(code)
+  })
+
+  it('reports wrong options as JSON on standard output too', async () => {
+    const run = await tkms(['encrypt', '--json'])
+    expect(run.code).toBe(EXIT_CODES.usage)
+    expect(JSON.parse(run.out.toString())).toMatchObject({
+      error: { code: 'bad-argument', message: expect.stringContaining('--cluster') as unknown },
+    })
+  })
+
+  it('explains an owner without a key, and names the key of an envelope with its generation', async () => {
+    const owner = (await keygen()).out.toString().trim()
+    const cluster = ['--cluster', path('cluster.json')]
+    const wrong = await tkms(['encrypt', ...cluster, '--owner', 'ed25519:KEY'], 'x')
+    expect(wrong).toMatchObject({
+      code: EXIT_CODES.usage,
+      err: expect.stringContaining('--owner ed25519:KEY is no public name') as unknown,
+    })
+    await writeFile(path('sealed'), (await tkms(['encrypt', ...cluster, '--owner', owner], 'x')).out)
+    const verified = await tkms(['verify', ...cluster, path('sealed'), '--json'])
+    expect(JSON.parse(verified.out.toString())).toMatchObject({ envelope: { key: 'ecies/test', generation: 1 } })
   })
 
   it('exits with the code of distrust for another pin and a broken file', async () => {

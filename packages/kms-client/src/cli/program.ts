@@ -10,6 +10,7 @@ import {
   runRequest,
   runVerify,
 } from './commands.ts'
+import { clientError } from '../errors.ts'
 import { EXIT_CODES, exitCodeOf } from './exit-codes.ts'
 import type { ClusterOptions } from './session.ts'
 import { COMMAND, reportError, type Terminal } from './terminal.ts'
@@ -152,8 +153,15 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
     await createProgram(terminal).parseAsync(args, { from: 'user' })
     return EXIT_CODES.ok
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_CODES.ok : EXIT_CODES.usage
-    reportError(terminal, error, { json: args.includes('--json') })
+    const json = args.includes('--json')
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return EXIT_CODES.ok
+      // People read commander's own words on stderr.
+      if (json)
+        await reportError(terminal, clientError('bad-argument', error.message.replace(/^error: /, '')), { json })
+      return EXIT_CODES.usage
+    }
+    await reportError(terminal, error, { json })
     return exitCodeOf(error)
   }
 }

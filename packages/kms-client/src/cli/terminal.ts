@@ -19,15 +19,19 @@ export const COMMAND = 'npm run --silent tkms --'
 const paint = (terminal: Terminal, style: 'red' | 'dim', text: string): string =>
   terminal.stderrIsTty ? styleText(style, text, { validateStream: false }) : text
 
-/** Says what failed: one JSON object with --json, sentences otherwise; a QuorumError with one line per node. */
-export function reportError(terminal: Terminal, error: unknown, options: { readonly json: boolean }): void {
+/** Says what failed: one JSON object on stdout with --json, else sentences on stderr; a QuorumError with one line per node. */
+export async function reportError(
+  terminal: Terminal,
+  error: unknown,
+  options: { readonly json: boolean },
+): Promise<void> {
   const code = isKmsError(error) ? error.code : 'internal'
   const message = isKmsError(error) ? error.message : 'something unexpected failed'
   const nodes = error instanceof QuorumError ? error.causes : []
   if (options.json) {
     const causes = nodes.map(({ index, name, code: cause, detail }) => ({ index, name, code: cause, detail }))
     const retryable = isKmsError(error) && error.retryable
-    terminal.writeErr(
+    await terminal.writeOut(
       `${JSON.stringify({ error: { code, message, retryable, ...(nodes.length > 0 ? { causes } : {}) } })}\n`,
     )
     return
@@ -43,6 +47,7 @@ export function reportError(terminal: Terminal, error: unknown, options: { reado
 }
 
 function hintFor(code: string, causes: readonly string[]): string | undefined {
+  if (code === 'ambiguous-key') return 'add: --key NAME'
   if (code === 'no-signer') return `make a key with: ${COMMAND} keygen --out signer.pem`
   if (code === 'degraded-certificate')
     return 'compare that config hash with an operator, then add: --accept-config-hash 0x..'

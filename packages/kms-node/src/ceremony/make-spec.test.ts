@@ -172,6 +172,9 @@ test('a destroyed key keeps its name, its number and its committee', () => {
   const { generation: _one, ...unnumbered } = keygen
   expect(() => makeSpec(context, unnumbered)).toThrow(expect.objectContaining({ code: 'key-exists' }))
   expect(makeSpec(context, { ...unnumbered, rotate: true }).spec).toMatchObject({ generation: 2, newConfig: { n: 3 } })
+  expect(() => makeSpec(context, { kind: 'reshare', keyName: 'ecies/1', generation: 1 })).toThrow(
+    expect.objectContaining({ code: 'unknown-key', message: 'ecies/1 generation 1 was destroyed' }),
+  )
   const of = { cluster, self: participantIndex(2), nodes: cluster.nodes, keys: gone, nowS: NOW_S }
   expect(() => checkSpec(of, makeSpec(contextOf(), keygen).spec, [])).toThrow(otherCommittee)
 })
@@ -187,4 +190,20 @@ test('an import goes to the committee that holds its name or the one named, and 
   expect(() => imported({ like: 'ecies/none' })).toThrow(expect.objectContaining({ code: 'unknown-key' }))
   const outside = contextOf({ keys: movedKeys })
   expect(() => imported({ like: 'ecies/1' }, outside)).toThrow(expect.objectContaining({ code: 'not-a-member' }))
+})
+
+test('too few members for the threshold say how many more or which threshold it takes', () => {
+  const impossible = (threshold: number): unknown => {
+    try {
+      return makeSpec(contextOf(), { kind: 'reshare', keyName: 'ecies/1', threshold })
+    } catch (cause) {
+      return cause
+    }
+  }
+  expect(impossible(6)).toMatchObject({
+    code: 'bad-config',
+    message: expect.stringMatching(
+      /4 members with t = 6 are impossible: .* Add 3 more \(--add\), .* --threshold 3/,
+    ) as unknown,
+  })
 })

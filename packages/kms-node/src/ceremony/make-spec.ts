@@ -9,6 +9,7 @@ import {
   equalBytes,
   importSpec,
   type KeygenSpec,
+  KmsError,
   memberAt,
   type ParticipantIndex,
   participantIndex,
@@ -69,6 +70,13 @@ function requireKey(context: SpecContext, keyName: string, generation?: number):
   const named = context.keys.list().filter(({ key }) => key.keyName === keyName)
   const found = generation === undefined ? newest(named) : named.find(({ key }) => key.generation === generation)
   if (found !== undefined) return found
+  const isOfIt = (key: VerifiedKey): boolean =>
+    key.keyName === keyName && (generation === undefined || key.generation === generation)
+  if (context.keys.history?.().some(isOfIt) === true)
+    throw ceremonyError(
+      'unknown-key',
+      `${keyName}${generation === undefined ? '' : ` generation ${generation}`} was destroyed`,
+    )
   throw ceremonyError('unknown-key', `this node knows no key ${keyName}: keys lists those it knows`)
 }
 
@@ -160,6 +168,7 @@ function makeReshare(context: SpecContext, input: ProposeReshare): MadeSpec {
       'lowers-threshold',
       `${t} nodes instead of ${key.t} would be enough to decrypt, and to steal the key: confirm with --lower-threshold`,
     )
+  requireSize(nodes.length, t)
   const newConfig = createConfig({ clusterId: key.config.clusterId, t, members: nodes })
   const spec: ReshareSpec = {
     ...common(context, input),
@@ -175,6 +184,18 @@ function makeReshare(context: SpecContext, input: ProposeReshare): MadeSpec {
   }
   const joining = nodes.filter(({ index }) => memberAt(key.config, index) === undefined)
   return { spec: { ...spec, attempt: nextAttempt(context, spec, input.supersede === true) }, nodes: joining }
+}
+
+/** The rules of a committee, with what the operator can change. @throws KmsError `bad-config` */
+function requireSize(n: number, t: number): void {
+  const needed = Math.max(t + 1, 3) - n
+  if (needed <= 0) return
+  const remedy = n < 3 ? '' : `, or lower the threshold to ${n - 1}: --threshold ${n - 1} --lower-threshold`
+  throw new KmsError(
+    'bad-config',
+    `${n} members with t = ${t} are impossible: a committee has at least 3 members, and its threshold lies in 2 to n - 1. Add ${needed} more (--add)${remedy}`,
+    { data: { n, t } },
+  )
 }
 
 /** 0, or the one after the last that this node had to do with. @throws KmsError `attempt-open` */

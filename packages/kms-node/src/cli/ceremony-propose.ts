@@ -47,6 +47,14 @@ export function positiveInteger(text: string): number {
   return value
 }
 
+/** A threshold, 2 to 63; whether it fits the members is seen later. */
+export function thresholdOf(text: string): number {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < 2 || value > 63)
+    throw new InvalidArgumentError('must be a whole number from 2 to 63')
+  return value
+}
+
 /** `ceremony propose`: exactly one of a new key, new shares, another committee, an existing key. */
 export function addPropose(ceremony: Command): void {
   ceremony
@@ -61,7 +69,7 @@ export function addPropose(ceremony: Command): void {
     .option('--like <key>', 'a new or imported key goes to the committee that holds this one')
     .option('--add <nodes...>', 'cards of new nodes, or names of nodes in the cluster file')
     .option('--remove <nodes...>', 'names or indices of members that leave')
-    .option('--threshold <t>', 'nodes that must answer from now on', positiveInteger)
+    .option('--threshold <t>', 'nodes that must answer from now on', thresholdOf)
     .option('--lower-threshold', 'confirm that fewer nodes than before will be enough')
     .option(
       '--degraded',
@@ -82,6 +90,13 @@ async function propose(options: ProposeOptions, command: Command): Promise<void>
     return command.error('error: --import and --key-file belong together: a key is never an argument')
   if (options.reshare === undefined && (options.add ?? options.remove ?? options.threshold) !== undefined)
     return command.error('error: --add, --remove and --threshold belong to --reshare')
+  const { add, remove, threshold, lowerThreshold, degraded, supersede } = options
+  if (options.reshare !== undefined && (add ?? remove ?? threshold) === undefined)
+    return command.error(
+      'error: --reshare needs --add, --remove or --threshold; --refresh gives the same committee new shares',
+    )
+  if ((options.reshare ?? options.refresh) === undefined && (lowerThreshold ?? degraded ?? supersede) !== undefined)
+    return command.error('error: --lower-threshold, --degraded and --supersede belong to --reshare and --refresh')
   if (options.like !== undefined && (options.name ?? options.import) === undefined)
     return command.error('error: --like belongs to --name and --import')
   const { client, output } = await connect(command)
@@ -112,7 +127,12 @@ async function post(client: AdminClient, options: ProposeOptions): Promise<Cerem
 
 /** The name of a node, or its card where there is such a file. */
 async function readNode(nameOrFile: string): Promise<unknown> {
-  const bytes = await readBounded(nameOrFile, MAX_CARD_BYTES).catch(() => undefined)
+  const isFile = /[/\\]|\.json$/.test(nameOrFile)
+  const bytes = await readBounded(nameOrFile, MAX_CARD_BYTES).catch((cause: unknown) => {
+    if (isFile) throw new KmsError('bad-node-card', `${nameOrFile} cannot be read`, { cause })
+    return undefined
+  })
+  if (bytes === undefined && isFile) throw new KmsError('bad-node-card', `${nameOrFile} does not exist`)
   if (bytes === undefined) return nameOrFile
   const { publicKey: _known, ...card } = parseNodeCard(parseJson(bytes, nameOrFile), nameOrFile)
   return card

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { otherWay } from '../ceremony/other-way.ts'
-import type { CeremonyStatus } from '../ceremony/status.ts'
+import { type CeremonyStatus, isFinal } from '../ceremony/status.ts'
 import { addPropose } from './ceremony-propose.ts'
 import { describeProposal, describeStatus } from './describe-ceremony.ts'
 import { connect, dataDirOf } from './options.ts'
@@ -49,6 +49,8 @@ function addApprove(ceremony: Command): void {
       const proposed = (await client.get(path)) as CeremonyStatus
       if (options.show === true) return output.result(proposed, describeProposal(proposed))
       for (const line of describeProposal(proposed)) output.hint(line)
+      if (isFinal(proposed) && proposed.stage !== 'expired')
+        output.hint(`Nothing is left to approve: it is ${proposed.stage}.`)
       const { degraded, lowerThreshold } = options
       const status = (await client.post(`${path}/approve`, { degraded, lowerThreshold })) as CeremonyStatus
       if (options.watch === true) await watchCeremony(client, status.ceremony, output)

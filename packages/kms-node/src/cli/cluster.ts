@@ -7,6 +7,7 @@ import { loadNodeConfig } from '../config/node-config.ts'
 import { withNodeStore } from '../open-node-store.ts'
 import { systemRng } from '../system.ts'
 import { acceptedOf, acceptOption, dataDirOf, outputOf } from './options.ts'
+import { thresholdOf } from './ceremony-propose.ts'
 import { addBookCommands } from './cluster-book.ts'
 import { COMMAND, EXIT_HELP } from './output.ts'
 import { readCards } from './read-cards.ts'
@@ -20,7 +21,7 @@ export function clusterCommand(): Command {
     .command('new')
     .description('make a cluster file out of node cards; indices follow their order')
     .argument('<cards...>', 'files with node cards')
-    .requiredOption('--threshold <t>', 'nodes that must answer to open a ciphertext', Number)
+    .requiredOption('--threshold <t>', 'nodes that must answer to open a ciphertext', thresholdOf)
     .requiredOption('--out <file>', 'where the cluster file goes')
     .addHelpText(
       'after',

@@ -13,6 +13,7 @@ import {
   Secret,
   taggedHash,
 } from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
 import { readBounded, replaceFile } from '../files.ts'
 import type { RecordStore } from '../ports.ts'
 
@@ -103,7 +104,11 @@ export async function readJoinedCluster(store: RecordStore, dataDir: string): Pr
   if (pinned === undefined)
     throw new KmsError('cluster-not-joined', 'this node has not joined a cluster: run cluster join FILE first')
   const path = clusterPath(dataDir)
-  const cluster = await readClusterFile(path)
+  const cluster = await readClusterFile(path).catch((cause: unknown) => {
+    if (!isKmsError(cause)) throw cause
+    const remedy = `take the cluster.json of another node, config hash ${hex(pinned)}: cluster join FILE --data-dir ${dataDir}`
+    throw new KmsError(cause.code, `${cause.message}; ${remedy}`, { cause, data: cause.data })
+  })
   if (equalBytes(pinned, cluster.configHash)) return cluster
   throw new KmsError(
     'cluster-changed',

@@ -27,7 +27,7 @@ export async function readPassphrase(source: PassphraseSource): Promise<Secret> 
   if (direct !== undefined) return requireStrong(Buffer.from(direct, 'utf8'))
   throw new KmsError(
     'passphrase-missing',
-    `no passphrase: set sealer.passphraseFile in node.yaml, ${FILE_VARIABLE}, or ${PASSPHRASE_VARIABLE}`,
+    `no passphrase: give init --passphrase-file FILE, set sealer.passphraseFile in node.yaml, ${FILE_VARIABLE}, or ${PASSPHRASE_VARIABLE}`,
   )
 }
 
