@@ -143,7 +143,7 @@ describe('delegate', () => {
 describe('lying nodes', () => {
   const wrongShare: Misconduct = { share: new Secret(new Uint8Array(32).fill(9)) }
 
-  it('names a node with a wrong share, keeps the evidence, and returns the right plaintext', async () => {
+  it('rows 35 and 44: names a node with a wrong share, keeps the evidence, and returns the right plaintext', async () => {
     const { kms, failures } = await setUp({ 1: wrongShare, 2: wrongShare })
     while (new Set(failures.map((failure) => failure.index)).size < 2)
       expect(await kms.decrypt(await kms.encrypt(text('truth')))).toEqual(text('truth'))
@@ -163,7 +163,7 @@ describe('lying nodes', () => {
     expect(transport.asked).not.toContain(3)
   })
 
-  it('gets the right result with any n - t liars, and blames nobody honest', async () => {
+  it('row 44: gets the right result with any n - t liars, and blames nobody honest', async () => {
     const liars: Readonly<Record<string, Misconduct>> = {
       share: wrongShare,
       index: { content: (content) => ({ ...content, index: participantIndex(9) }) },
@@ -197,7 +197,7 @@ describe('lying nodes', () => {
   ]
 
   it.each(changes)(
-    'refuses a signature over another %s, and a proof for it under a good signature',
+    'row 36: refuses a signature over another %s, and a proof for it under a good signature',
     async (_, change) => {
       expect(await causesWhenAll({ context: change })).toContain('bad-node-signature')
       expect(await causesWhenAll({ proofContext: change })).toContain('bad-partial')
@@ -208,7 +208,7 @@ describe('lying nodes', () => {
     ['index', { index: participantIndex(6) }],
     ['sharingId', { sharingId: zero as SharingId }],
     ['requestId', { requestId: zero }],
-  ])('refuses an answer with another %s', async (_, changed) => {
+  ])('row 36: refuses an answer with another %s', async (_, changed) => {
     expect(await causesWhenAll({ answer: (answer) => ({ ...answer, ...changed }) })).toContain('bad-reply')
   })
 })
@@ -239,7 +239,7 @@ describe('nodes that do not answer', () => {
     expect(failures).toEqual([])
   })
 
-  it('replaces silent nodes, which cannot hold a call up', async () => {
+  it('row 44: replaces silent nodes, which cannot hold a call up', async () => {
     const { kms, failures } = await setUp({ 1: 'silent', 4: 'silent' }, { limits: { nodeTimeoutMs: 1_500 } })
     expect(await kms.decrypt(await kms.encrypt(text('x')))).toEqual(text('x'))
     for (const failure of failures) expect(failure.code).toBe('timed-out')

@@ -30,11 +30,13 @@ describe('createRequesterKey', () => {
     expect(await requester.unwrap(wrap(requester.spki, content, 'sha256'))).toEqual(content)
   })
 
-  it('does not open another hash, another key, another length or a changed block', async () => {
+  it('row 42: does not open PKCS#1 v1.5, another hash, another key, another length or a changed block, and does not say which', async () => {
     const other = await createRequesterKey()
     const changed = wrap(requester.spki, content, 'sha256')
     changed[100] = (changed[100] ?? 0) ^ 1
-    const blocks = [
+    const key = createPublicKey({ key: Buffer.from(requester.spki), format: 'der', type: 'spki' })
+    const blocks: Uint8Array[] = [
+      publicEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, content),
       wrap(requester.spki, content, 'sha1'),
       wrap(other.spki, content, 'sha256'),
       wrap(requester.spki, content, 'sha256').subarray(1),

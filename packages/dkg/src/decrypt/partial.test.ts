@@ -66,11 +66,11 @@ describe('a partial decryption', () => {
     ['node', { index: participantIndex(3) }],
     ['request id', { requestId: bytes32('other') }],
     ['request', { requestHash: bytes32('other') }],
-  ])('does not verify for another %s', (_, change) => {
+  ])('row 36: does not verify for another %s', (_, change) => {
     expect(verifyPartial(curve, { ...good, ctx: pdecContext({ ...context, ...change }) })).toBe(false)
   })
 
-  it('does not verify for a context with any one byte changed', () => {
+  it('row 36: does not verify for a context with any one byte changed', () => {
     for (let at = 0; at < ctx.length; at += 17) {
       const changed = ctx.map((byte, position) => (position === at ? byte ^ 0x80 : byte))
       expect(verifyPartial(curve, { ...good, ctx: changed })).toBe(false)
@@ -94,7 +94,7 @@ describe('a partial decryption', () => {
     ['a proof of zeros', { proof: new Uint8Array(64) }],
     ['a changed challenge', { proof: made.proof.map((byte, at) => (at === 0 ? byte ^ 1 : byte)) }],
     ['a changed response', { proof: made.proof.map((byte, at) => (at === 63 ? byte ^ 1 : byte)) }],
-  ])('does not verify with %s', (_, change) => {
+  ])('rows 34 and 35: does not verify with %s', (_, change) => {
     expect(verifyPartial(curve, { ...good, ...change })).toBe(false)
   })
 
@@ -109,7 +109,7 @@ describe('a partial decryption', () => {
     expect(calls).toEqual(['share*G', 'share*K', 'nonce*G', 'nonce*K'])
   })
 
-  it('uses another nonce for every context, also when the random source is stuck', () => {
+  it('row 46: uses another nonce for every context, also when the random source is stuck', () => {
     const other = createPartial(curve, {
       share,
       K,

@@ -68,7 +68,7 @@ function openForBoth(first: AeadKey, second: AeadKey): Uint8Array {
 }
 
 describe('a ciphertext made to open under two keys', () => {
-  it('opens both ways as a v1 envelope: there the proofs must be verified first', () => {
+  it('row 43: opens both ways as a v1 envelope: there the proofs must be verified first', () => {
     const nonce = bytes32('nonce').slice(0, 12)
     const keyOf = (D: PointBytes): AeadKey => ({
       key: hkdf(sha256, D.slice(1), undefined, utf8ToBytes('ECIES:AES_GCM:v1'), 32),
@@ -82,7 +82,7 @@ describe('a ciphertext made to open under two keys', () => {
     expect(right).not.toEqual(wrong)
   })
 
-  it('opens one way only as a v2 envelope', () => {
+  it('row 43: opens one way only as a v2 envelope', () => {
     const keyId = bytes32('key') as KeyId
     const prkOf = (D: PointBytes): Uint8Array => extract(sha256, D, taggedHash('ecies', concatBytes(keyId, K)))
     const label = { chainId: 0, handle: bytes32('handle'), policyHash: policyHash(new Uint8Array(0)) }

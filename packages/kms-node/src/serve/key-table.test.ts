@@ -98,7 +98,7 @@ describe('key table', () => {
     }
   })
 
-  it('an ECIES handler does not reach a derivation key', () => {
+  it('row 45: an ECIES handler does not reach a derivation key', () => {
     const derivation = generateKey('ckd-dprf', 'ckd/1')
     const [member] = derivation.members
     if (member === undefined) throw new Error('the ceremony did not finish')

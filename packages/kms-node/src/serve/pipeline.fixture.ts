@@ -1,4 +1,12 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, sign as signEd25519 } from 'node:crypto'
+import {
+  constants,
+  createPrivateKey,
+  generateKeyPairSync,
+  type KeyObject,
+  privateDecrypt,
+  randomBytes,
+  sign as signEd25519,
+} from 'node:crypto'
 import {
   anyOf,
   type Authorization,
@@ -85,11 +93,13 @@ const members = [1, 2, 3].map((at) => ({
   index: participantIndex(at),
   publicKey: decodeNodePublicKey(at === 2 ? node.publicKey : createSigner().publicKey),
 }))
-const polynomial = [0x1234567n, 0x89abcdefn]
+/** s: what no node ever holds. */
+export const groupSecret = 0x1234567n
+const polynomial = [groupSecret, 0x89abcdefn]
 const commitment = commit(curve, polynomial)
 /** The share of one member, 1 to 3; the fixture's node is the second. */
 export const shareAt = (member: number): Secret => {
-  const value = 0x1234567n + BigInt(member) * 0x89abcdefn
+  const value = groupSecret + BigInt(member) * 0x89abcdefn
   return new Secret(Buffer.from(value.toString(16).padStart(64, '0'), 'hex'))
 }
 
@@ -110,6 +120,12 @@ export const groupKey = verifiedKey().groupKey
 const rsaPair = generateKeyPairSync('rsa', { modulusLength: 2048 })
 export const rsaPrivateKey: KeyObject = createPrivateKey(rsaPair.privateKey.export({ format: 'pem', type: 'pkcs8' }))
 export const spki: Uint8Array = new Uint8Array(rsaPair.publicKey.export({ format: 'der', type: 'spki' }))
+
+/** Opens an RSA block to the requester's key. */
+export const openBlock = (block: Uint8Array): Uint8Array =>
+  new Uint8Array(
+    privateDecrypt({ key: rsaPrivateKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' }, block),
+  )
 
 /** Lends a member's share of the one key to the handler of its purpose, as the key table does, and counts. */
 export function createTestLender(

@@ -52,20 +52,22 @@ describe('RSA policy', () => {
     expect(opened).toEqual(Buffer.alloc(99, 7))
   })
 
-  it('accepts 2048 and 3072 bits', () => {
+  it('row 39: accepts 2048, 3072, 4096 and 8192 bits', () => {
     expect(findRsaWeakness(good)).toBeUndefined()
     expect(findRsaWeakness(realSpki(3072))).toBeUndefined()
+    for (const bits of [4096n, 8192n])
+      expect(findRsaWeakness(spkiOf(rough((0xc1n << (bits - 8n)) | 12_345n)))).toBeUndefined()
   })
 
-  it.each([512, 1024, 1536, 1792, 2047, 8193, 16_384])('refuses a modulus of %i bits', (bits) => {
+  it.each([512, 1024, 1536, 1792, 2047, 8193, 16_384])('row 39: refuses a modulus of %i bits', (bits) => {
     expect(findRsaWeakness(spkiOf((1n << BigInt(bits - 1)) | 1n))).toBe('modulus-size')
   })
 
-  it.each([1n, 2n, 3n, 17n, 65_536n, 65_539n, (1n << 256n) | 1n])('refuses the exponent %i', (exponent) => {
+  it.each([1n, 2n, 3n, 17n, 65_536n, 65_539n, (1n << 256n) | 1n])('row 40: refuses the exponent %i', (exponent) => {
     expect(findRsaWeakness(spkiOf(numbersOf(good), exponent))).toBe('exponent')
   })
 
-  it('refuses an even, a square, a smooth and a Fermat modulus', () => {
+  it('row 40: refuses an even, a square, a smooth and a Fermat modulus', () => {
     const p = rough((1n << 1023n) + (1n << 1022n) + 12_345n)
     expect(findRsaWeakness(spkiOf(MODULUS_2048 + 1n))).toBe('even-modulus')
     expect(findRsaWeakness(spkiOf(p * p))).toBe('square-modulus')
@@ -140,12 +142,12 @@ describe.skipIf(!existsSync(vectors))('ROCA vectors', () => {
     ['07', false],
     ['08', true],
     ['09', true],
-  ])('mod%s.txt: %s', (name, vulnerable) => {
+  ])('row 41: mod%s.txt: %s', (name, vulnerable) => {
     const modulus = BigInt(readFileSync(join(vectors, `roca/mod${name}.txt`), 'utf8').trim())
     expect(isRocaModulus(modulus)).toBe(vulnerable)
   })
 
-  it('refuses a vulnerable key of a sound size', () => {
+  it('row 41: refuses a vulnerable key of a sound size', () => {
     const modulus = BigInt(readFileSync(join(vectors, 'roca/mod09.txt'), 'utf8').trim())
     expect(findRsaWeakness(spkiOf(modulus))).toBe('roca')
   })
