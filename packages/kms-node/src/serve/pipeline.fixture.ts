@@ -195,13 +195,13 @@ export function createTestPipeline(overrides: Partial<PipelineOptions> = {}): {
 }
 
 /** A v2 item whose label names `owner`, or holds these policy bytes. */
-export function itemFor(owner: Signer | Uint8Array): RequestItemV2 {
+export function itemFor(owner: Signer | Uint8Array, chainId = 0): RequestItemV2 {
   const policy = owner instanceof Uint8Array ? owner : encodePolicy(anyOf([{ kind: 'ed25519', key: owner.publicKey }]))
   const k = new Secret(rng.bytes(32).fill(0, 0, 1).fill(7, 1, 2))
   const sealed = sealEnvelopeV2(curve, {
     key: { keyId, groupKey },
     plaintext: Buffer.from('hello'),
-    chainId: 0,
+    chainId,
     handle: rng.bytes(32),
     policy,
     k,
