@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises'
 import {
   type Answer,
   type Authorization,
@@ -15,6 +14,7 @@ import type { Policy } from '../policy/policy.ts'
 import type { Clock, Rng } from '../ports.ts'
 import { type AdmissionPorts, type Admitted, admitRequest } from './admission.ts'
 import { answerContext, computePartial, createAnswer } from './answer.ts'
+import { Cancelled, eachItem } from './each-item.ts'
 import type { Loan, ServedKey } from './key-table.ts'
 import { refuse, type Refusal } from './refusal.ts'
 import { releaseRecord } from './release-record.ts'
@@ -79,8 +79,8 @@ const NOT_RECORDED: Readonly<Record<Exclude<ReleaseOutcome, 'recorded'>, Refusal
   unavailable: 'audit-unavailable',
 }
 
-/** After this many items of a batch other work gets its turn. */
-const ITEMS_PER_TURN = 8
+/** Items of one batch whose rules may wait for a chain at once. */
+const DECISIONS_AT_ONCE = 16
 
 interface Release {
   readonly kind: 'release'
@@ -104,12 +104,13 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     { served, call }: { readonly served: ServedKey; readonly call: DelegationCall },
   ): Promise<readonly (Refusal | readonly string[])[]> => {
     const inputOf = createRuleInputs(curve, admitted, { call, nowSeconds: nowSeconds(), dryRun: false })
-    return eachItem(admitted.request.items, call.signal, async (item) => {
+    const decideItem = async (item: RequestItem): Promise<Refusal | readonly string[]> => {
       const decision = await policy.decide(served.key.keyName, inputOf(item))
       if (decision.allowed) return decision.rules
       const code = decision.undecided === true ? 'policy-unavailable' : 'not-allowed'
       return refuse(code, decision.refusals.map(({ rule, reason }) => `${rule}:${reason}`).join(' '))
-    })
+    }
+    return eachItem(admitted.request.items, call.signal, decideItem, DECISIONS_AT_ONCE)
   }
 
   const release = async (
@@ -213,23 +214,6 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     },
     handle,
   }
-}
-
-/** Thrown between two items of a batch whose caller left. */
-class Cancelled extends Error {}
-
-async function eachItem<T>(
-  items: readonly RequestItem[],
-  signal: AbortSignal,
-  run: (item: RequestItem, at: number) => T | Promise<T>,
-): Promise<readonly T[]> {
-  const results: T[] = []
-  for (const [at, item] of items.entries()) {
-    if (at % ITEMS_PER_TURN === ITEMS_PER_TURN - 1) await setImmediate()
-    if (signal.aborted) throw new Cancelled()
-    results.push(await run(item, at))
-  }
-  return results
 }
 
 /** The refusal of the whole request when no item is left: the first one's. */
