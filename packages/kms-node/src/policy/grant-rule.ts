@@ -9,6 +9,7 @@ import {
 } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
 import { type DecisionInput, no, type PolicyRule, type RuleVerdict } from './decision.ts'
+import { createForgeryLimit } from './forgery-limit.ts'
 import type { RuleType } from './rule-type.ts'
 import type { SignatureVerifier } from './signature-verifier.ts'
 
@@ -27,6 +28,7 @@ export function createGrantRule(options: {
   readonly signatures: SignatureVerifier
 }): PolicyRule {
   const issuers = new Set(options.issuers)
+  const forgeries = createForgeryLimit()
   /** A grant among the evidence is for every item of its request, and verified once. */
   const signed = new WeakMap<Grant, Promise<boolean>>()
   const isSigned = (grant: Grant, signal: AbortSignal): Promise<boolean> => {
@@ -39,15 +41,18 @@ export function createGrantRule(options: {
   const judge = async (
     grant: Grant,
     subject: GrantSubject,
-    { nowSeconds, signal }: DecisionInput,
+    { request, nowSeconds, signal }: DecisionInput,
   ): Promise<RuleVerdict> => {
     const mismatch = grantMismatch(grant, subject)
     if (mismatch !== undefined) return no(`grant-for-another-${MISMATCH_WORDS[mismatch]}`)
     if (!issuers.has(grant.issuer)) return no('issuer-not-listed')
     if (nowSeconds < grant.notBefore - LEEWAY_SECONDS) return no('grant-not-yet-valid')
     if (nowSeconds > grant.expiresAt + LEEWAY_SECONDS) return no('grant-expired')
+    if (!signed.has(grant) && forgeries.reached(request)) return no('too-many-forged-grants')
     try {
-      return (await isSigned(grant, signal)) ? { kind: 'yes', bindsHandle: true } : no('grant-signature')
+      if (await isSigned(grant, signal)) return { kind: 'yes', bindsHandle: true }
+      forgeries.found(request)
+      return no('grant-signature')
     } catch (error) {
       if (!isKmsError(error) || error.code !== 'chain-unavailable') throw error
       return { kind: 'no', reason: 'chain-unavailable', undecided: true }
@@ -57,8 +62,13 @@ export function createGrantRule(options: {
     name: GRANT,
     async decide(input) {
       const subject = subjectOf(input)
-      const verdicts = await Promise.all(input.grants.map((grant) => judge(grant, subject, input)))
-      return verdicts.find((verdict) => verdict.kind === 'yes') ?? verdicts.toSorted(byCloseness)[0] ?? no('no-grant')
+      const refusals: RuleVerdict[] = []
+      for (const grant of input.grants) {
+        const verdict = await judge(grant, subject, input)
+        if (verdict.kind === 'yes') return verdict
+        refusals.push(verdict)
+      }
+      return refusals.toSorted(byCloseness)[0] ?? no('no-grant')
     },
   }
 }

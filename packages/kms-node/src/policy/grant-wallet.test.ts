@@ -1,6 +1,6 @@
 import { decodeGrant, encodeGrant, encodeGrantBody, type Grant, grantStatement, KmsError } from '@tkms/dkg'
 import { describe, expect, it } from 'vitest'
-import { createSigner, curve, grantedItem } from '../serve/pipeline.fixture.ts'
+import { createSigner, curve, grantedItem, requestOf } from '../serve/pipeline.fixture.ts'
 import { createWallet, type StatementSigner } from '../serve/requester.fixture.ts'
 import type { ContractWallets } from './contract-wallet.ts'
 import type { RuleVerdict } from './decision.ts'
@@ -65,5 +65,31 @@ describe('a grant issued by a wallet', () => {
     const input = inputOf({ item, grants: [await grantBy(issuer)] })
     for (let n = 0; n < 5; n++) expect(await rule.decide(input, { handleBound: false })).toEqual(yes)
     expect(verifications).toBe(1)
+  })
+
+  it('a request full of forged ones costs four looks, and an honest one beside it counts', async () => {
+    let verifications = 0
+    const verifier = createSignatureVerifier({ maxKeys: 4 })
+    const signatures: SignatureVerifier = {
+      verify: (...question) => {
+        verifications++
+        return verifier.verify(...question)
+      },
+    }
+    const rule = createGrantRule({ issuers: [issuer.id], signatures })
+    const request = requestOf()
+    const ask = async (grant: Grant): Promise<RuleVerdict> =>
+      rule.decide(inputOf({ request, item, grants: [grant] }), { handleBound: false })
+    const honest = await grantBy(issuer)
+    expect(await ask(honest)).toEqual(yes)
+    const forgers = Array.from({ length: 12 }, () => createWallet())
+    const verdicts: RuleVerdict[] = []
+    for (const forger of forgers) verdicts.push(await ask(await grantBy(issuer, forger)))
+    expect(verdicts.slice(0, 4)).toEqual(Array.from({ length: 4 }, () => ({ kind: 'no', reason: 'grant-signature' })))
+    expect(verdicts[11]).toEqual({ kind: 'no', reason: 'too-many-forged-grants' })
+    expect(verifications).toBe(5)
+    expect(await ask(honest)).toEqual(yes)
+    const other = inputOf({ request: requestOf(), item, grants: [await grantBy(issuer)] })
+    expect(await rule.decide(other, { handleBound: false })).toEqual(yes)
   })
 })

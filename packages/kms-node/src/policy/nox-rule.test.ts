@@ -13,7 +13,7 @@ import {
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { describe, expect, it } from 'vitest'
 import { type FakeChain, fakeChain, word } from '../chain/fake-chain.fixture.ts'
-import { alice, createSigner, itemFor, NOW_SECONDS, policyOf, spki } from '../serve/pipeline.fixture.ts'
+import { alice, createSigner, itemFor, NOW_SECONDS, policyOf, requestOf, spki } from '../serve/pipeline.fixture.ts'
 import type { Decision, DecisionInput } from './decision.ts'
 import { inputOf } from './decision-input.fixture.ts'
 
@@ -98,6 +98,18 @@ describe('nox rule', () => {
     for (const [reason, changes] of cases) expect(await decide({}, changes)).toEqual(refused(reason))
     const stranger = { gateway: wallets.user.address }
     expect(await decide(stranger, { item })).toEqual(refused('not-signed-by-the-gateway'))
+  })
+
+  it('looks at four forgeries in a request and at no more', async () => {
+    const policy = policyOf({ rule: 'nox', chain: CHAIN, gateway: wallets.gateway.address }, chainOf())
+    const honest = itemOf(await authorization())
+    const forged = itemOf(await authorization({ signature: (await authorization()).signature.with(0, 1) }))
+    const request = requestOf()
+    const ask = (item: RequestItemV1, of = request): Promise<Decision> =>
+      policy.decide('k', inputOf({ request: of, item }))
+    for (let n = 0; n < 4; n++) expect(await ask(forged)).toEqual(refused('not-signed-by-the-gateway'))
+    expect(await ask(honest)).toEqual(refused('too-many-forged-authorizations'))
+    expect(await ask(honest, requestOf())).toEqual(yes)
   })
 
   it('lets a listed combiner have it boxed to its own key, and nobody else', async () => {

@@ -19,6 +19,7 @@ import { isKmsError } from '../errors.ts'
 import { createContractWallets } from './contract-wallet.ts'
 import { type ContractView, encodeViewCall, parseContractView } from './contract-view.ts'
 import { type DecisionInput, no, type PolicyRule, type RuleContext, type RuleVerdict, YES } from './decision.ts'
+import { createForgeryLimit } from './forgery-limit.ts'
 import { type NoxOptions, readNoxOptions } from './nox-options.ts'
 import { askContract } from './onchain-rule.ts'
 import type { RuleType } from './rule-type.ts'
@@ -37,14 +38,18 @@ const IS_VIEWER = parseContractView('isViewer(bytes32,address)', ['handle', 'acc
 export function createNoxRule(chains: ChainReader, options: NoxOptions): PolicyRule {
   const { chainId, user: userCheck, contract } = options
   const combiners = new Set(options.combiners)
+  const forgeries = createForgeryLimit()
   const fixed = options.gateway === undefined ? undefined : hexToBytes(options.gateway.slice(2))
   const gatewayOnChain = contract === undefined ? undefined : createGatewayReader(chains, { chainId, contract })
 
   const checkGateway = async (authorization: NoxAuthorization, input: DecisionInput): Promise<RuleVerdict> => {
     const gateway = fixed ?? (await gatewayOnChain?.(input.nowSeconds))
     if (gateway === undefined) return no('no-gateway')
+    if (forgeries.reached(input.request)) return no('too-many-forged-authorizations')
     const signer = recoverEthereumAddress(typedDataDigest(noxDelegateTypedData(authorization)), authorization.signature)
-    return signer !== undefined && equalBytes(signer, gateway) ? YES : no('not-signed-by-the-gateway')
+    if (signer !== undefined && equalBytes(signer, gateway)) return YES
+    forgeries.found(input.request)
+    return no('not-signed-by-the-gateway')
   }
 
   const checkUser = async (
