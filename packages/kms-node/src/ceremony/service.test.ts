@@ -11,6 +11,7 @@ import {
   Secret,
 } from '@tkms/dkg'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { describeProposal } from '../cli/describe-ceremony.ts'
 import { createSigner } from '../identity/ed25519-signer.ts'
 import { testCluster } from '../net/test-hosts.fixture.ts'
 import type { RecordStore } from '../ports.ts'
@@ -150,4 +151,23 @@ test('a rival that was given up here is in the way until a quorum did, and the r
   await expect(service.approve(second)).rejects.toMatchObject({
     message: expect.stringContaining('given up here, but not yet by a quorum (0 of 3)') as unknown,
   })
+})
+
+test('one ceremony that is asked for shows the keys, addresses and hash of its committee', () => {
+  const id = propose(specOf(1))
+  const status = service.find(id)
+  const [node] = cluster.nodes
+  expect(status.committee?.configHash).toBe(`0x${Buffer.from(cluster.configHash).toString('hex')}`)
+  expect(status.committee?.members[0]).toEqual({
+    index: 1,
+    name: node?.name,
+    ed25519: `0x${Buffer.from(node?.publicKey ?? []).toString('hex')}`,
+    url: node?.url,
+    multiaddrs: node?.multiaddrs,
+    joins: false,
+  })
+  expect(service.list()[0]?.committee).toBeUndefined()
+  const shown = describeProposal(status).join('\n')
+  for (const { ed25519, url } of status.committee?.members ?? []) expect(shown).toContain(`${ed25519} ${url}`)
+  expect(shown).toContain(`committee hash ${status.committee?.configHash}`)
 })

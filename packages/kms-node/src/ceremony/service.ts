@@ -15,6 +15,7 @@ import type { CeremonyListener } from '../net/ceremony-protocol.ts'
 import { maxFrameBytes } from '../net/frame-caps.ts'
 import { adviserHere } from './advice-here.ts'
 import { checkSpec } from './check-spec.ts'
+import { committeeDetails } from './committee-details.ts'
 import { ceremonyError } from './errors.ts'
 import { explainRival } from './explain-rival.ts'
 import { createIntake } from './intake.ts'
@@ -193,7 +194,8 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
         'no ceremony here, or more than one, has this id: ceremony status lists them',
         { data: { id: wanted } },
       )
-    return match
+    const of = registry.get(match.ceremony.slice(2)) ?? proposals.get(match.ceremony.slice(2))
+    return of ? { ...match, committee: committeeDetails(of.spec, [...addressBook.nodes(), ...of.nodes]) } : match
   }
 
   /** The addresses of everybody in it: a new member may know nobody yet. */

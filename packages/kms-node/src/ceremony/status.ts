@@ -9,6 +9,7 @@ import {
   quorum,
   type VerifiedKey,
 } from '@tkms/dkg'
+import type { CommitteeDetails } from './committee-details.ts'
 
 export type CeremonyStage =
   /** Waits for this node's operator. */
@@ -76,6 +77,8 @@ export interface CeremonyStatus {
   /** Members of the new committee that it takes, to make the key as to give it up. */
   readonly quorum: number
   readonly members: readonly NamedMember[]
+  /** What an operator compares; where one ceremony is asked for. */
+  readonly committee?: CommitteeDetails
   /** Who deals; absent in a key generation, where the members themselves do. */
   readonly old?: CommitteeSummary
   /** Fewer nodes than before would be enough to decrypt. */

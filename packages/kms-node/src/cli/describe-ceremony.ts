@@ -13,15 +13,33 @@ export function describeProposal(status: CeremonyStatus): readonly string[] {
   const now: CommitteeSummary = { n, t, members }
   const lines = [
     `${paint('bold', keyName)} generation ${generation}, epoch ${epoch}, attempt ${attempt}: ${WHAT[kind]}`,
-    ...(proposedBy === undefined ? [] : [`proposed by ${proposedBy.name}`]),
+    ...(proposedBy === undefined ? [] : [`proposed or passed on by ${proposedBy.name}`]),
     ...(old === undefined || kind === 'import' ? [] : [`old committee: ${describeCommittee(old)}`]),
     ...(old === undefined || kind !== 'import' ? [] : [`imported by ${names(old.members)}`]),
     `${old === undefined ? 'committee' : 'new committee'}: ${describeCommittee(now)}`,
   ]
   if (kind === 'reshare' && old !== undefined) lines.push(describeChange(old, now))
   if (status.lowersThreshold) lines.push(paint('yellow', `lowers the threshold from ${old?.t ?? t} to ${t}`))
+  lines.push(...describeMembers(status))
   lines.push(`nodes may begin until ${new Date(notAfter * 1000).toISOString()}`)
   return lines
+}
+
+/** What other operators and the node cards must say too. */
+function describeMembers({ committee }: CeremonyStatus): readonly string[] {
+  if (committee === undefined) return []
+  const { configHash, oldConfigHash, members } = committee
+  return [
+    `committee hash ${configHash}${oldConfigHash === undefined || oldConfigHash === configHash ? '' : `, before ${oldConfigHash}`}`,
+    ...members.map(({ index, name, ed25519, url, multiaddrs = [], joins }) =>
+      [
+        `  ${index} ${name}${joins ? ' (joins)' : ''}`,
+        `ed25519 ${ed25519}`,
+        ...(url === undefined ? [] : [url]),
+        ...multiaddrs,
+      ].join(' '),
+    ),
+  ]
 }
 
 const names = (members: readonly NamedMember[]): string => members.map(({ name }) => name).join(', ')
