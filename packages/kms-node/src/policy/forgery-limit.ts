@@ -4,7 +4,7 @@ const MAX_FORGERIES = 4
 
 /**
  * Bounds what one request makes a rule verify in vain. An honest request holds no forged statement of an issuer; a hostile one has room
- * for hundreds, each a public-key operation or a question to a chain.
+ * for hundreds, each a public-key operation or a question to a chain. Items that are decided at the same time are looked at all the same.
  */
 export interface ForgeryLimit {
   /** Whether so many were found in this request that no further one is worth a look. */
