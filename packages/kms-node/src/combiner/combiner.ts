@@ -1,7 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { type Curve, equalBytes, type KeyId, KmsError, type Secret } from '@tkms/dkg'
-import { type KmsClient, type NodeFailure, type RequestSigner, type Transport } from '@tkms/kms-client'
+import {
+  type HttpExchange,
+  type KmsClient,
+  type NodeFailure,
+  type RequestSigner,
+  type Transport,
+} from '@tkms/kms-client'
 import { createNodeKmsClient, libp2p, nodeCurve, pinnedHttp } from '@tkms/kms-client/node'
 import { type ChainReader, createChainReader } from '../chain/chain-reader.ts'
 import type { Log } from '../ops/log.ts'
@@ -26,6 +32,8 @@ export interface CombinerParams {
   readonly log: Log
   /** Of the nodes' answers; default: as `config.transport` says. */
   readonly transport?: Transport
+  /** Of cluster files, when the committee moves on; default: as the client of Node has it. */
+  readonly exchange?: HttpExchange
 }
 
 export interface Combiner {
@@ -84,7 +92,7 @@ export async function startCombiner(params: CombinerParams): Promise<Combiner> {
 }
 
 async function openCluster(
-  { config, signer, log, transport }: CombinerParams,
+  { config, signer, log, transport, exchange }: CombinerParams,
   curve: Curve,
   stops: Stop[],
 ): Promise<KmsClient> {
@@ -102,6 +110,7 @@ async function openCluster(
     signer,
     requesterKey,
     transport: transport ?? (config.transport === 'libp2p' ? libp2p() : pinnedHttp()),
+    ...(exchange && { exchange }),
     limits: { nodeTimeoutMs: limits.nodeTimeoutMs, totalTimeoutMs: limits.totalTimeoutMs },
     onNodeFailure: (failure) => logNodeFailure(log, failure),
   })

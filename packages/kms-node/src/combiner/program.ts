@@ -1,3 +1,4 @@
+import { KmsError } from '@tkms/dkg'
 import { Command, CommanderError } from 'commander'
 import { readSigner } from '@tkms/kms-client/node'
 import { EXIT, reportError } from '../cli/output.ts'
@@ -85,7 +86,11 @@ export async function runCombiner(argv: readonly string[]): Promise<number> {
     await createProgram().parseAsync([...argv])
     return EXIT.done
   } catch (cause) {
-    if (cause instanceof CommanderError) return cause.exitCode === 0 ? EXIT.done : EXIT.usage
-    return reportError(cause, argv.includes('--json'))
+    const json = argv.includes('--json')
+    if (!(cause instanceof CommanderError)) return reportError(cause, json)
+    if (cause.exitCode === 0) return EXIT.done
+    // People read commander's own words on stderr.
+    if (json) reportError(new KmsError('usage', cause.message.replace(/^error: /, '')), json)
+    return EXIT.usage
   }
 }
