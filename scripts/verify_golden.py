@@ -773,6 +773,46 @@ def check_requesters(doc, spec, outcome):
               verify_ed25519(s["key"], signed_bytes("request", d), h(v["requestSignature"])))
 
 
+def nox_digest(domain, primary, fields, values):
+    """The digest of a struct of Nox. `domain` and `values` as (type, value); strings and bytes are hashed here."""
+    def words(parts):
+        return b"".join(u(32, v) if isinstance(v, int) else keccak256(v) if kind == "string" else bytes(32 - len(v)) + v for kind, v in parts)
+    separator = keccak256(keccak256(domain[0].encode()) + words(domain[1]))
+    return keccak256(b"\x19\x01" + separator + keccak256(keccak256(f"{primary}({fields})".encode()) + words(values)))
+
+
+def read_nox(reader):
+    require(reader.number(1) == 0x4E and reader.number(1) == 1, "a Nox authorization of version 1")
+    nox = {"chain": reader.number(8), "point": reader.var(), "target": reader.var(), "signature": reader.var(), "user": None}
+    if reader.number(1) == 1:
+        user = {"address": reader.take(20), "key": reader.var(), "from": reader.number(8), "until": reader.number(8)}
+        nox["user"] = {**user, "signature": reader.var()}
+    return nox
+
+
+def nox_text(text):
+    return h(text.decode("ascii").removeprefix("0x").lower())
+
+
+def check_nox(doc):
+    short, whole = decode(h(doc["gatewayAlone"]), read_nox), decode(h(doc["withUser"]), read_nox)
+    user, chain = whole["user"], whole["chain"]
+    check("nox, its parts", lambda: short == {**whole, "user": None} and nox_text(whole["point"]) == h(doc["K"])
+          and nox_text(whole["target"]) == nox_text(user["key"]) == h(doc["spki"]) and 0 < user["until"] - user["from"] <= 3600)
+    head = "EIP712Domain(string name,string version,uint256 chainId"
+    named = [("string", b"ProtocolDelegate"), ("string", b"1"), ("uint256", chain)]
+    delegate = nox_digest((head + ")", named), "DelegateAuthorization", "string ephemeralPubKey,string targetPubKey",
+                          [("string", whole["point"]), ("string", whole["target"])])
+    check("nox gateway, digest", lambda: delegate == h(doc["delegateDigest"]))
+    check("nox gateway, signature", lambda: recover_wallet(delegate, whole["signature"]) == h(doc["gateway"]))
+    named = [("string", b"Handle Gateway"), ("string", b"1"), ("uint256", chain), ("address", h(doc["contract"]))]
+    access = nox_digest((head + ",address verifyingContract)", named), "DataAccessAuthorization",
+                        f"address userAddress,string encryptionPubKey,{WINDOW}",
+                        [("address", user["address"]), ("string", user["key"]), ("uint256", user["from"]), ("uint256", user["until"])])
+    check("nox user, digest", lambda: access == h(doc["accessDigest"]))
+    check("nox user, signature", lambda: recover_wallet(access, user["signature"]) == user["address"] == h(doc["user"]))
+
+
 REFUSALS = 23  # how many codes the table of docs/interfaces.md has a number for
 
 
@@ -839,6 +879,7 @@ def main():
     check_dleq(load(folder, "dleq.json"))
     check_header(envelopes, outcome)
     check_requesters(load(folder, "requesters.json"), spec, outcome)
+    check_nox(load(folder, "nox.json"))
     check_audit(load(folder, "audit.json"), spec)
     combined = check_decryption(decryption, spec, outcome, h(ceremony["sharingId"]), envelopes["v2"]["json"]["K"])
     check("the combined point opens the v2 envelope", lambda: combined == envelopes["v2"]["D"])

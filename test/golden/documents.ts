@@ -44,6 +44,7 @@ import { auditDocument } from './audit.ts'
 import { goldenMembers, runGoldenCeremony } from './ceremony.ts'
 import { fixed, fixedSecret, hex, REQUESTER_SPKI, revealed } from './fixed.ts'
 import { type GoldenKey, handOverDocument } from './hand-over.ts'
+import { noxDocument } from './nox.ts'
 import { requestersDocument } from './requesters.ts'
 
 const curve = nobleCurve
@@ -266,6 +267,7 @@ export function goldenDocuments(): ReadonlyMap<string, object> {
     ['envelopes.json', envelopesDocument(key)],
     ['decryption.json', decryptionDocument(ceremony, key)],
     ['requesters.json', requestersDocument(key, goldenEnvelopes(key).v1.K)],
+    ['nox.json', noxDocument(goldenEnvelopes(key).v1.K)],
     ['handover.json', handOverDocument(goldenKey(ceremony))],
     ['audit.json', auditDocument(key)],
   ])

@@ -57,6 +57,7 @@ describe.skipIf(!hasPython)('the second implementation, in Python', () => {
     maul('dleq.json', [/"proof": "/])
     maul('requesters.json', [/"request": \{[^}]*"signature": "/, /"grants": \{[^}]*"digest": "/, /"hash": "/])
     maul('decryption.json', [/"signature": "/, /"combinations": \[[^}]*"D": "/])
+    maul('nox.json', [/"accessDigest": "/, /"gateway": "/])
     maul('audit.json', [/"record": "/, /"signature": "/])
     const { status, lines } = verifyInPython(scratch)
     expect(status).toBe(1)
@@ -72,6 +73,8 @@ describe.skipIf(!hasPython)('the second implementation, in Python', () => {
       'combination 1,2,3',
       'audit record 0',
       'audit head',
+      'nox user, digest',
+      'nox gateway, signature',
     ])
       expect(lines.filter((line) => line.replace(/[[\] ]/g, '').includes(name.replaceAll(' ', '')))).not.toEqual([])
   })
