@@ -46,7 +46,9 @@ function documented(words: string, values: Readonly<Record<string, string>> = {}
       return rest.length === 0 ? node(at).name : join(node(at).directory, ...rest)
     })
     .map((word, at, all) => (all[at - 1] === '--data-dir' ? join(cluster.directory, word) : word))
-    .map((word) => (/^(?:cluster|old-kms)[^/]*\.(?:json|hex)$/.test(word) ? join(cluster.directory, word) : word))
+    .map((word) =>
+      /^(?:cluster|old-kms|head|audit)[^/]*\.(?:jsonl?|hex)$/.test(word) ? join(cluster.directory, word) : word,
+    )
 }
 
 const run = (words: string, values?: Readonly<Record<string, string>>): Promise<readonly unknown[]> =>
@@ -124,5 +126,15 @@ test('a cluster lives through everything that the operations guide says', { time
   const [late] = await cluster.run(['ceremony', 'propose', '--name', 'ecies/never', '--data-dir', node(0).directory])
   await run('ceremony abandon', { CEREMONY: (late as CeremonyStatus).ceremony })
   await expect(run('evidence verify')).rejects.toMatchObject({ code: 1 })
+
+  expect((await run('audit tail -n')).length).toBeGreaterThan(0)
+  documented('audit tail --follow')
+  await run('audit head')
+  expect(await run('audit verify --head')).toMatchObject([{ whole: true, comparedWith: 1 }])
+  await run('audit export')
+  await writeFile(join(cluster.directory, 'cluster.json'), JSON.stringify(await cluster.file()))
+  expect(await run('audit verify audit-alice.jsonl')).toMatchObject([{ whole: true, from: 0 }])
+  // The node runs and its log is whole: there is nothing to give up.
+  await expect(run('audit accept-loss')).rejects.toMatchObject({ code: 1 })
   expect(commands.filter((line) => !done.has(line))).toEqual([])
 })

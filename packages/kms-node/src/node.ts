@@ -253,6 +253,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     socketPath: config.adminSocket,
     ceremonies,
     care,
+    audit,
     asking,
     indexOf: (name) => clusterKeeper.nodes().find((node) => node.name === name)?.index,
     status: () => ({

@@ -4,10 +4,12 @@ import { KmsError, Secret } from '@tkms/dkg'
 import { MAX_BODY_BYTES as MAX_HTTP_BODY_BYTES } from '../http/body.ts'
 import { isKmsError } from '../errors.ts'
 import { z } from 'zod'
+import type { Audit } from '../audit/open-audit.ts'
 import type { CeremonyService } from '../ceremony/service.ts'
 import type { CeremonyStatus } from '../ceremony/status.ts'
 import type { ClusterOperations } from '../cluster/update-cluster.ts'
 import type { KeyCare } from '../key-care.ts'
+import { describeAudit, streamRecords } from './audit-routes.ts'
 import { routeKeyCare } from './key-care-routes.ts'
 import { type PolicyOperations, routePolicy } from './policy-routes.ts'
 import { approveSchema, importSchema, proposeSchema, removeSchema, type UpdateInput, updateSchema } from './schemas.ts'
@@ -32,6 +34,7 @@ export interface AdminServerParams {
   readonly keys: () => unknown
   readonly cluster: ClusterOperations
   readonly care: KeyCare
+  readonly audit: Audit
   readonly asking: PolicyOperations
   /** The index of a node by its name in the cluster file. */
   readonly indexOf: (name: string) => number | undefined
@@ -90,6 +93,11 @@ export function createAdminServer(params: AdminServerParams): AdminServer {
           200,
           await changePolicy(`${request.method} ${[head, id].filter(Boolean).join('/')}`, request, response),
         )
+      case 'GET audit':
+        return reply(response, 200, describeAudit(params.audit))
+      case 'GET audit/:id':
+        if (id === 'records') return streamRecords(params.audit, searchParams, response)
+        throw new KmsError('not-found', 'the admin socket has no such action')
       case 'GET watch':
         return watch(ceremonies, response)
       default:

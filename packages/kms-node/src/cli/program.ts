@@ -1,5 +1,6 @@
 import { KmsError } from '@tkms/dkg'
 import { Command, CommanderError } from 'commander'
+import { auditCommand } from './audit.ts'
 import { ceremonyCommand } from './ceremony.ts'
 import { clusterCommand } from './cluster.ts'
 import { evidenceCommand } from './evidence.ts'
@@ -34,6 +35,7 @@ export function createProgram(): Command {
     startCommand(),
     ceremonyCommand(),
     evidenceCommand(),
+    auditCommand(),
     keysCommand(),
     policyCommand(),
     repairCommand(),
