@@ -180,8 +180,19 @@ async function helpTexts(program: Program, path: readonly string[] = []): Promis
   const names = [...list.matchAll(/^ {2}([a-z-]+)/gm)]
     .flatMap(([, name]) => name ?? [])
     .filter((name) => name !== 'help')
-  const inner = await Promise.all(names.map((name) => helpTexts(program, [...path, name])))
+  const inner = await eachByTwo(names, (name) => helpTexts(program, [...path, name]))
   return [stdout, ...inner.flat()]
+}
+
+/** Two at a time: forty programs that start at once all take a minute. */
+async function eachByTwo<T, R>(items: readonly T[], run: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = []
+  const waiting = [...items.entries()]
+  const work = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) results[next[0]] = await run(next[1])
+  }
+  await Promise.all([work(), work()])
+  return results
 }
 
 /** The examples in the help of a program, without what starts it and without the remarks behind them. */
@@ -197,10 +208,17 @@ test('every example in the help of kms-node is a valid command line', { timeout:
   await mkdir(empty)
   const examples = await examplesOf('kms-node')
   expect(examples.length).toBeGreaterThanOrEqual(8)
-  // There is nothing to work on, so each of them fails; but for what it does not find, never for how it is written (exit code 2).
-  const ran = examples.map(async (example) => ({ example, ...(await runProgram('kms-node', example, empty)) }))
-  for (const { example, code } of await Promise.all(ran))
-    expect({ example, code }).toEqual({ example, code: expect.toBeOneOf([1, 3]) as unknown })
+  // There is nothing to work on, so what needs a node fails; but for what it does not find, never for how it is written (exit code 2).
+  const needsNothing = new Set(['openapi'])
+  const ran = await eachByTwo(examples, async (example) => ({
+    example,
+    ...(await runProgram('kms-node', example, empty)),
+  }))
+  for (const { example, code } of ran)
+    expect({ example, code }).toEqual({
+      example,
+      code: expect.toBeOneOf(needsNothing.has(example[0] ?? '') ? [0] : [1, 3]) as unknown,
+    })
   expect((await runProgram('kms-node', ['start', '--no-such-option'], empty)).code).toBe(2)
 })
 
