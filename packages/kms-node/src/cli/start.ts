@@ -31,7 +31,12 @@ export function startCommand(): Command {
           .then((running) => running.reloadPolicy())
           .catch((cause: unknown) => log.error({ cause }, 'policy-unreadable'))
       })
-      const node = await starting
+      const node = await starting.catch((cause: unknown) => {
+        // What waits for the parent's end would keep a node alive that did not start.
+        if (process.connected) process.disconnect()
+        process.stdin.destroy()
+        throw cause
+      })
       process.send?.({ type: 'ready', url: node.url, addresses: node.addresses })
       const ended = await Promise.race([stopped, node.failed])
       if (typeof ended === 'string') log.info({ reason: ended }, 'node-stopping')
