@@ -1,26 +1,29 @@
 /** Every way a caller can misuse this package. A peer's misbehaviour is never an exception: it is a `Fault` value. */
-export type DkgErrorCode =
-  | 'bad-encoding'
-  | 'bad-point'
-  | 'bad-scalar'
-  | 'bad-index'
-  | 'bad-parameters'
-  | 'bad-cluster-file'
-  | 'bad-config'
-  | 'bad-certificate'
-  | 'degraded-certificate'
-  | 'bad-proof'
-  | 'bad-envelope'
-  | 'bad-request'
-  | 'bad-box'
-  | 'duplicate-index'
-  | 'identity-result'
-  | 'mixed-sharings'
-  | 'secret-destroyed'
-  | 'self-check-failed'
-  | 'too-few-partials'
-  | 'too-large'
-  | 'unsupported'
+export const DKG_ERROR_CODES = [
+  'bad-encoding',
+  'bad-point',
+  'bad-scalar',
+  'bad-index',
+  'bad-parameters',
+  'bad-cluster-file',
+  'bad-config',
+  'bad-certificate',
+  'degraded-certificate',
+  'bad-proof',
+  'bad-envelope',
+  'bad-request',
+  'bad-box',
+  'duplicate-index',
+  'identity-result',
+  'mixed-sharings',
+  'secret-destroyed',
+  'self-check-failed',
+  'too-few-partials',
+  'too-large',
+  'unsupported',
+] as const
+
+export type DkgErrorCode = (typeof DKG_ERROR_CODES)[number]
 
 /** What an error may carry: public values only, never a secret and never another party's text. */
 export type ErrorData = Readonly<Record<string, string | number | boolean | readonly number[] | readonly string[]>>

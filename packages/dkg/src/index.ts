@@ -88,7 +88,7 @@ export { leaderOf } from './ceremony/join.ts'
 export type { CeremonyState } from './ceremony/state.ts'
 export * from './cluster.ts'
 export * from './cluster-keys.ts'
-export { type ErrorData, KmsError, type KmsErrorOptions } from './errors.ts'
+export { DKG_ERROR_CODES, type ErrorData, KmsError, type KmsErrorOptions } from './errors.ts'
 export * from './primitives/codec.ts'
 export type { Curve, Term } from './primitives/curve.ts'
 export {

@@ -1,17 +1,20 @@
 import { KmsError, type KmsErrorOptions, type ParticipantIndex, type RefusalCode } from '@tkms/dkg'
 
 /** Everything a call of this package can fail with, beside `quorum-not-reached` (a `QuorumError`) and the codes of @tkms/dkg. */
-export type KmsClientErrorCode =
-  | 'bad-argument'
-  | 'cluster-unreachable'
-  | 'pin-mismatch'
-  | 'unknown-key'
-  | 'ambiguous-key'
-  | 'no-signer'
-  | 'foreign-envelope'
-  | 'bad-envelope'
-  | 'cancelled'
-  | 'closed'
+export const KMS_CLIENT_ERROR_CODES = [
+  'bad-argument',
+  'cluster-unreachable',
+  'pin-mismatch',
+  'unknown-key',
+  'ambiguous-key',
+  'no-signer',
+  'foreign-envelope',
+  'bad-envelope',
+  'cancelled',
+  'closed',
+] as const
+
+export type KmsClientErrorCode = (typeof KMS_CLIENT_ERROR_CODES)[number]
 
 export type KmsClientError = KmsError<KmsClientErrorCode>
 
@@ -32,15 +35,17 @@ export function clientError(code: KmsClientErrorCode, message: string, options?:
  * - `bad-box`: our RSA key does not open the box, or its content is not a partial decryption.
  * - `bad-partial`: signed and opened, but its proof fails against the certificate. Provable: `evidence` is set (protocol 7, E6).
  */
-export type NodeFailureCode =
-  | RefusalCode
-  | 'unreachable'
-  | 'timed-out'
-  | 'not-needed'
-  | 'bad-reply'
-  | 'bad-node-signature'
-  | 'bad-box'
-  | 'bad-partial'
+export const OWN_FAILURE_CODES = [
+  'unreachable',
+  'timed-out',
+  'not-needed',
+  'bad-reply',
+  'bad-node-signature',
+  'bad-box',
+  'bad-partial',
+] as const
+
+export type NodeFailureCode = RefusalCode | (typeof OWN_FAILURE_CODES)[number]
 
 /** The failures that only a node can cause which breaks the protocol. */
 const MISBEHAVIOUR: ReadonlySet<NodeFailureCode> = new Set([

@@ -16,9 +16,11 @@ export type { EncryptOptions, EncryptV1Options, EncryptV2Options, Owners } from 
 export {
   isMisbehaviour,
   type KmsClientError,
+  KMS_CLIENT_ERROR_CODES,
   type KmsClientErrorCode,
   type NodeFailure,
   type NodeFailureCode,
+  OWN_FAILURE_CODES,
   QuorumError,
 } from './errors.ts'
 export { createRequesterKey, type RequesterKey, requesterKeyFromPair } from './requester.ts'
