@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { noise } from '@chainsafe/libp2p-noise'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
@@ -17,6 +16,10 @@ import { onlyRecord, unsealStore } from '../support/unsealed-store.ts'
 
 const CEREMONY_PROTOCOL = '/tkms/ceremony/1.0.0'
 const ENVIRONMENT = { TKMS_SEALER_SCRYPT_LOG_N: '10', TKMS_LIMITS_HTTP_REQUEST_TIMEOUT_MS: '2000' }
+/** Not the address of the honest client: each has its own part of the connections. */
+const ATTACKER = '127.0.0.2'
+/** Goes to `net.connect` as it is; the type knows less. */
+const FROM_ANOTHER: object = { localAddress: '127.0.0.3' }
 const MAX_GROWTH_BYTES = 200 * 1024 * 1024
 /** An unsigned varint of 2^31. */
 const HUGE_LENGTH = Uint8Array.of(0x80, 0x80, 0x80, 0x80, 0x08)
@@ -56,14 +59,16 @@ afterAll(async () => {
 const httpPort = (): number => Number(new URL(target.url).port)
 const p2pPort = (): number => Number(address.multiaddrs[0]?.split('/').at(-1))
 
-/** A raw connection that has said `opening` and then only listens. Resolves when it stands. */
+/** A raw connection that has said `opening` and then only listens. Resolves when it stands, or was refused. */
 async function open(port: number, opening = ''): Promise<Socket> {
-  const socket = connect(port, '127.0.0.1')
+  const socket = connect({ port, host: '127.0.0.1', localAddress: ATTACKER })
   sockets.add(socket)
   socket.on('error', () => socket.destroy())
   socket.resume()
-  await once(socket, 'connect')
-  if (opening !== '') socket.write(opening)
+  await new Promise<void>((resolve) => {
+    for (const event of ['connect', 'close'] as const) socket.once(event, () => resolve())
+  })
+  if (opening !== '' && !socket.destroyed) socket.write(opening)
   return socket
 }
 
@@ -87,7 +92,7 @@ async function attacker(privateKey?: PrivateKey): Promise<Libp2p> {
   const host = await createLibp2p({
     ...(privateKey && { privateKey }),
     addresses: { listen: [] },
-    transports: [tcp()],
+    transports: [tcp({ dialOpts: FROM_ANOTHER })],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     connectionMonitor: { enabled: false },

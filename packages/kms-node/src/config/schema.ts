@@ -45,6 +45,8 @@ const limits = z.strictObject({
   requestsPerSecond: count(1_000_000).default(100),
   requestBurst: count(1_000_000).default(400),
   maxHttpConnections: count(65_536).default(512),
+  maxHttpConnectionsPerAddress: count(65_536).default(64),
+  newHttpConnectionsPerSecond: count(65_536).default(50),
   httpRequestTimeoutMs: milliseconds.default(15_000),
   replayEntries: count(100_000_000).default(1_000_000),
   replayEntriesPerRequester: count(100_000_000).default(250_000),

@@ -36,6 +36,10 @@ export interface LimitsConfig {
   readonly requestBurst: number
   /** Open HTTP connections. */
   readonly maxHttpConnections: number
+  /** Open ones of one IPv4 address or one /64 of IPv6. */
+  readonly maxHttpConnectionsPerAddress: number
+  /** Of one address; as many as it may have open may come at once. */
+  readonly newHttpConnectionsPerSecond: number
   /** A request's headers, and its whole body, must be in within this time. */
   readonly httpRequestTimeoutMs: number
   /** Remembered request ids; further requests are refused as busy while it is full. */

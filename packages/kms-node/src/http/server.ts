@@ -8,9 +8,11 @@ import {
 } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { KmsError } from '@tkms/dkg'
 import type { Clock, Rng } from '../ports.ts'
+import { type ConnectionLimits, limitConnections } from './connection-limit.ts'
 import { allowOrigin, isPreflight, PREFLIGHT_HEADERS } from './cors.ts'
 import { errorBody, HTTP_ERRORS, type HttpErrorCode } from './errors.ts'
 import { createRouteFinder } from './find-route.ts'
@@ -29,7 +31,7 @@ export interface HttpServerOptions extends RoutePorts {
     readonly requestBurst: number
     readonly maxHttpConnections: number
     readonly httpRequestTimeoutMs: number
-  }
+  } & Partial<ConnectionLimits>
   readonly clock: Clock
   readonly rng: Rng
   /** A handler failed: this node's fault. */
@@ -50,6 +52,8 @@ const MAX_REQUESTS_PER_SOCKET = 10_000
 const MAX_CALLERS = 65_536
 const KEEP_ALIVE_MS = 10_000
 const DRAIN_MS = 1_000
+/** Who asks too often waits this long for the refusal, so that asking at full speed does not keep the node busy refusing. */
+const THROTTLE_MS = 250
 
 /** The HTTP API over TLS 1.3, or plain on loopback. Every read is bounded in bytes and time. */
 export function createHttpServer(options: HttpServerOptions): HttpServer {
@@ -60,6 +64,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   // Also ends a caller that does not read its answer.
   server.setTimeout(2 * options.limits.httpRequestTimeoutMs)
   server.on('clientError', refuseConnection(options.rng))
+  const { maxHttpConnectionsPerAddress, newHttpConnectionsPerSecond } = options.limits
+  if (maxHttpConnectionsPerAddress !== undefined && newHttpConnectionsPerSecond !== undefined)
+    limitConnections(server, { maxHttpConnectionsPerAddress, newHttpConnectionsPerSecond }, options.clock)
   const scheme = options.tls === undefined ? 'http' : 'https'
   const name = options.host.includes(':') ? `[${options.host}]` : options.host
   let port = options.port
@@ -87,7 +94,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       }),
     stop: () =>
       new Promise<void>((resolve) => {
-        const cutOff = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
+        const cutOff = globalThis.setTimeout(() => server.closeAllConnections(), DRAIN_MS)
         server.close(() => {
           clearTimeout(cutOff)
           resolve()
@@ -159,7 +166,10 @@ function createRequestListener(options: HttpServerOptions): RequestListener {
     const retryAfterSeconds = found.route.operation.limited
       ? rateLimit.retryAfterSeconds(remote, options.clock.monotonicMs())
       : 0
-    if (retryAfterSeconds > 0) return { kind: 'error', code: 'rate-limited', retryAfterSeconds }
+    if (retryAfterSeconds > 0) {
+      await throttle(request.socket, signal)
+      return { kind: 'error', code: 'rate-limited', retryAfterSeconds }
+    }
     return found.route.handle({ request, parameters: found.parameters, remote, signal })
   }
 
@@ -183,6 +193,13 @@ function createRequestListener(options: HttpServerOptions): RequestListener {
       },
     )
   }
+}
+
+/** Reads nothing more of a connection for a while. Returns early when the caller goes. */
+async function throttle(socket: Socket, signal: AbortSignal): Promise<void> {
+  socket.pause()
+  await setTimeout(THROTTLE_MS, undefined, { signal }).catch(() => undefined)
+  socket.resume()
 }
 
 function write(

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import type { Connection, Libp2p, Stream } from '@libp2p/interface'
 import { MAX_REQUEST_BYTES } from '@tkms/dkg'
 import { encode } from 'it-length-prefixed'
@@ -11,6 +12,9 @@ import type { NetLimits } from './limits.ts'
 import { writeChunks } from './stream-io.ts'
 
 export const DELEGATE_PROTOCOL = '/tkms/delegate/1.0.0'
+
+/** After a refusal for asking too often nothing more is read of the stream for this long: refusing must not keep the node busy. */
+const THROTTLE_MS = 250
 
 /** REQ, its signature (up to 512 bytes), the public key id, a token and protobuf's tags. */
 export const MAX_DELEGATE_FRAME_BYTES: number = MAX_REQUEST_BYTES + 1024
@@ -44,10 +48,14 @@ export function createDelegateServer(params: DelegateServerParams): DelegateServ
     stream.addEventListener('close', () => ended.abort(netError('stream-closed', 'the stream ended')), { once: true })
     const signal = AbortSignal.any([stopping.signal, ended.signal])
     const address = callerOf(ipOf(connection.remoteAddr)[0] ?? '')
+    let throttledUntilMs = 0
     const answerer = createCallAnswerer({
       handler: {
-        handle: async (authorization, call) =>
-          params.admit(address) ? handler.handle(authorization, call) : { kind: 'refusal', code: 'busy' },
+        handle: async (authorization, call) => {
+          if (params.admit(address)) return handler.handle(authorization, call)
+          throttledUntilMs = performance.now() + THROTTLE_MS
+          return { kind: 'refusal', code: 'busy' }
+        },
       },
       remote,
       address,
@@ -71,6 +79,8 @@ export function createDelegateServer(params: DelegateServerParams): DelegateServ
             for await (const frame of source) {
               lastFrameMs = performance.now()
               yield frame
+              const throttleMs = throttledUntilMs - performance.now()
+              if (throttleMs > 0) await setTimeout(throttleMs, undefined, { signal })
             }
           } catch (cause) {
             // Draining is the end of the input, not an error: what is under way is still answered.
