@@ -1,0 +1,77 @@
+import { parseArgs } from 'node:util'
+import { type AttackName, ATTACKS } from './attacks.ts'
+import { flood, type FloodReport } from './flood.ts'
+
+const names = Object.keys(ATTACKS)
+const USAGE = `npm run --silent test:flood -- [--seconds N] [--attack NAME]... [--nice N] [--json]
+
+Three real nodes on loopback; honest clients decrypt all the time, first in peace, then while attackers do what they can for N seconds
+(default: 20): ${names.join(', ')}. --nice: how far the attackers stand back (default: 19).
+Exits with 1 when an honest request fails, when the 99th percentile of honest requests is above 5 times that in peace, or when memory is
+not flat: a node's median in the last quarter of the flood is 48 MiB above that of the second quarter, or a node ever takes 256 MiB more than in peace.`
+
+const MAX_P99_RATIO = 5
+const MIB = 1024 * 1024
+const MAX_GROWTH_BYTES = 48 * MIB
+const MAX_PEAK_BYTES = 256 * MIB
+const QUIET_SECONDS = 8
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '20' },
+    attack: { type: 'string', multiple: true, default: names },
+    nice: { type: 'string', default: '19' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+})
+
+const print = (line: string): void => void process.stderr.write(`${line}\n`)
+const rounded = (value: number): number => Math.round(10 * value) / 10
+
+/** @returns the exit code */
+function judge(report: FloodReport): number {
+  const { honest, honestFailed, quietP99Ms, floodP99Ms, growthBytes, peakBytes, acts } = report
+  const ratio = floodP99Ms / quietP99Ms
+  const checks: readonly (readonly [string, boolean])[] = [
+    [`${honest} honest requests, ${honestFailed} failed`, honest > 0 && honestFailed === 0],
+    [`p99 ${rounded(floodP99Ms)} ms, in peace ${rounded(quietP99Ms)} ms`, ratio <= MAX_P99_RATIO],
+    [
+      `memory grew by ${rounded(growthBytes / MIB)} MiB, at most ${rounded(peakBytes / MIB)} MiB above peace`,
+      growthBytes <= MAX_GROWTH_BYTES && peakBytes <= MAX_PEAK_BYTES,
+    ],
+  ]
+  for (const [name, count] of Object.entries(acts)) print(`${name}: ${count} times`)
+  for (const failure of report.failures) print(`failed: ${failure}`)
+  for (const [what, well] of checks) print(`${well ? 'well' : 'FAILED'}: ${what}`)
+  const failed = checks.filter(([, well]) => !well).length
+  if (values.json)
+    console.log(
+      JSON.stringify({
+        honest,
+        honest_failed: honestFailed,
+        p99_ratio: rounded(ratio),
+        rss_growth_mb: rounded(growthBytes / MIB),
+      }),
+    )
+  else console.log(`${checks.length - failed} passed, ${failed} failed`)
+  return failed === 0 ? 0 : 1
+}
+
+async function main(): Promise<number> {
+  if (values.help) {
+    console.log(USAGE)
+    return 0
+  }
+  const unknown = values.attack.filter((name) => !names.includes(name))
+  const numbers = [values.seconds, values.nice].map(Number)
+  if (unknown.length > 0 || !numbers.every((value) => Number.isSafeInteger(value) && value >= 0)) {
+    print(USAGE)
+    return 2
+  }
+  const [floodSeconds = 0, nice = 0] = numbers
+  const attacks = values.attack as AttackName[]
+  return judge(await flood({ quietSeconds: QUIET_SECONDS, floodSeconds, nice, attacks, log: print }))
+}
+
+process.exitCode = await main()
