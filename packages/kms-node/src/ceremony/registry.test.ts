@@ -54,12 +54,15 @@ let slots: SlotBook
 let registry: CeremonyRegistry
 /** What the others do while this node signs AUTH of the higher attempt. */
 let meanwhile: () => Promise<void>
+/** Whose AUTH of the higher attempt was sent. */
+let sent: unknown[]
 
 beforeEach(async () => {
   started = []
   hasShare = true
   epoch = 0
   meanwhile = async () => {}
+  sent = []
   const store = memoryStore()
   const log = (fields: Readonly<Record<string, unknown>>, event: string): void => {
     if (event === 'ceremony-started') started.push(fields['ceremony'])
@@ -82,7 +85,11 @@ beforeEach(async () => {
     store,
     slots,
     network: {
-      send: () => false,
+      send: (_to, frame) => {
+        if (frame.type === 'authorization' && Buffer.from(frame.ceremony).equals(ceremonyId(higher)))
+          sent.push(frame.index)
+        return false
+      },
       broadcast: () => {},
       connected: [],
       setPeers: () => {},
@@ -153,6 +160,24 @@ test('a lower attempt that was held goes on when the higher one is not authorize
   await registry.inTurn(() => next.authorize())
   await registry.inTurn(async () => {})
   expect(started).toEqual([run.status.ceremony])
+})
+
+test('an AUTH that could not be written holds no lower attempt up, and is tried again', async () => {
+  const run = await approve(lower)
+  await run.authorize()
+  const next = await approve(higher)
+  meanwhile = async () => {
+    await authorizeLower()
+    throw new Error('ENOSPC')
+  }
+  await expect(registry.inTurn(() => next.authorize())).rejects.toThrow('ENOSPC')
+  await registry.inTurn(async () => {})
+  expect(started).toEqual([run.status.ceremony])
+  meanwhile = async () => {}
+  next.remind()
+  await registry.inTurn(async () => {})
+  expect(sent).toEqual([1, 1, 1])
+  expect(next.status).toMatchObject({ stage: 'authorizing', authorization: { have: 1 } })
 })
 
 test('nothing begins once the node stops', async () => {

@@ -41,6 +41,7 @@ type OwnPorts =
   | 'onSlotChanged'
   | 'onAuthorization'
   | 'quiesce'
+  | 'inTurn'
   | 'isHeld'
 
 export interface RegistryParams extends Omit<CeremonyRunPorts, OwnPorts> {
@@ -166,6 +167,7 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
       imports,
       onAuthorization,
       quiesce,
+      inTurn,
       isHeld,
       onSlotChanged: settle,
     }

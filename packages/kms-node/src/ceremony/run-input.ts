@@ -1,4 +1,4 @@
-import type { CeremonyInput, ParticipantIndex } from '@tkms/dkg'
+import { type CeremonyInput, type CeremonySpec, dealerConfig, type ParticipantIndex } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
 import type { RoutedFrame } from './waiting-room.ts'
 
@@ -27,3 +27,9 @@ export const errorFields = (cause: unknown): Readonly<Record<string, unknown>> =
 /** Times for the log, in whole milliseconds. */
 export const rounded = (times: object): Record<string, number> =>
   Object.fromEntries(Object.entries(times).map(([name, value]: [string, number]) => [name, Math.round(value)]))
+
+/** The members of both committees, without this node. */
+export const peersOf = (spec: CeremonySpec, self: ParticipantIndex): readonly ParticipantIndex[] =>
+  [...new Set([...dealerConfig(spec).members, ...spec.newConfig.members].map(({ index }) => index))].filter(
+    (index) => index !== self,
+  )

@@ -11,6 +11,7 @@ import type {
 } from '@tkms/dkg'
 import type { CeremonyNetwork } from '../net/ceremony-protocol.ts'
 import type { Clock, RecordStore, Rng } from '../ports.ts'
+import type { Turns } from '../turns.ts'
 import type { CeremonyArchive } from './archive.ts'
 import type { AbandonmentBook, AuthorizationBook } from './books.ts'
 import type { ImportedKeys } from './imported-keys.ts'
@@ -45,6 +46,8 @@ export interface CeremonyRunPorts {
   readonly onAuthorization: (spec: CeremonySpec, entry: MemberSignature) => void
   /** Does what gives the lower attempts of its slot up: none of them has an engine meanwhile. `onSlotChanged` lets them go on as they may. */
   readonly quiesce: <T>(spec: CeremonySpec, promise: () => Promise<T>) => Promise<T>
+  /** Its steps that others must not come between (`CeremonyRegistry.inTurn`). */
+  readonly inTurn: Turns
   /** Whether no engine of it may begin now: a higher attempt is being authorized, or was and X would still be acted in, or the node stops. */
   readonly isHeld: (spec: CeremonySpec, stage: 'running' | 'left' | 'superseded') => boolean
   /** The rules of its slot moved on: other attempts may be over. */
@@ -88,7 +91,7 @@ export interface CeremonyRun {
   sawProposal(from: ParticipantIndex): void
   /** A connection to this peer came up, or it asks: it gets what it may lack. */
   greet(peer: ParticipantIndex): void
-  /** Asks again for what is missing before an engine runs. */
+  /** Asks again for what is missing before an engine runs, and tries again what failed here. */
   remind(): void
   /** Stops the engine; `begin` or `supersede` goes on from its last snapshot, in this life of the node or the next. */
   halt(): Promise<void>

@@ -20,7 +20,7 @@ import { installOutcome } from './install-outcome.ts'
 import { type CeremonyRun, type CeremonyRunPorts, OVERTAKEN, type RunOf } from './run-ports.ts'
 import { createRunDriver } from './run-driver.ts'
 import { type CeremonyStatus, initialStatus, keyFields } from './status.ts'
-import { errorFields, rounded, toInput } from './run-input.ts'
+import { errorFields, peersOf, rounded, toInput } from './run-input.ts'
 import type { RoutedFrame } from './waiting-room.ts'
 
 /** The life of one ceremony at this node: AUTH, engine, certificate or abandonment, archive. */
@@ -30,9 +30,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
   const id = bytesKey(ceremony)
   const dealers = dealerConfig(spec)
   const nowS = (): number => Math.floor(ports.clock.nowMs() / 1000)
-  const peers = [...new Set([...dealers.members, ...spec.newConfig.members].map(({ index }) => index))].filter(
-    (index) => index !== self,
-  )
+  const peers = peersOf(spec, self)
   let status: CeremonyStatus = {
     ...initialStatus(spec, spec.kind === 'keygen' ? 'running' : 'authorizing', {
       nameOf,
@@ -46,6 +44,8 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
   let driver: CeremonyDriver | undefined
   let finished: Promise<void> = Promise.resolve()
   let over = false
+  /** AUTH failed on the way, a full disk for example; not where the rules of the slot forbid it. */
+  let mustAuthorize = false
 
   const update = (change: Partial<CeremonyStatus>): void => {
     status = { ...status, ...change }
@@ -145,6 +145,25 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
     await open('running')
   }
 
+  const authorize = async (): Promise<void> => {
+    if (spec.kind !== 'keygen' && memberAt(dealers, self) !== undefined) {
+      mustAuthorize = true
+      try {
+        // The promise to act in no lower attempt must hold before anybody can read it.
+        const entry = await ports.quiesce(spec, () => authorizeHere(ports, spec))
+        mustAuthorize = false
+        if (entry !== undefined) broadcast({ type: 'authorization', ceremony, ...entry })
+      } finally {
+        ports.onSlotChanged(spec)
+      }
+    }
+    await begin()
+  }
+
+  const authorizeAgain = async (): Promise<void> => {
+    if (mustAuthorize && !over && status.stage === 'authorizing') await authorize()
+  }
+
   /** In the background: a frame has nobody to tell, the log has. */
   const later = (work: Promise<unknown>): void => {
     work.catch((cause: unknown) =>
@@ -185,7 +204,8 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
     if (frame.type === 'message') later(takeAbandonment(frame.signed))
     if (frame.type === 'statusRequest') greetWithBooks(from)
     if (driver !== undefined) driver.deliver(from, toInput(from, frame))
-    else if (frame.type === 'statusRequest' && archive === undefined) answerStatus(from)
+    else if (frame.type === 'statusRequest' && archive === undefined)
+      network.send(from, { type: 'status', ceremony, messages: ports.waitingRoom.heldFrom(ceremony, from) })
     else if (over || status.stage === 'expired') answerOver(from, frame)
     else {
       ports.waitingRoom.add(from, frame)
@@ -205,10 +225,6 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
       if (answer !== undefined) network.send(from, answer)
     } else if (frame.type === 'certificate') later(ports.keys.learn(frame.certificate))
     else if (frame.type === 'message' && asAbandonment(spec, frame.signed) === undefined) greetWithBooks(from)
-  }
-
-  const answerStatus = (to: ParticipantIndex): void => {
-    network.send(to, { type: 'status', ceremony, messages: ports.waitingRoom.heldFrom(ceremony, to) })
   }
 
   const greetWithBooks = (peer: ParticipantIndex): void => {
@@ -231,15 +247,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
       return driver !== undefined
     },
     begin,
-    authorize: async () => {
-      if (spec.kind !== 'keygen' && memberAt(dealers, self) !== undefined) {
-        // The promise to act in no lower attempt must hold before anybody can read it.
-        const entry = await ports.quiesce(spec, () => authorizeHere(ports, spec))
-        if (entry !== undefined) broadcast({ type: 'authorization', ceremony, ...entry })
-        ports.onSlotChanged(spec)
-      }
-      await begin()
-    },
+    authorize,
     abandon: async () => {
       if (driver !== undefined) return driver.order({ type: 'abandon' })
       await slots.abandon(spec)
@@ -277,7 +285,8 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
       for (const entry of authorizations.of(spec)) broadcast({ type: 'authorization', ceremony, ...entry })
       broadcast({ type: 'statusRequest', ceremony })
       // What kept it from beginning, a full disk for example, may be over.
-      if (status.stage === 'authorizing' || status.stage === 'running') later(begin())
+      if (mustAuthorize && status.stage === 'authorizing') later(ports.inTurn(authorizeAgain))
+      else if (status.stage === 'authorizing' || status.stage === 'running') later(begin())
     },
     halt: async () => {
       await driver?.halt()

@@ -114,6 +114,19 @@ test('of two rival ceremonies for one slot that are approved at once only the fi
   expect(started).toEqual([`0x${ids[0]}`])
 })
 
+test('an approval that fails half-way leaves one ceremony, which is found, approved and given up', async () => {
+  const id = propose(specOf(1))
+  const { put } = store
+  let slotWrites = 0
+  store.put = (kind, record, bytes) =>
+    record.endsWith('.slot') && ++slotWrites === 2 ? Promise.reject(new Error('ENOSPC')) : put(kind, record, bytes)
+  await expect(service.approve(id)).rejects.toThrow('ENOSPC')
+  store.put = put
+  expect(service.list()).toHaveLength(1)
+  expect(await service.approve(id)).toMatchObject({ ceremony: `0x${id}` })
+  expect(await service.abandon(id)).toMatchObject({ stage: 'left' })
+})
+
 test('what is approved while the node stops does not begin', async () => {
   const [first, second] = [propose(specOf(1)), propose(specOf(2))]
   const results = await Promise.allSettled([service.approve(first), service.stop(), service.approve(second)])

@@ -3,7 +3,6 @@ import {
   type CeremonySpec,
   type Cluster,
   ceremonyId,
-  decodeCertificate,
   encodeSpec,
   type Secret,
   slotEntry,
@@ -24,6 +23,7 @@ import type { AddressBook } from './ports.ts'
 import { createProposals, type PendingProposal } from './proposals.ts'
 import type { ApproveInput, ProposeInput } from './propose-input.ts'
 import { createCeremonyRegistry, type RegistryParams } from './registry.ts'
+import { requireSettled } from './require-settled.ts'
 import type { CeremonyRun, RunOf } from './run-ports.ts'
 import { type CeremonyStatus, initialStatus, isFinal, type NamedMember } from './status.ts'
 import { createWaitingRoom } from './waiting-room.ts'
@@ -143,7 +143,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
   const beginReserved = async (of: RunOf, input: ApproveInput, importedKey?: Secret): Promise<CeremonyStatus> => {
     const known = registry.get(bytesKey(ceremonyId(of.spec)))
     if (known === undefined) registry.requireRoom()
-    requireSettled(of.spec)
+    requireSettled(params, of.spec)
     if (importedKey !== undefined) await registry.imports.keep(of.spec, importedKey)
     await approveInSlot(of.spec, input)
     await addressBook.add(of.nodes)
@@ -155,23 +155,6 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     return advised(run.status)
   }
 
-  /**
-   * A resharing out of an attempt that this node gave up for a higher one would split the key in two if that one got its certificate
-   * as well: the higher one must be decided against first.
-   */
-  const requireSettled = (spec: CeremonySpec): void => {
-    const previous = spec.kind === 'reshare' ? keys.find(spec.prevOutcome)?.key : undefined
-    if (previous === undefined) return
-    const { entries } = slots.state(decodeCertificate(params.curve, previous.certificate).spec)
-    const open = entries.find(
-      ({ attempt, approval, decidedAgainst }) => attempt > previous.attempt && approval !== 'none' && !decidedAgainst,
-    )
-    if (open !== undefined)
-      throw ceremonyError('attempt-open', 'a later attempt of the sharing that this would replace is still open', {
-        data: { ceremony: `0x${bytesKey(open.ceremony)}` },
-      })
-  }
-
   const approveInSlot = async (spec: CeremonySpec, { degraded }: ApproveInput): Promise<void> => {
     try {
       await slots.approve(spec, degraded === true ? 'degraded' : 'plain')
@@ -181,8 +164,12 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     }
   }
 
+  /** An approval that failed half-way has its run already. */
+  const unapproved = (): readonly PendingProposal[] =>
+    proposals.list().filter(({ spec }) => registry.get(bytesKey(ceremonyId(spec))) === undefined)
+
   const statuses = (): readonly CeremonyStatus[] =>
-    [...registry.list().map((run) => run.status), ...proposals.list().map(statusOfProposal)].map(advised)
+    [...registry.list().map((run) => run.status), ...unapproved().map(statusOfProposal)].map(advised)
 
   const find = (id: string): CeremonyStatus => {
     const wanted = id.toLowerCase().replace(/^0x/, '')
@@ -214,10 +201,12 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     check(made.spec, made.nodes)
     const importedKey = input.kind === 'import' ? input.key : undefined
     const approval = input.kind === 'reshare' && input.degraded !== undefined ? { degraded: input.degraded } : {}
-    const status = await begin({ ...made, proposedBy: nameOf(self) }, approval, importedKey)
-    const run = registry.get(status.ceremony.slice(2))
-    if (run !== undefined) for (const peer of run.peers) network.send(peer, proposalOf(run))
-    return status
+    try {
+      return await begin({ ...made, proposedBy: nameOf(self) }, approval, importedKey)
+    } finally {
+      const run = registry.get(bytesKey(ceremonyId(made.spec)))
+      if (run !== undefined) for (const peer of run.peers) network.send(peer, proposalOf(run))
+    }
   }
 
   return {
