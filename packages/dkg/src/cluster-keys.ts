@@ -65,13 +65,16 @@ export function addCertificate(
   if (known.length > 0 && steps.length === 0) return cluster
   const others = cluster.certificates.filter((bytes) => !known.includes(bytes))
   const all = [...others, ...chainOrder(curve, [...known, certificate])]
+  // A rival of an epoch that the chain went through may take the chain past the committee with which another key began.
+  const rival = known.some((bytes) => readFacts(curve, bytes).key.epoch === epoch)
   const leads =
     known.length === 0 &&
     others.some((bytes) => {
       const { key: other } = readFacts(curve, bytes)
       return isSameName(other, facts) && other.generation > facts.generation
     })
-  const certificates = leads ? withoutStrayKeys(curve, verify, { configHash: cluster.configHash, accepted }, all) : all
+  const certificates =
+    leads || rival ? withoutStrayKeys(curve, verify, { configHash: cluster.configHash, accepted }, all) : all
   if (certificates.length > MAX_CLUSTER_CERTIFICATES)
     throw dkgError('too-large', `a cluster file holds at most ${MAX_CLUSTER_CERTIFICATES} certificates`, {
       data: { certificates: certificates.length },

@@ -8,6 +8,7 @@ import {
   type ClusterNode,
   committeeNodes,
   compactCertificates,
+  configHash,
   type Curve,
   equalBytes,
   followChains,
@@ -17,10 +18,13 @@ import {
   type ParticipantIndex,
   type Pins,
   type PointBytes,
+  readCertificateFacts,
+  rememberVerified,
   taggedHash,
   verificationShare,
   type VerifiedKey,
   verifyEd25519,
+  type VerifyMessage,
   withoutRefreshes,
 } from '@tkms/dkg'
 import { clientError, isKmsError } from './errors.ts'
@@ -75,13 +79,41 @@ export interface TrustOptions {
  */
 export function trustCluster({ curve, accepted }: TrustOptions, opened: Cluster): TrustedCluster {
   const pins = { configHash: opened.configHash, accepted }
-  const followed = followChains(curve, verifyEd25519, pins, opened.certificates)
+  const verify = rememberVerified(verifyEd25519, MAX_REMEMBERED_SIGNATURES)
+  const followed = followChains(curve, verify, pins, opened.certificates)
   const chains = new Map(followed.map((chain) => [bytesKey(chain.key.keyId), chain]))
   const shares = new Map<string, PointBytes>()
   /** Certificates that led nowhere from where the chains are now: not looked at again. */
   const fruitless = new Set<string>()
   let cluster = opened
   let degraded: KmsError | undefined
+
+  /** Adds the chains of keys not known yet that one file leads to, in rounds: one may begin with the committee of another. */
+  const beginKeys = (
+    byKey: ReadonlyMap<string, readonly Uint8Array[]>,
+    { before, refused }: { readonly before: ReadonlyMap<string, KeyChain>; readonly refused: KmsError[] },
+  ): readonly string[] => {
+    const looked = new Set<string>()
+    let added: boolean
+    do {
+      added = false
+      const known = unique([...cluster.certificates, ...newSteps(chains, before)])
+      const reached = committeesOf(curve, known)
+      reached.add(bytesKey(pins.configHash))
+      for (const [keyId, group] of byKey) {
+        const name = groupName(group)
+        if (chains.has(keyId) || looked.has(name) || fruitless.has(name)) continue
+        // Before any signature is verified: who holds no key of this cluster can begin none.
+        if (![...committeesOf(curve, group)].some((hash) => reached.has(hash))) continue
+        looked.add(name)
+        const chain = begin({ curve, verify, pins }, group, known, refused)
+        if (chain === undefined) continue
+        chains.set(keyId, chain)
+        added = true
+      }
+    } while (added)
+    return [...looked]
+  }
 
   const latest = (): VerifiedKey[] => [...chains.values()].map(({ key }) => key)
   const keys = (): VerifiedKey[] => latest().filter((key) => key.purpose === 'ecies-dec')
@@ -96,17 +128,10 @@ export function trustCluster({ curve, accepted }: TrustOptions, opened: Cluster)
       const fresh = all.filter((bytes) => !fruitless.has(nameOf(bytes)))
       if (fresh.length === 0) continue
       looked.push(...fresh.map((bytes) => nameOf(bytes)))
-      chains.set(keyId, lengthen({ curve, accepted }, chain, fresh, refused))
+      chains.set(keyId, lengthen({ curve, verify, pins }, chain, fresh, refused))
     }
     // One file at a time: what one node adds to a key does not spoil what another one says of it.
-    for (const byKey of contents)
-      for (const [keyId, group] of byKey) {
-        const name = nameOf(...group)
-        if (chains.has(keyId) || fruitless.has(name)) continue
-        looked.push(name)
-        const chain = begin(curve, pins, group, [...cluster.certificates, ...newSteps(chains, before)], refused)
-        if (chain !== undefined) chains.set(keyId, chain)
-      }
+    for (const byKey of contents) looked.push(...beginKeys(byKey, { before, refused }))
     const advanced = [...chains].some(([keyId, chain]) => before.get(keyId) !== chain)
     // What led nowhere may lead on once something before it is here.
     if (advanced || fruitless.size > MAX_FRUITLESS) fruitless.clear()
@@ -154,7 +179,23 @@ const unique = (certificates: readonly Uint8Array[]): Uint8Array[] => [
   ...new Map(certificates.map((bytes) => [bytesKey(bytes), bytes])).values(),
 ]
 
-const nameOf = (...certificates: readonly Uint8Array[]): string => bytesKey(taggedHash('certificate', ...certificates))
+/** Signatures of a few hundred certificates: what was verified once is not verified again for every new key. */
+const MAX_REMEMBERED_SIGNATURES = 16_384
+
+const nameOf = (certificate: Uint8Array): string => bytesKey(taggedHash('certificate', certificate))
+
+/** Not the name of any one certificate, nor of other certificates that join to the same bytes. */
+const groupName = (certificates: readonly Uint8Array[]): string =>
+  bytesKey(taggedHash('certificates', ...certificates.map((bytes) => taggedHash('certificate', bytes))))
+
+/** Config hashes of the committees that made these certificates, in hex; those that cannot be read are left out. */
+const committeesOf = (curve: Curve, certificates: readonly Uint8Array[]): Set<string> =>
+  new Set(
+    certificates.flatMap((bytes) => {
+      const facts = attempt(() => readCertificateFacts(curve, bytes))
+      return facts === undefined ? [] : [bytesKey(configHash(facts.key.config))]
+    }),
+  )
 
 /** The certificates of one file by key; those that cannot be read are left out. */
 function certificatesByKey({ certificates }: Cluster): ReadonlyMap<string, Uint8Array[]> {
@@ -175,17 +216,22 @@ const newSteps = (chains: ReadonlyMap<string, KeyChain>, before: ReadonlyMap<str
     before.get(keyId) === chain ? [] : chain.steps.map(({ certificate }) => certificate),
   )
 
+interface TrustPorts {
+  readonly curve: Curve
+  readonly verify: VerifyMessage
+  readonly pins: Pins
+}
+
 /** The chain of a key that is not known yet, where the certificates of one file that hold lead to it. */
 function begin(
-  curve: Curve,
-  pins: Pins,
+  { curve, verify, pins }: TrustPorts,
   candidates: readonly Uint8Array[],
   known: readonly Uint8Array[],
   refused: KmsError[],
 ): KeyChain | undefined {
   const holding = candidates.filter((bytes) => {
     try {
-      checkCertificate(curve, verifyEd25519, bytes)
+      checkCertificate(curve, verify, bytes)
       return true
     } catch (error) {
       if (!isKmsError(error)) throw error
@@ -196,13 +242,13 @@ function begin(
   const [first] = holding
   if (first === undefined) return undefined
   const keyId = certificateKeyId(first)
-  const chains = attempt(() => followChains(curve, verifyEd25519, pins, [...holding, ...known]))
+  const chains = attempt(() => followChains(curve, verify, pins, [...holding, ...known]))
   return chains?.find(({ key }) => equalBytes(key.keyId, keyId))
 }
 
 /** The chain as far as the candidates lead: from its end, or where they only lead there from its beginning, from there. */
 function lengthen(
-  { curve, accepted }: TrustOptions,
+  { curve, verify, pins: { accepted } }: TrustPorts,
   chain: KeyChain,
   candidates: readonly Uint8Array[],
   refused: KmsError[],
@@ -212,12 +258,12 @@ function lengthen(
   const known = new Set(steps.map(({ certificate }) => bytesKey(certificate)))
   const fresh = candidates.filter((bytes) => !known.has(bytesKey(bytes)))
   if (fresh.length === 0) return chain
-  const onward = advanceKey(curve, verifyEd25519, last, fresh, accepted)
+  const onward = advanceKey(curve, verify, last, fresh, accepted)
   refused.push(...onward.refused)
   if (onward.steps.length > 0)
     return { ...chain, key: onward.key, steps: withoutRefreshes([...steps, ...onward.steps]) }
   const all = [...fresh, ...steps.map((step) => step.certificate)]
-  const again = advanceKey(curve, verifyEd25519, first, all, accepted)
+  const again = advanceKey(curve, verify, first, all, accepted)
   const later = again.key.epoch > last.epoch || (again.key.epoch === last.epoch && again.key.attempt > last.attempt)
   return later ? { ...chain, key: again.key, steps: withoutRefreshes([first, ...again.steps]) } : chain
 }

@@ -30,10 +30,20 @@ export interface Advance {
   readonly refused: readonly KmsError[]
 }
 
-/** A certificate that is read, not verified. */
+/** A certificate that is read, once, and not verified. */
 export interface Candidate {
   readonly bytes: Uint8Array
   readonly facts: UnsignedFacts['key']
+  /** Config hash of its committee, 32 bytes. */
+  readonly committee: Uint8Array
+  /** It has enough AUTH signatures for a full one, unverified. */
+  readonly full: boolean
+}
+
+/** @throws KmsError `bad-certificate` */
+export function readCandidate(curve: Curve, bytes: Uint8Array): Candidate {
+  const facts = readFacts(curve, bytes)
+  return { bytes, facts: facts.key, committee: configHash(facts.key.config), full: namesQuorum(facts) }
 }
 
 /**
@@ -49,7 +59,7 @@ export function advanceKey(
 ): Advance {
   const refused: KmsError[] = []
   const ofKey = candidates.filter((bytes) => isOfKey(bytes, current.keyId))
-  const read = ofKey.flatMap((bytes) => readCandidate(curve, bytes, refused))
+  const read = ofKey.flatMap((bytes) => readOrRefuse(curve, bytes, refused))
   return walkChain({ curve, verify, accepted, refused }, current, read)
 }
 
@@ -59,9 +69,9 @@ function isOfKey(bytes: Uint8Array, keyId: Uint8Array): boolean {
   return named === undefined || equalBytes(named, keyId)
 }
 
-function readCandidate(curve: Curve, bytes: Uint8Array, refused: KmsError[]): Candidate[] {
+function readOrRefuse(curve: Curve, bytes: Uint8Array, refused: KmsError[]): Candidate[] {
   try {
-    return [{ bytes, facts: readFacts(curve, bytes).key }]
+    return [readCandidate(curve, bytes)]
   } catch (error) {
     refused.push(refusal(error))
     return []
@@ -87,7 +97,7 @@ export function walkChain(context: Walk, start: VerifiedKey, candidates: readonl
   const pool = new Set(candidates.filter(({ facts }) => equalBytes(facts.keyId, start.keyId)))
   const steps: VerifiedKey[] = []
   let key = start
-  for (let next = nextStep(context, key, pool); next !== undefined; next = nextStep(context, key, pool)) {
+  for (let next = nextStep(key, pool); next !== undefined; next = nextStep(key, pool)) {
     pool.delete(next.candidate)
     try {
       key = verifyStep(context, key, next)
@@ -108,22 +118,25 @@ interface Step {
  * A rival of the current epoch first, then as far as the same committee leads, then one step to the next committee. Of two certificates
  * of one sharing the one with the full AUTH.
  */
-function nextStep({ curve }: Walk, current: VerifiedKey, pool: ReadonlySet<Candidate>): Step | undefined {
+function nextStep(current: VerifiedKey, pool: ReadonlySet<Candidate>): Step | undefined {
   const hash = configHash(current.config)
   const from = current.prevOutcome
-  const rules: readonly (readonly [Step['kind'], (facts: Candidate['facts']) => boolean])[] = [
+  const rules: readonly (readonly [Step['kind'], (candidate: Candidate) => boolean])[] = [
     [
       'higher-attempt',
-      ({ epoch, attempt, prevOutcome }) =>
+      ({ facts: { epoch, attempt, prevOutcome } }) =>
         epoch === current.epoch && attempt > current.attempt && sameBytes(prevOutcome, from),
     ],
-    ['later-epoch', ({ epoch, config }) => epoch > current.epoch && equalBytes(configHash(config), hash)],
-    ['successor', ({ epoch, prevOutcome }) => epoch === current.epoch + 1 && sameBytes(prevOutcome, current.sharingId)],
+    ['later-epoch', ({ facts, committee }) => facts.epoch > current.epoch && equalBytes(committee, hash)],
+    [
+      'successor',
+      ({ facts: { epoch, prevOutcome } }) => epoch === current.epoch + 1 && sameBytes(prevOutcome, current.sharingId),
+    ],
   ]
   for (const [kind, fits] of rules) {
     const [candidate] = [...pool]
-      .filter(({ facts }) => fits(facts))
-      .toSorted((left, right) => latestFirst(left, right) || fullerFirst(curve, left, right))
+      .filter((offered) => fits(offered))
+      .toSorted((left, right) => latestFirst(left, right) || Number(right.full) - Number(left.full))
     if (candidate !== undefined) return { kind, candidate }
   }
   return undefined
@@ -135,16 +148,10 @@ const sameBytes = (left: Uint8Array | undefined, right: Uint8Array | undefined):
 const latestFirst = (left: Candidate, right: Candidate): number =>
   right.facts.epoch - left.facts.epoch || right.facts.attempt - left.facts.attempt
 
-function fullerFirst(curve: Curve, left: Candidate, right: Candidate): number {
-  const [full, other] = [left, right].map(({ bytes }) => namesQuorum(readFacts(curve, bytes)))
-  return full === other ? 0 : full === true ? -1 : 1
-}
-
 function verifyStep({ curve, verify, accepted }: Walk, current: VerifiedKey, { kind, candidate }: Step): VerifiedKey {
-  const { bytes, facts } = candidate
+  const { bytes, committee } = candidate
   if (kind === 'later-epoch') return verifyLaterEpoch(curve, verify, current, bytes)
-  const hash = configHash(facts.config)
-  const acceptDegraded = accepted.find((pinned) => equalBytes(pinned, hash))
+  const acceptDegraded = accepted.find((pinned) => equalBytes(pinned, committee))
   const options = acceptDegraded && { acceptDegraded }
   return kind === 'successor'
     ? verifySuccessor(curve, verify, current, bytes, options)

@@ -1,8 +1,8 @@
 import { bytesKey, equalBytes } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
 import type { VerifyMessage } from '../primitives/ed25519.ts'
-import { type Candidate, type Pins, type Walk, walkChain } from './certificate-chain.ts'
-import { checkCertificate, readFacts, refuseCertificate } from './check-certificate.ts'
+import { type Candidate, type Pins, readCandidate, type Walk, walkChain } from './certificate-chain.ts'
+import { checkCertificate, refuseCertificate } from './check-certificate.ts'
 import { configHash } from './config.ts'
 import { leadingKeys, type NamedKey } from './name-rule.ts'
 import { type VerifiedKey, verifyCertificate } from './verify-certificate.ts'
@@ -92,10 +92,10 @@ function followAll(
 function groupByKey(curve: Curve, certificates: readonly Uint8Array[]): Iterable<Group> {
   const groups = new Map<string, Group>()
   for (const bytes of certificates) {
-    const { key: facts } = readFacts(curve, bytes)
-    const keyId = bytesKey(facts.keyId)
-    const candidates = [...(groups.get(keyId)?.candidates ?? []), { bytes, facts }]
-    const { purpose, keyName, generation } = facts
+    const candidate = readCandidate(curve, bytes)
+    const { keyId: id, purpose, keyName, generation } = candidate.facts
+    const keyId = bytesKey(id)
+    const candidates = [...(groups.get(keyId)?.candidates ?? []), candidate]
     groups.set(keyId, { candidates, purpose, keyName, generation })
   }
   return groups.values()
@@ -104,7 +104,7 @@ function groupByKey(curve: Curve, certificates: readonly Uint8Array[]): Iterable
 const earliestFirst = (left: Candidate, right: Candidate): number =>
   left.facts.epoch - right.facts.epoch || right.facts.attempt - left.facts.attempt
 
-const madeBy = ({ facts }: Candidate, hash: Uint8Array): boolean => equalBytes(configHash(facts.config), hash)
+const madeBy = ({ committee }: Candidate, hash: Uint8Array): boolean => equalBytes(committee, hash)
 
 /** The earliest certificate made by the pinned committee. */
 const startOf = ({ candidates }: Group, pinned: Uint8Array): Candidate | undefined =>
@@ -129,7 +129,7 @@ function beginnable(
     const leading = leadingKeys(groups, group)
     for (const [other, chain] of found) {
       if (!leading.includes(other)) continue
-      const way = wayTo(context, other, chain, configHash(first.facts.config))
+      const way = wayTo(context, other, chain, first.committee)
       if (way !== undefined) return { group, first, support: [...chain.support, ...way] }
     }
   }
@@ -141,7 +141,11 @@ function wayTo(context: Walk, group: Group, chain: KeyChain, hash: Uint8Array): 
   const [start] = chain.steps
   const target = group.candidates.filter((candidate) => madeBy(candidate, hash)).toSorted(earliestFirst)[0]
   if (start === undefined || target === undefined) return undefined
-  const before = group.candidates.filter(({ facts }) => facts.epoch <= target.facts.epoch)
+  // A later attempt of the target's epoch took its place afterwards: what was begun before stays.
+  const { epoch, attempt } = target.facts
+  const before = group.candidates.filter(
+    ({ facts }) => facts.epoch < epoch || (facts.epoch === epoch && facts.attempt <= attempt),
+  )
   const { steps } = walkChain({ ...context, refused: [] }, start, before)
   const way = [start, ...steps]
   const at = way.findIndex(({ config }) => equalBytes(configHash(config), hash))
@@ -150,7 +154,7 @@ function wayTo(context: Walk, group: Group, chain: KeyChain, hash: Uint8Array): 
 
 function followGroup(context: Walk, { candidates }: Group, first: Candidate, support: readonly Uint8Array[]): KeyChain {
   const { curve, verify, accepted } = context
-  const pinned = verifyCertificate(curve, verify, first.bytes, { configHash: configHash(first.facts.config) })
+  const pinned = verifyCertificate(curve, verify, first.bytes, { configHash: first.committee })
   const start: VerifiedKey = support.length === 0 ? pinned : { ...pinned, trustedBy: 'chain' }
   const { key, steps, refused } = walkChain({ curve, verify, accepted, refused: [] }, start, candidates)
   const [problem] = refused
