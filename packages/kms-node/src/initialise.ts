@@ -1,3 +1,4 @@
+import { readTlsFiles } from './http/tls-files.ts'
 import { constants } from 'node:fs'
 import { access, chmod, mkdir } from 'node:fs/promises'
 import { isIP } from 'node:net'
@@ -90,14 +91,17 @@ async function ownIdentity(store: RecordStore, config: NodeConfig): Promise<Node
 
 async function writeCard(config: NodeConfig, identity: NodeIdentity, cardFile: string): Promise<NodeCard> {
   try {
+    const { tlsCertFile: certFile, tlsKeyFile: keyFile } = config.http
+    const own =
+      certFile === undefined || keyFile === undefined ? identity.tls : await readTlsFiles({ certFile, keyFile })
     const card = formatNodeCard({
       name: config.name,
       publicKey: identity.publicKey,
       multiaddrs: config.announce.length > 0 ? config.announce : config.listen,
       url: publicUrl(config),
-      tlsSpkiSha256: config.http.tls ? spkiSha256(identity.tls.cert) : undefined,
+      tlsSpkiSha256: config.http.tls ? spkiSha256(own.cert) : undefined,
     })
-    if (config.http.tls) await replaceFile(join(config.dataDir, 'tls.crt'), identity.tls.cert, 0o644)
+    if (config.http.tls) await replaceFile(join(config.dataDir, 'tls.crt'), own.cert, 0o644)
     await replaceFile(cardFile, `${JSON.stringify(card, undefined, 2)}\n`, 0o644)
     return card
   } finally {

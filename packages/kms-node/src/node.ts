@@ -12,6 +12,7 @@ import { startAudit } from './audit/start-audit.ts'
 import type { NodeConfig } from './config/types.ts'
 import { createRateLimit } from './http/rate-limit.ts'
 import { createHttpServer } from './http/server.ts'
+import { openNodeTls } from './http/tls-files.ts'
 import { createSigner } from './identity/ed25519-signer.ts'
 import { forgetIdentity, loadNodeIdentity } from './identity/node-identity.ts'
 import { ceremonyKeys, livingCommittees } from './keys/ceremony-keys.ts'
@@ -63,7 +64,7 @@ export interface KmsNode {
   cluster(): Cluster
   /** Resolves, if ever, when the node must not run on: another process has its identity. */
   readonly failed: Promise<KmsError>
-  /** Reads the policy file again now, as SIGHUP asks. */
+  /** Reads the policy file again now, and the TLS files, as SIGHUP asks. */
   reloadPolicy(): Promise<PolicyState>
   /** Takes no new work, lets what is under way finish for a few seconds, closes everything in reverse order. Idempotent. */
   stop(): Promise<void>
@@ -147,7 +148,8 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     clock,
   })
   const directory = storeDirectory(config.dataDir)
-  const { key, cert } = identity.tls
+  const tls = await openNodeTls({ http: config.http, own: identity.tls, log, onChange: (pair) => http.setTls(pair) })
+  stops.push(async () => tls?.stop())
   const http = createHttpServer({
     pipeline,
     dryRun,
@@ -157,7 +159,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     readiness: createReadiness({ keys: keys.directory, audit, fileSystem: nodeFileSystem, directory, clock, rng }),
     host: config.http.host,
     port: config.http.port,
-    ...(config.http.tls && { tls: { key: key.use((pem) => Buffer.from(pem).toString()), cert } }),
+    ...(tls && { tls: tls.current() }),
     corsOrigins: config.http.corsOrigins,
     limits: config.limits,
     clock,
@@ -291,7 +293,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     addresses,
     cluster: () => clusterKeeper.current(),
     failed: guard.mustStop,
-    reloadPolicy: () => policy.reload(),
+    reloadPolicy: () => Promise.all([policy.reload(), tls?.reload()]).then(([state]) => state),
     stop: () => (stopping ??= stopAll(stops, log)),
   }
 }

@@ -39,11 +39,17 @@ export function parseNodeConfig(document: unknown, source: NodeConfigSource): No
   const config = parsed.data
   const dataDir = resolve(source.directory, config.dataDir ?? '.')
   const { passphraseFile } = config.sealer
+  const { tlsCertFile, tlsKeyFile } = config.http
   return {
     ...config,
     dataDir,
     adminSocket: resolve(dataDir, config.adminSocket ?? 'admin.sock'),
     policyFile: resolve(dataDir, config.policyFile ?? 'policy.yaml'),
+    http: {
+      ...config.http,
+      ...(tlsCertFile !== undefined && { tlsCertFile: resolve(dataDir, tlsCertFile) }),
+      ...(tlsKeyFile !== undefined && { tlsKeyFile: resolve(dataDir, tlsKeyFile) }),
+    },
     sealer: {
       ...config.sealer,
       ...(passphraseFile === undefined ? {} : { passphraseFile: resolve(dataDir, passphraseFile) }),
@@ -58,6 +64,7 @@ export const isLoopback = (host: string): boolean =>
 function ruleProblems(config: NodeConfigFile): readonly string[] {
   return [
     ...plainHttpProblems(config),
+    ...tlsFileProblems(config),
     ...chainProblems(config),
     ...contractWalletProblems(config),
     ...(config.profile === 'production' ? developmentSwitches(config) : []),
@@ -66,6 +73,12 @@ function ruleProblems(config: NodeConfigFile): readonly string[] {
 
 function plainHttpProblems({ http }: NodeConfigFile): readonly string[] {
   return http.tls || isLoopback(http.host) ? [] : ['http.tls: plain HTTP is served on a loopback host only']
+}
+
+function tlsFileProblems({ http }: NodeConfigFile): readonly string[] {
+  const given = [http.tlsCertFile, http.tlsKeyFile].filter((file) => file !== undefined).length
+  if (given === 1) return ['http.tlsCertFile: and http.tlsKeyFile belong together: give both or none']
+  return given === 2 && !http.tls ? ['http.tlsCertFile: has no use without http.tls'] : []
 }
 
 function chainProblems({ chains, profile }: NodeConfigFile): readonly string[] {

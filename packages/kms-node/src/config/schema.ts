@@ -21,6 +21,8 @@ const http = z.strictObject({
   host: z.string().min(1).max(253).default('127.0.0.1'),
   port: z.int().min(0).max(65_535).default(7443),
   tls: z.boolean().default(true),
+  tlsCertFile: path.optional(),
+  tlsKeyFile: path.optional(),
   corsOrigins: z.array(origin).max(64).default([]),
 })
 

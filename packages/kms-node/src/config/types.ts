@@ -7,6 +7,9 @@ export interface HttpConfig {
   readonly port: number
   /** TLS 1.3. Off only where `host` is loopback. */
   readonly tls: boolean
+  /** PEM, instead of the self-signed certificate of `init`; both or none. */
+  readonly tlsCertFile?: string | undefined
+  readonly tlsKeyFile?: string | undefined
   /** Browsers of these origins may call; none by default. */
   readonly corsOrigins: readonly string[]
 }

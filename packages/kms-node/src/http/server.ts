@@ -6,7 +6,7 @@ import {
   type ServerResponse,
   STATUS_CODES,
 } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { bytesToHex } from '@noble/hashes/utils.js'
@@ -18,13 +18,14 @@ import { errorBody, HTTP_ERRORS, type HttpErrorCode } from './errors.ts'
 import { createRouteFinder } from './find-route.ts'
 import { callerOf, createRateLimit } from './rate-limit.ts'
 import { createRoutes, type Reply, type RoutePorts } from './routes.ts'
+import type { TlsPair } from './tls-files.ts'
 
 export interface HttpServerOptions extends RoutePorts {
   readonly host: string
   /** 0 = any free one. */
   readonly port: number
   /** PEM. Absent: plain HTTP, which the configuration admits on loopback only. */
-  readonly tls?: { readonly key: string; readonly cert: string }
+  readonly tls?: TlsPair
   readonly corsOrigins: readonly string[]
   readonly limits: {
     readonly requestsPerSecond: number
@@ -43,6 +44,8 @@ export interface HttpServer {
   start(): Promise<void>
   /** Takes no more requests and resolves when those under way are answered, or cut off after a second. Idempotent. */
   stop(): Promise<void>
+  /** For the connections from now on; only where it began with TLS. */
+  setTls(pair: TlsPair): void
   /** With the real port, once started. */
   readonly url: string
 }
@@ -73,6 +76,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   return {
     get url() {
       return `${scheme}://${name}:${port}`
+    },
+    setTls: (pair) => {
+      if (server instanceof TlsServer) server.setSecureContext({ ...pair, minVersion: 'TLSv1.3' })
     },
     start: () =>
       new Promise<void>((resolve, reject) => {
