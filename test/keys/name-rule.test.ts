@@ -34,6 +34,15 @@ const prizedSpec = { ...genesis.spec, kind: 'keygen', epoch: 0, keyName: 'ecies/
 const prized = keygenByHand(prizedSpec, first)
 /** By a committee that was given the other key only. */
 const taken = keygenByHand({ ...prizedSpec, generation: 2, newConfig: moved.spec.newConfig }, second)
+/** A name whose first generation known is the third one, by a committee that another key led to. */
+const late = keygenByHand(
+  { ...prizedSpec, keyName: 'ecies/late', generation: 3, newConfig: moved.spec.newConfig },
+  second,
+)
+const third = world.members(1, 2, 3, 6)
+const prizedToThird = reshareByHand(prized, third, 2)
+const before = keygenByHand({ ...late.spec, generation: 1, newConfig: prizedToThird.spec.newConfig }, third)
+const beforeMoved = reshareByHand(before, second, 2)
 const prizedMoved = reshareByHand(prized, second, 2)
 const curve = world.world.curve as unknown as Curve
 const born = { ...world.fileWith(), certificates: [] } as unknown as Cluster
@@ -122,6 +131,23 @@ test('the first generation that becomes known late puts a wrong second one out o
   expect(logged).toContain('certificate-not-in-cluster-file')
   await learn(prizedMoved)
   expect(await served()).toContain('ecies/prized 2 epoch 0')
+})
+
+test('a committee that was given another key puts no generation before those of a name', async () => {
+  await learn(genesis, moved, prized, prizedToThird, late)
+  await expect(install(before)).rejects.toMatchObject({ code: 'bad-certificate' })
+  expect((await learn(before)).refused).toMatchObject([{ code: 'bad-certificate' }])
+  expect(await served()).toContain('ecies/late 3 epoch 0')
+  await keys.stop()
+  await open(await readClusterFile(clusterPath(directory)))
+  expect(known()).not.toContain('ecies/late 1 epoch 0')
+})
+
+test('an earlier generation that becomes known late is taken with the chain that leads to the later one', async () => {
+  await learn(genesis, moved, prized, prizedToThird, late)
+  expect((await learn(before, beforeMoved)).refused).toEqual([])
+  expect(known()).toEqual(expect.arrayContaining(['ecies/late 1 epoch 1', 'ecies/late 3 epoch 0']))
+  expect(await served()).toContain('ecies/late 3 epoch 0')
 })
 
 test('certificates are learned in whatever order they come', async () => {

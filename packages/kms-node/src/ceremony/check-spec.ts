@@ -13,19 +13,18 @@ import {
   type ReshareSpec,
 } from '@tkms/dkg'
 import { ceremonyError } from './errors.ts'
-import { requireCommitteeOfName } from './name-committee.ts'
-import type { CeremonyKeys, KnownKey } from './ports.ts'
+import { type NamesHere, requireCommitteeOfName } from './name-committee.ts'
+import type { KnownKey } from './ports.ts'
 
 /** A proposal that stays open longer than this is refused. */
 const MAX_LIFETIME_S = 90 * 24 * 3600
 
-export interface CheckContext {
+export interface CheckContext extends NamesHere {
   /** Its config is the committee that the cluster was made with. */
   readonly cluster: Cluster
   readonly self: ParticipantIndex
   /** The address book, without what the proposal brings. */
   readonly nodes: readonly ClusterNode[]
-  readonly keys: CeremonyKeys
   readonly nowS: number
 }
 
@@ -51,8 +50,8 @@ export function checkSpec(context: CheckContext, spec: CeremonySpec, nodes: read
 }
 
 /** A new key is made by a committee that this node has reason to trust, byte for byte. */
-function checkGenesis({ cluster, keys }: CheckContext, spec: KeygenSpec | ImportSpec): void {
-  requireCommitteeOfName(keys, cluster.configHash, { ...spec, config: spec.newConfig })
+function checkGenesis(context: CheckContext, spec: KeygenSpec | ImportSpec): void {
+  requireCommitteeOfName(context, context.cluster.configHash, { ...spec, config: spec.newConfig })
   if (spec.kind === 'keygen') return
   const [dealer] = spec.oldConfig.members
   const member = dealer === undefined ? undefined : memberAt(spec.newConfig, dealer.index)

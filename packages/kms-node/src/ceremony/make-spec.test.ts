@@ -51,6 +51,7 @@ const contextOf = (change: Partial<SpecContext> = {}): SpecContext => ({
   nowS: NOW_S,
   slot: () => emptySlot,
   specs: () => [],
+  undecided: () => [],
   ...change,
 })
 const fresh: NewMember = {
@@ -61,7 +62,11 @@ const fresh: NewMember = {
 }
 const reshare = (change: object = {}): ProposeInput => ({ kind: 'reshare', keyName: 'ecies/1', ...change })
 const check = (spec: CeremonySpec, nodes: readonly ClusterNode[] = []): void =>
-  checkSpec({ cluster, self: participantIndex(1), nodes: cluster.nodes, keys, nowS: NOW_S }, spec, nodes)
+  checkSpec(
+    { cluster, self: participantIndex(1), nodes: cluster.nodes, keys, undecided: () => [], nowS: NOW_S },
+    spec,
+    nodes,
+  )
 
 test('a refresh continues the newest sharing with the same committee', () => {
   const { spec, nodes } = makeSpec(contextOf(), reshare())
@@ -157,13 +162,26 @@ test('a name is taken by no committee that holds another key, and by none that i
   const taking = { ...keygen, keyName: 'ecies/prized', like: 'ecies/1' }
   expect(() => makeSpec(contextOf({ keys: both }), taking)).toThrow(otherCommittee)
   const { spec } = makeSpec(contextOf(), keygen)
-  const of = { cluster, self: participantIndex(2), nodes: cluster.nodes, keys: both, nowS: NOW_S }
+  const of = { cluster, self: participantIndex(2), nodes: cluster.nodes, keys: both, undecided: () => [], nowS: NOW_S }
   // The genesis committee, which clients would take: the members that the name was taken from would have it again.
   expect(() => checkSpec(of, spec, [])).toThrow(otherCommittee)
   expect(() => checkSpec(of, { ...spec, newConfig: smaller } as CeremonySpec, [])).not.toThrow()
   const taken = { ...spec, keyName: 'ecies/prized', newConfig: smaller } as CeremonySpec
   expect(() => checkSpec(of, taken, [])).toThrow(otherCommittee)
   expect(() => checkSpec(of, { ...taken, keyName: 'ecies/new' } as CeremonySpec, [])).not.toThrow()
+})
+
+test('a new name that another committee may still make a generation of is made by that one only', () => {
+  const named = { ...keygen, keyName: 'ecies/new', generation: undefined }
+  const context = contextOf({ keys: movedKeys })
+  const first = makeSpec(context, named).spec
+  const open = { ...context, specs: () => [first], undecided: () => [first] }
+  expect(makeSpec(open, named).spec).toMatchObject({ generation: 2, newConfig: { n: 4 } })
+  expect(() => makeSpec(open, { ...named, like: 'ecies/1' })).toThrow(otherCommittee)
+  const rival = { ...first, generation: 3, newConfig: smaller } as CeremonySpec
+  expect(() => checkSpec(open, rival, [])).toThrow(otherCommittee)
+  expect(() => checkSpec({ ...open, undecided: () => [rival] }, first, [])).toThrow(otherCommittee)
+  expect(() => checkSpec({ ...context, self: participantIndex(2) }, rival, [])).not.toThrow()
 })
 
 test('a destroyed key keeps its name, its number and its committee', () => {
@@ -175,7 +193,7 @@ test('a destroyed key keeps its name, its number and its committee', () => {
   expect(() => makeSpec(context, { kind: 'reshare', keyName: 'ecies/1', generation: 1 })).toThrow(
     expect.objectContaining({ code: 'unknown-key', message: 'ecies/1 generation 1 was destroyed' }),
   )
-  const of = { cluster, self: participantIndex(2), nodes: cluster.nodes, keys: gone, nowS: NOW_S }
+  const of = { cluster, self: participantIndex(2), nodes: cluster.nodes, keys: gone, undecided: () => [], nowS: NOW_S }
   expect(() => checkSpec(of, makeSpec(contextOf(), keygen).spec, [])).toThrow(otherCommittee)
 })
 

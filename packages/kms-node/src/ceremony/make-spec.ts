@@ -21,8 +21,8 @@ import {
   type VerifiedKey,
 } from '@tkms/dkg'
 import { ceremonyError } from './errors.ts'
-import { generationsOf, holdersOf, requireCommitteeOfName } from './name-committee.ts'
-import type { CeremonyKeys, KnownKey } from './ports.ts'
+import { generationsOf, holdersOf, type NamesHere, requireCommitteeOfName } from './name-committee.ts'
+import type { KnownKey } from './ports.ts'
 import type { ProposeImport, ProposeInput, ProposeKeygen, ProposeReshare } from './propose-input.ts'
 
 const DEFAULT_LIFETIME_S = 24 * 3600
@@ -34,12 +34,11 @@ export interface MadeSpec {
   readonly nodes: readonly ClusterNode[]
 }
 
-export interface SpecContext {
+export interface SpecContext extends NamesHere {
   /** Its config is the committee that the cluster was made with. */
   readonly cluster: Cluster
   readonly self: ParticipantIndex
   readonly nodes: readonly ClusterNode[]
-  readonly keys: CeremonyKeys
   readonly curve: Curve
   readonly nowS: number
   readonly slot: (spec: CeremonySpec) => SlotState
@@ -95,7 +94,7 @@ function makeKeygen(context: SpecContext, input: ProposeKeygen): KeygenSpec {
   const generation = chooseGeneration(context, input, input.rotate === true)
   const config = chooseCommittee(context, input, holders)
   const spec = { ...named, kind: 'keygen', purpose: input.purpose, generation, epoch: 0, newConfig: config } as const
-  requireCommitteeOfName(context.keys, context.cluster.configHash, { ...spec, config })
+  requireCommitteeOfName(context, context.cluster.configHash, { ...spec, config })
   return { ...spec, attempt: nextAttempt(context, { ...spec, attempt: 0 }, false) }
 }
 
@@ -118,7 +117,7 @@ function makeImport(context: SpecContext, input: ProposeImport): CeremonySpec {
   const named = common(context, input)
   const generation = chooseGeneration(context, input, false)
   const rest = { ...named, purpose: input.purpose, generation, newConfig }
-  requireCommitteeOfName(keys, cluster.configHash, { ...rest, kind: 'import', config: newConfig })
+  requireCommitteeOfName(context, cluster.configHash, { ...rest, kind: 'import', config: newConfig })
   const make = (attempt: number): CeremonySpec =>
     importSpec({ ...rest, attempt }, importer, curve.mulBaseSecret(input.key))
   return make(nextAttempt(context, make(0), false))

@@ -1,4 +1,7 @@
 import {
+  bytesKey,
+  type CeremonySpec,
+  ceremonyId,
   configHash,
   equalBytes,
   isSameName,
@@ -31,14 +34,22 @@ export function holdersOf(keys: CeremonyKeys, name: Name): readonly VerifiedKey[
   return living.length > 0 ? living : generationsOf(keys, name)
 }
 
+/** What a node knows of the names of its cluster. */
+export interface NamesHere {
+  readonly keys: CeremonyKeys
+  /** Every X of a new key that this node approved and that may still be certified. */
+  readonly undecided: () => readonly CeremonySpec[]
+}
+
 /**
  * A new key is made by a committee that clients take it from (protocol 4, step 2), and that has it now: that of its name, for a new name
- * the one the cluster was made with or any that holds a key.
+ * the one the cluster was made with or any that holds a key, and none but that of an undecided generation: if both got their certificates,
+ * clients would refuse one of them.
  * @param pinned config hash of the genesis committee, 32 bytes
  * @throws KmsError `other-committee`
  */
 export function requireCommitteeOfName(
-  keys: CeremonyKeys,
+  { keys, undecided }: NamesHere,
   pinned: Uint8Array,
   key: ReachedCommittee & { readonly kind: 'keygen' | 'import' },
 ): void {
@@ -49,7 +60,16 @@ export function requireCommitteeOfName(
     holders.length > 0
       ? holders.some(isIts)
       : equalBytes(hash, pinned) || keys.list().some(({ key: other }) => isIts(other))
-  if (current && mayBegin(pinned, historyOf(keys), key)) return
+  if (current && mayBegin(pinned, historyOf(keys), key)) {
+    const rival = undecided().find((spec) => isSameName(spec, key) && !equalBytes(configHash(spec.newConfig), hash))
+    if (rival === undefined || holders.length > 0) return
+    const id = `0x${bytesKey(ceremonyId(rival))}`
+    throw ceremonyError(
+      'other-committee',
+      `another committee may still make generation ${rival.generation} of ${key.keyName} (ceremony ${id.slice(0, 18)}): that one must end first, or be abandoned by a quorum`,
+      { data: { keyName: key.keyName, generation: key.generation, ceremony: id } },
+    )
+  }
   throw ceremonyError(
     'other-committee',
     holders.length > 0

@@ -34,7 +34,7 @@ const noKeys: CeremonyKeys = {
 }
 const sent = (of: KeygenSpec) => ({ spec: encodeSpec(of), nodes: [] })
 const proposalsAt = (nowS: () => number): Proposals => {
-  const context = { cluster, self: participantIndex(1), nodes: cluster.nodes, keys: noKeys }
+  const context = { cluster, self: participantIndex(1), nodes: cluster.nodes, keys: noKeys, undecided: () => [] }
   return createProposals({ nowS, check: (of, nodes) => checkSpec({ ...context, nowS: nowS() }, of, nodes) })
 }
 

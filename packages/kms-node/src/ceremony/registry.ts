@@ -69,6 +69,8 @@ export interface CeremonyRegistry {
   isUndecided(spec: CeremonySpec): boolean
   /** An X that this node approves now, or approved, and that may still give this key another sharing. */
   undecidedOf(keyId: Uint8Array): CeremonySpec | undefined
+  /** Every X of a new key that this node approved and that may still be certified. */
+  undecidedNew(): readonly CeremonySpec[]
   /** X counts as undecided from now on, before anything of it is durable, until the returned function is called. */
   reserve(spec: CeremonySpec): () => void
   /** Ends every undecided ceremony of a key that was destroyed, and erases what they kept. */
@@ -99,6 +101,12 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
   const isUndecided = (spec: CeremonySpec): boolean =>
     isUndecidedInSlot(slots.state(spec), ceremonyId(spec)) &&
     !keys.list().some(({ key }) => isOf(spec, key.keyId) && isAfter(key, spec))
+
+  const known = (): readonly CeremonySpec[] => [
+    ...reserved,
+    ...slots.earlier,
+    ...[...runs.values()].map(({ spec }) => spec),
+  ]
 
   const settleOne = async (run: CeremonyRun): Promise<void> => {
     const { spec, ceremony } = run
@@ -244,10 +252,8 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
     },
     abandonersOf: (spec) => abandonments.of(spec).map(({ index }) => index),
     isUndecided,
-    undecidedOf: (keyId) =>
-      [...reserved, ...slots.earlier, ...[...runs.values()].map(({ spec }) => spec)].find(
-        (spec) => isOf(spec, keyId) && (reserved.has(spec) || isUndecided(spec)),
-      ),
+    undecidedOf: (keyId) => known().find((spec) => isOf(spec, keyId) && (reserved.has(spec) || isUndecided(spec))),
+    undecidedNew: () => known().filter((spec) => spec.epoch === 0 && (reserved.has(spec) || isUndecided(spec))),
     reserve: (spec) => {
       reserved.add(spec)
       return () => reserved.delete(spec)

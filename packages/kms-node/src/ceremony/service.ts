@@ -73,8 +73,9 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
   let reminder: NodeJS.Timeout | undefined
   const listeners = new Set<(status: CeremonyStatus) => void>()
 
+  const undecided = (): readonly CeremonySpec[] => registry.undecidedNew()
   const check = (spec: CeremonySpec, nodes: PendingProposal['nodes']): void =>
-    checkSpec({ cluster, self, nodes: addressBook.nodes(), keys, nowS: nowS() }, spec, nodes)
+    checkSpec({ cluster, self, nodes: addressBook.nodes(), keys, undecided, nowS: nowS() }, spec, nodes)
   const proposals = createProposals({ check, nowS })
   const nameOf = (index: number): NamedMember => {
     const known = [...addressBook.nodes(), ...proposals.list().flatMap(({ nodes }) => nodes)]
@@ -196,7 +197,8 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
   const propose = async (input: ProposeInput): Promise<CeremonyStatus> => {
     const specs = (): readonly CeremonySpec[] => [...registry.list(), ...proposals.list()].map(({ spec }) => spec)
     const slot = (spec: CeremonySpec): SlotState => slots.state(spec)
-    const context = { cluster, self, nodes: addressBook.nodes(), keys, curve: params.curve, nowS: nowS(), slot, specs }
+    const known = { cluster, self, nodes: addressBook.nodes(), keys, undecided, slot, specs }
+    const context = { ...known, curve: params.curve, nowS: nowS() }
     const made = makeSpec(context, input)
     check(made.spec, made.nodes)
     const importedKey = input.kind === 'import' ? input.key : undefined

@@ -5,6 +5,7 @@ import {
   type KeyId,
   KmsError,
   mayBegin,
+  mayPrecede,
   type VerifiedKey,
   verifyCertificate,
 } from '@tkms/dkg'
@@ -43,11 +44,16 @@ export function acceptCertificates(
   const start = latest ?? genesisAmong(ports, candidates, refused)
   if (start === undefined) return { steps: [], refused }
   const advance = advanceKey(curve, verify, start, candidates, accepted)
-  return {
-    steps: latest === undefined ? [start, ...advance.steps] : advance.steps,
-    refused: [...refused, ...advance.refused],
-  }
+  if (latest !== undefined) return { steps: advance.steps, refused: [...refused, ...advance.refused] }
+  const steps = [start, ...advance.steps]
+  if (mayPrecede(ports.pinned, reachedBy(book), steps)) return { steps, refused: [...refused, ...advance.refused] }
+  const problem =
+    'its chain does not lead to the committee that began a later generation of its name, which is known here'
+  return { steps: [], refused: [...refused, new KmsError('bad-certificate', problem)] }
 }
+
+const reachedBy = (book: KeyBook): readonly VerifiedKey[] =>
+  book.list().flatMap(({ sharings }) => sharings.map(({ key }) => key))
 
 /** The earliest candidate of a committee that may begin this key, by the same rule as clients have. */
 function genesisAmong(
@@ -55,7 +61,7 @@ function genesisAmong(
   candidates: readonly Uint8Array[],
   refused: KmsError[],
 ): VerifiedKey | undefined {
-  const reached = book.list().flatMap(({ sharings }) => sharings.map(({ key }) => key))
+  const reached = reachedBy(book)
   const found = candidates.flatMap((bytes) => {
     try {
       const recalled = recallKey({ curve }, bytes)
