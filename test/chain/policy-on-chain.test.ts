@@ -59,6 +59,7 @@ const honest: Behaviour = (call, response) => {
 type Ask = (signer: StatementSigner, item: RequestItem) => Promise<DelegationResult | string>
 
 interface Asked {
+  readonly envelopes?: 'v1'
   readonly rpc?: readonly string[]
   readonly timeoutMs?: number
   readonly wallets?: boolean
@@ -66,14 +67,14 @@ interface Asked {
 
 /** A node that reads the chain at these endpoints. @returns asks it; 'answer', or the code of the refusal and the reason in its log */
 async function nodeWith(
-  tree: unknown,
-  { rpc = [chain.url], timeoutMs = 5_000, wallets = false }: Asked = {},
+  tree: object,
+  { envelopes, rpc = [chain.url], timeoutMs = 5_000, wallets = false }: Asked = {},
 ): Promise<Ask> {
   const chains = await createChainReader({ [CHAIN]: { rpc, timeoutMs } })
   const contractWallets = wallets ? { wallets: createContractWallets(chains, CHAIN) } : {}
   const signatures = createSignatureVerifier({ maxKeys: 16, ...contractWallets })
   const requesters = createRequesterVerifier({ signatures, maxSessions: 16 })
-  const { pipeline, events } = createTestPipeline({ policy: policyOf(tree, chains), requesters })
+  const { pipeline, events } = createTestPipeline({ policy: policyOf(tree, chains, envelopes), requesters })
   return async (signer, item) => {
     const authorization = await authorizeAs(signer, requestOf({ publicKeyId: signer.id, items: [item] }))
     const call = { remote: 'test', address: '192.0.2.1', signal: new AbortController().signal }
@@ -119,10 +120,12 @@ describe('onchain', () => {
       grant: new Uint8Array(0),
     }
     await handles.write('setViewer', handleOf(bare), viewer.hex, true)
-    expect(await (await nodeWith(onchain()))(viewer, bare)).toBe('not-allowed onchain:handle-not-bound')
+    expect(await (await nodeWith(onchain(), { envelopes: 'v1' }))(viewer, bare)).toBe(
+      'not-allowed onchain:handle-not-bound',
+    )
 
     const granted = { ...grantedItem({ chainId: CHAIN, requester: viewer.id }), chainId: CHAIN }
-    const both = await nodeWith({ all: [{ rule: 'grant', issuers: [issuer.id] }, onchain()] })
+    const both = await nodeWith({ all: [{ rule: 'grant', issuers: [issuer.id] }, onchain()] }, { envelopes: 'v1' })
     expect(await both(viewer, granted)).toBe('not-allowed onchain:view-says-no')
     await handles.write('setViewer', handleOf(granted), viewer.hex, true)
     expect(await both(viewer, granted)).toBe('answer')
@@ -236,15 +239,15 @@ describe('nox', () => {
     }
     const nox = { rule: 'nox', chain: CHAIN, contract: handles.address }
     const [first, second] = [await itemBy(gateway), await itemBy(next)]
-    expect(await (await nodeWith(nox))(createWallet(), first)).toBe('not-allowed nox:no-gateway')
+    expect(await (await nodeWith(nox, { envelopes: 'v1' }))(createWallet(), first)).toBe('not-allowed nox:no-gateway')
     await handles.write('setGateway', gateway.address)
-    const ask = await nodeWith(nox)
+    const ask = await nodeWith(nox, { envelopes: 'v1' })
     expect([await ask(createWallet(), first), await ask(createWallet(), second)]).toEqual([
       'answer',
       'not-allowed nox:not-signed-by-the-gateway',
     ])
     await handles.write('setGateway', next.address)
-    const later = await nodeWith(nox)
+    const later = await nodeWith(nox, { envelopes: 'v1' })
     expect([await later(createWallet(), first), await later(createWallet(), second)]).toEqual([
       'not-allowed nox:not-signed-by-the-gateway',
       'answer',

@@ -42,6 +42,7 @@ const vectors = vectorFolder === undefined ? undefined : readJson<DerivedVectors
 /** The key of the vectors, which the same cluster takes over as well; its gateway is the one that signed them. */
 const VECTOR_KEY_NAME = 'ecies/nox-vectors'
 const VECTOR_POLICY = `  ${VECTOR_KEY_NAME}:
+    envelopes: v1
     rule: nox
     chain: ${CHAIN}
     gateway: '${vectors?.delegateAuthorization.signer ?? newAccount().address}'

@@ -1,13 +1,16 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { formatAuthorization } from '@tkms/dkg'
+import { formatAuthorization, type RequestItem } from '@tkms/dkg'
 import { createHttpServer, type HttpServerOptions } from '../../packages/kms-node/src/http/server.ts'
+import type { Policy } from '../../packages/kms-node/src/policy/policy.ts'
 import {
   authorize,
   authorizeBytes,
   clock,
   createTestPipeline,
   grantedItem,
+  grantPolicy,
+  policyOf,
   requestOf,
   rng,
   verifiedKey,
@@ -16,6 +19,13 @@ import type { Dice } from '../model/dice.ts'
 import { mutate } from './mutate.ts'
 import { mutateJson } from './mutate-json.ts'
 
+const [owners, grants] = [policyOf({ rule: 'owner' }), grantPolicy()]
+const policyFor = (item: RequestItem): Policy => (item.version === 2 ? owners : grants)
+/** Both versions of envelopes under one key, which no policy file gives. */
+const bothVersions: Policy = {
+  decide: (key, input) => policyFor(input.item).decide(key, input),
+  explain: (key, input) => policyFor(input.item).explain(key, input),
+}
 const ANSWER_TIMEOUT_MS = 20_000
 const PATHS = [
   '/v1/delegate',
@@ -80,6 +90,7 @@ export async function startHttpTarget(others: readonly Uint8Array[]): Promise<Ht
   const internalErrors: unknown[] = []
   const limits = { maxRequestsInFlight: 64, maxRequestsQueued: 1024, replayEntries: 1_000_000, rsaKeyCacheEntries: 16 }
   const { pipeline, dryRun, events } = createTestPipeline({
+    policy: bothVersions,
     limits,
     onEvent: (event) => {
       if (event.outcome === 'internal') internalErrors.push(event.cause)

@@ -229,7 +229,7 @@ const TABLE: readonly (readonly [RuleCase, readonly Line[]])[] = [
 
 describe.each(TABLE.map(([rule, lines]) => ({ name: rule.name, rule, lines })))('$name', ({ rule, lines }) => {
   it.each(lines.map(named))('$what', async ({ change, expected, only }) => {
-    nodes.setPolicy(policyOf(rule.tree, chains))
+    nodes.setPolicy(policyOf(rule.tree, chains, rule.envelopes))
     nodes.usesOfShares()
     const doors = nodes.doors.filter(({ transport }) => only === undefined || transport === only)
     const outcomes = await Promise.all(
@@ -242,7 +242,7 @@ describe.each(TABLE.map(([rule, lines]) => ({ name: rule.name, rule, lines })))(
   })
 
   it('replayed', async () => {
-    nodes.setPolicy(policyOf(rule.tree, chains))
+    nodes.setPolicy(policyOf(rule.tree, chains, rule.envelopes))
     const ask = await rule.ask({})
     for (const transport of ['http', 'libp2p'] as const) {
       const doors = nodes.doors.filter((door) => door.transport === transport)
@@ -250,6 +250,19 @@ describe.each(TABLE.map(([rule, lines]) => ({ name: rule.name, rule, lines })))(
       expect(await Promise.all(doors.map((door) => door.ask(ask)))).toEqual([expected, expected, expected])
     }
   })
+})
+
+describe('a key', () => {
+  it.each([...RULES.grants, RULES.nox].map((rule) => ({ name: rule.name, rule })))(
+    'is for one version of envelopes: $name',
+    async ({ rule }) => {
+      const tree = rule.envelopes === 'v1' ? { rule: 'owner' } : rule.tree
+      nodes.setPolicy(policyOf(tree, chains, rule.envelopes === 'v1' ? 'v2' : 'v1'))
+      nodes.usesOfShares()
+      for (const door of nodes.doors) expect(await door.ask(await rule.ask({}))).toBe('not-allowed')
+      expect(nodes.usesOfShares()).toBe(0)
+    },
+  )
 })
 
 describe('quota', () => {

@@ -68,7 +68,9 @@ export interface Change {
 /** One rule as policies use it, and how a good request looks to it. */
 export interface RuleCase {
   readonly name: string
-  readonly tree: unknown
+  readonly tree: object
+  /** The version of the envelopes that the key is for, v2 unless told otherwise. */
+  readonly envelopes?: 'v1'
   readonly ask: (change: Change) => Promise<Ask>
 }
 
@@ -180,6 +182,7 @@ function grant(name: string, issuer: StatementSigner, version: 1 | 2): RuleCase 
   return {
     name,
     tree: { rule: 'grant', issuers: [issuer.id] },
+    ...(version === 1 && { envelopes: 'v1' }),
     async ask(change) {
       const sealed = labelled({ kind: 'ed25519', key: bytes32(1) })
       const K = itemPoint(sealed)
@@ -196,6 +199,7 @@ function nox(name: string, options: object, through: 'runner' | 'combiner', with
   return {
     name,
     tree: { rule: 'nox', chain: CHAIN, gateway: gatewayAddress, ...options },
+    envelopes: 'v1',
     async ask(change) {
       const K = itemPoint(labelled({ kind: 'ed25519', key: bytes32(1) }))
       const target = hexOf(spki)

@@ -38,7 +38,7 @@ async function decide(more: object, isViewer = word(1)): Promise<Decision> {
   const item: RequestItemV1 = { version: 1, K, chainId: CHAIN, handle: question.handle, grant: question.grant }
   const rule = { rule: 'nox', chain: CHAIN, gateway: gateway.address, contract, user: 'viewer', combiners: [COMBINER] }
   const spkiOfCombiner = sha256(new Uint8Array(294))
-  return policyOf(rule, fakeChain(CHAIN, { [IS_VIEWER]: isViewer })).decide(
+  return policyOf(rule, fakeChain(CHAIN, { [IS_VIEWER]: isViewer }), 'v1').decide(
     'k',
     inputOf({ item, principal: undefined, requesterId: COMBINER, recipientSpkiHash: spkiOfCombiner }),
   )

@@ -11,8 +11,8 @@ import type { RuleType } from './rule-type.ts'
 const tokenHash = sha256(utf8ToBytes('let me in'))
 const token = { rule: 'token', sha256: [bytesToHex(tokenHash)] }
 const owner = { rule: 'owner' }
-const document = (tree: unknown): unknown => ({ version: 1, keys: { '*': tree } })
-const development = (tree: unknown, ports = rulePorts()): Policy =>
+const document = (tree: object): unknown => ({ version: 1, keys: { '*': tree } })
+const development = (tree: object, ports = rulePorts()): Policy =>
   parsePolicy(document(tree), { file: 'policy.yaml', ports, profile: 'development' })
 const refused = (rule: string, reason: string): Decision => ({ allowed: false, refusals: [{ rule, reason }] })
 

@@ -39,8 +39,11 @@ export interface RuleContext {
 
 /** What one rule says. `reason` is a fixed word in kebab-case, for the log and for `explain`. */
 export type RuleVerdict =
-  /** `bindsHandle`: by what the rule verified, this handle is the one of this K. */
-  | { readonly kind: 'yes'; readonly bindsHandle?: true }
+  /**
+   * `bindsPoint`: somebody whom the rule believes named this very K; without that no v1 item is opened. `bindsHandle`: and said that
+   * this handle is the one of this K.
+   */
+  | { readonly kind: 'yes'; readonly bindsPoint?: true; readonly bindsHandle?: true }
   /** `undecided`: the rule could not find out, and refuses; asking again later may help. */
   | { readonly kind: 'no'; readonly reason: string; readonly undecided?: true }
 

@@ -64,7 +64,7 @@ const yes: Decision = { allowed: true, rules: ['nox'] }
 const chainOf = (answers: Record<string, Uint8Array | string> = {}): FakeChain =>
   fakeChain(CHAIN, { [GATEWAY]: word(addressOf(wallets.gateway.address)), [IS_VIEWER]: word(1), ...answers })
 const decide = (options: object, changes: Partial<DecisionInput>, chain = chainOf()): Promise<Decision> =>
-  policyOf({ rule: 'nox', chain: CHAIN, gateway: wallets.gateway.address, ...options }, chain).decide(
+  policyOf({ rule: 'nox', chain: CHAIN, gateway: wallets.gateway.address, ...options }, chain, 'v1').decide(
     'k',
     inputOf({ principal: undefined, requesterId: 'none', ...changes }),
   )
@@ -81,7 +81,6 @@ describe('nox rule', () => {
     const { signature } = await authorization()
     const other = hexOf(itemPoint(itemFor(alice)))
     const cases: readonly (readonly [string, Partial<DecisionInput>])[] = [
-      ['no-nox-authorization', { item: itemFor(alice) }],
       ['no-nox-authorization', { item: { ...item, grant: new Uint8Array(0) } }],
       ['no-nox-authorization', { item: { ...item, grant: item.grant.slice(1) } }],
       ['nox-for-another-chain', { item: { ...item, chainId: 0 } }],
@@ -101,7 +100,7 @@ describe('nox rule', () => {
   })
 
   it('looks at four forgeries in a request and at no more', async () => {
-    const policy = policyOf({ rule: 'nox', chain: CHAIN, gateway: wallets.gateway.address }, chainOf())
+    const policy = policyOf({ rule: 'nox', chain: CHAIN, gateway: wallets.gateway.address }, chainOf(), 'v1')
     const honest = itemOf(await authorization())
     const forged = itemOf(await authorization({ signature: (await authorization()).signature.with(0, 1) }))
     const request = requestOf()
@@ -122,7 +121,7 @@ describe('nox rule', () => {
   it('reads the gateway from the contract, once in a minute', async () => {
     const item = itemOf(await authorization())
     const chain = chainOf()
-    const policy = policyOf({ rule: 'nox', chain: CHAIN, contract }, chain)
+    const policy = policyOf({ rule: 'nox', chain: CHAIN, contract }, chain, 'v1')
     const at = (nowSeconds: number): Promise<Decision> => policy.decide('k', inputOf({ item, nowSeconds }))
     expect(await Promise.all([at(1000), at(1000), at(1059)])).toEqual([yes, yes, yes])
     expect(chain.queries).toHaveLength(1)
@@ -133,7 +132,7 @@ describe('nox rule', () => {
   it('fails closed while the gateway cannot be read, and asks again', async () => {
     const item = itemOf(await authorization())
     const answers: Record<string, Uint8Array | string> = { [GATEWAY]: 'chain-unavailable' }
-    const policy = policyOf({ rule: 'nox', chain: CHAIN, contract }, fakeChain(CHAIN, answers))
+    const policy = policyOf({ rule: 'nox', chain: CHAIN, contract }, fakeChain(CHAIN, answers), 'v1')
     expect(await policy.decide('k', inputOf({ item }))).toEqual(refused('chain-unavailable', true))
     answers[GATEWAY] = word(addressOf(wallets.gateway.address))
     expect(await policy.decide('k', inputOf({ item }))).toEqual(yes)
@@ -192,6 +191,7 @@ describe('nox rule', () => {
   })
 
   it.each([
+    ['envelopes of v2', { envelopes: 'v2' }],
     ['no chain', { chain: undefined }],
     ['neither gateway nor contract', { gateway: undefined }],
     ['a gateway that is no address', { gateway: 'alice' }],
@@ -203,6 +203,6 @@ describe('nox rule', () => {
     ['a chain to read that node.yaml does not have', { chain: 1, gateway: undefined, contract }],
   ])('is refused with %s', (_what, changes) => {
     const tree = { rule: 'nox', chain: CHAIN, gateway: wallets.gateway.address, ...changes }
-    expect(() => policyOf(tree, chainOf())).toThrow(expect.objectContaining({ code: 'bad-config-file' }))
+    expect(() => policyOf(tree, chainOf(), 'v1')).toThrow(expect.objectContaining({ code: 'bad-config-file' }))
   })
 })

@@ -24,9 +24,12 @@ import { type NoxOptions, readNoxOptions } from './nox-options.ts'
 import { askContract } from './onchain-rule.ts'
 import type { RuleType } from './rule-type.ts'
 
-const NOX = 'nox'
+/** The rule's name. */
+export const NOX = 'nox'
 /** Clocks of users and nodes may differ by this much, either way (interfaces 2). */
 const LEEWAY_SECONDS = 60
+/** The gateway signed for this K; it signs no handle. */
+const BINDS_POINT: RuleVerdict = { kind: 'yes', bindsPoint: true }
 const UNDECIDED: RuleVerdict = { kind: 'no', reason: 'chain-unavailable', undecided: true }
 
 const IS_VIEWER = parseContractView('isViewer(bytes32,address)', ['handle', 'account']) as ContractView
@@ -80,16 +83,20 @@ export function createNoxRule(chains: ChainReader, options: NoxOptions): PolicyR
     const combined = combiners.has(input.requesterId)
     if (!combined && !equalBytes(sha256(target), input.recipientSpkiHash)) return no('nox-for-another-recipient')
     const authorized = await checkGateway(authorization, input)
-    if (authorized.kind === 'no' || userCheck === 'off') return authorized
+    if (authorized.kind === 'no') return authorized
+    if (userCheck === 'off') return BINDS_POINT
     const { user } = authorization
     if (user === undefined) return no('no-user-authorization')
     const asked = await checkUser(user, target, input)
-    if (asked.kind === 'no' || userCheck === 'authorization' || contract === undefined) return asked
+    if (asked.kind === 'no') return asked
+    if (userCheck === 'authorization' || contract === undefined) return BINDS_POINT
     // Without a combiner the handle would be the requester's own word.
     if (!combined && !handleBound) return no('handle-not-bound')
     const { recipientSpkiHash: spkiHash, request } = input
     const values = { handle: item.handle, account: user.address, chainId, keyId: request.keyId, spkiHash }
-    return askContract(chains, { chainId, contract, data: encodeViewCall(IS_VIEWER, values) }, input.signal)
+    const data = encodeViewCall(IS_VIEWER, values)
+    const viewer = await askContract(chains, { chainId, contract, data }, input.signal)
+    return viewer.kind === 'no' ? viewer : BINDS_POINT
   }
 
   return {

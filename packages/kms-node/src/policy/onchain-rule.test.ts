@@ -66,18 +66,18 @@ describe('onchain rule', () => {
     const chain = chainThat(word(1))
     const bare = { ...grantedItem(), chainId: CHAIN, grant: new Uint8Array(0) }
     const input = inputOf({ item: bare, principal })
-    expect(await policyOf(onchain, chain).decide('k', input)).toEqual(refused('handle-not-bound'))
+    expect(await policyOf(onchain, chain, 'v1').decide('k', input)).toEqual(refused('handle-not-bound'))
     const either = { any: [grant, onchain] }
-    expect(await policyOf(either, chain).decide('k', input)).toMatchObject({ allowed: false })
+    expect(await policyOf(either, chain, 'v1').decide('k', input)).toMatchObject({ allowed: false })
     const byChain = { ...onchain, view: 'open(uint256,address)', args: ['chainId', 'account'] }
-    expect(await policyOf(byChain, chain).decide('k', input)).toEqual(refused('handle-not-bound'))
+    expect(await policyOf(byChain, chain, 'v1').decide('k', input)).toEqual(refused('handle-not-bound'))
     expect(chain.queries).toEqual([])
   })
 
   it('takes it from a grant that was verified before it in the same "all"', async () => {
     const chain = chainThat(word(1))
     const granted = inputOf({ item: { ...grantedItem({ chainId: CHAIN }), chainId: CHAIN }, principal })
-    const decide = (tree: object): Promise<Decision> => policyOf(tree, chain).decide('k', granted)
+    const decide = (tree: object): Promise<Decision> => policyOf(tree, chain, 'v1').decide('k', granted)
     expect(await decide({ all: [grant, onchain] })).toEqual({ allowed: true, rules: ['grant', 'onchain'] })
     expect(await decide({ all: [{ any: [{ rule: 'owner' }, grant] }, { all: [onchain] }] })).toMatchObject({
       allowed: true,
@@ -86,6 +86,30 @@ describe('onchain rule', () => {
     expect(await decide({ all: [onchain, grant] })).toEqual(refused('handle-not-bound'))
     expect(await decide({ any: [{ all: [grant, { rule: 'owner' }] }, onchain] })).toMatchObject({ allowed: false })
     expect(chain.queries).toHaveLength(2)
+  })
+
+  it('says who may, not which K: for a v1 item somebody must have named that', async () => {
+    const member = { ...onchain, view: 'isMember(address)', args: ['account'] }
+    const decide = (tree: object, changes: object, chain = chainThat(word(1))): Promise<Decision> =>
+      policyOf(tree, chain, 'v1').decide('k', inputOf({ item: { ...grantedItem(), ...changes }, principal }))
+    const nothing = { grant: new Uint8Array(0) }
+    const unbound = { allowed: false, refusals: [{ rule: 'policy', reason: 'point-not-bound' }] }
+    for (const tree of [member, { any: [member, grant] }, { all: [member, { any: [member, grant] }] }])
+      expect(await decide(tree, nothing)).toEqual(unbound)
+    // Whatever the order, the grant counts.
+    expect(await decide({ any: [member, grant] }, {})).toEqual({ allowed: true, rules: ['grant'] })
+    expect(await decide({ all: [member, { any: [member, grant] }] }, {})).toMatchObject({ allowed: true })
+    expect(await decide({ all: [member, grant] }, {})).toEqual({ allowed: true, rules: ['onchain', 'grant'] })
+    // A rule that could not find out might have bound it.
+    const replies = [chainThat(word(1)), chainThat('chain-unavailable')]
+    const failing: ChainReader = { has: () => true, call: (query) => (replies.shift() as FakeChain).call(query) }
+    const bare = inputOf({ item: { ...grantedItem(), ...nothing }, principal })
+    expect(await policyOf({ any: [member, member] }, failing, 'v1').decide('k', bare)).toEqual({
+      ...unbound,
+      undecided: true,
+    })
+    const { told } = await policyOf(member, chainThat(word(1)), 'v1').explain('k', bare)
+    expect(told).toMatchObject({ kind: 'all', allowed: false, of: [{ rule: 'onchain' }, { rule: 'policy' }] })
   })
 
   it('does not ask one chain about the handle of another', async () => {

@@ -1,13 +1,13 @@
 import { attempt, parseKeyName } from '@tkms/dkg'
 import { configError, readYamlFile } from '../config/yaml-file.ts'
 import { grantRuleType } from './grant-rule.ts'
-import { noxRuleType } from './nox-rule.ts'
+import { NOX, noxRuleType } from './nox-rule.ts'
 import { onchainRuleType } from './onchain-rule.ts'
 import { ownerRuleType } from './owner-rule.ts'
-import { createPolicy, type Policy } from './policy.ts'
+import { createPolicy, type Policy, type PolicyEntry } from './policy.ts'
 import { quotaRuleType } from './quota-rule.ts'
 import type { Report, RulePorts, RuleType } from './rule-type.ts'
-import { isCoarse, type RuleTree } from './rule-tree.ts'
+import { hasRule, isCoarse, type RuleTree } from './rule-tree.ts'
 import { tokenRuleType } from './token-rule.ts'
 
 /** Rules that every node has. */
@@ -24,6 +24,7 @@ const REGISTERED_LATER = ['attested']
 const MAX_DEPTH = 8
 const MAX_BRANCHES = 64
 const ANY_KEY = '*'
+const NEEDS_V1 = 'must be v1 with the rule nox, which knows no other envelopes; those of v2 need another key'
 const COARSE = 'lets rules that say nothing of who may open what (token, quota) say yes alone, which is'
 
 /** What `init` writes: who an envelope's label names may open it, and nobody else. */
@@ -71,19 +72,20 @@ export function parsePolicy(document: unknown, context: PolicyContext): Policy {
   if (version !== 1) problem('version', 'must be 1')
   const entries = Object.entries(recordOf(keys, 'keys', problem))
   if (entries.length === 0) problem('keys', 'must name at least one key, or "*"')
-  const trees = new Map<string, RuleTree>()
+  const known = new Map<string, PolicyEntry>()
   const types = [...RULE_TYPES, ...(context.ruleTypes ?? [])]
   for (const [name, value] of entries) {
     if (name !== ANY_KEY && attempt(() => parseKeyName(name)) === undefined)
       problem(`keys.${name}`, 'is not a key name')
-    const tree = parseTree(value, { path: `keys.${name}`, depth: 1, ports: context.ports, types, problem })
-    if (tree !== undefined) trees.set(name, tree)
-    if (tree !== undefined && context.profile !== 'development' && isCoarse(tree))
+    const entry = parseEntry(value, { path: `keys.${name}`, depth: 1, ports: context.ports, types, problem })
+    if (entry === undefined) continue
+    known.set(name, entry)
+    if (context.profile !== 'development' && isCoarse(entry.tree))
       problem(`keys.${name}`, `${COARSE} only in the development profile`)
   }
   if (problems.length > 0)
     throw configError('bad-config-file', `${context.file} is refused`, { file: context.file, problems })
-  return createPolicy({ treeOf: (keyName) => trees.get(keyName) ?? trees.get(ANY_KEY) })
+  return createPolicy({ entryOf: (keyName) => known.get(keyName) ?? known.get(ANY_KEY) })
 }
 
 interface Place {
@@ -98,6 +100,17 @@ function recordOf(value: unknown, path: string, problem: Report): Record<string,
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
   problem(path, 'must be a mapping')
   return {}
+}
+
+/** One key's rules, and beside them `envelopes`: the version that the key is for, v2 unless it is said. */
+function parseEntry(value: unknown, place: Place): PolicyEntry | undefined {
+  const { path, problem } = place
+  const { envelopes = 'v2', ...rules } = recordOf(value, path, problem)
+  if (envelopes !== 'v1' && envelopes !== 'v2') problem(`${path}.envelopes`, 'must be v1 or v2')
+  const tree = parseTree(rules, place)
+  if (tree === undefined) return undefined
+  if (envelopes !== 'v1' && hasRule(tree, NOX)) problem(`${path}.envelopes`, NEEDS_V1)
+  return { envelopes: envelopes === 'v1' ? 1 : 2, tree }
 }
 
 function parseTree(value: unknown, place: Place): RuleTree | undefined {

@@ -1,11 +1,13 @@
 import { decodeGrant } from '@tkms/dkg'
 import { describe, expect, it } from 'vitest'
+import { NO_CHAINS } from '../chain/chain-reader.ts'
 import {
   alice,
   bytes32,
   createSigner,
   curve,
   grantedItem,
+  grantPolicy,
   issuer,
   itemFor,
   NOW_SECONDS,
@@ -25,14 +27,15 @@ describe('owner rule', () => {
     expect(await policy.decide('k', inputOf())).toEqual({ allowed: true, rules: ['owner'] })
     expect(await policy.decide('k', inputOf({ item: itemFor(createSigner()) }))).toEqual(refusal('owner', 'not-named'))
     expect(await policy.decide('k', inputOf({ principal: undefined }))).toEqual(refusal('owner', 'not-signed'))
-    expect(await policy.decide('k', inputOf({ item: grantedItem() }))).toEqual(refusal('owner', 'no-label'))
+    const v1 = policyOf({ rule: 'owner' }, NO_CHAINS, 'v1')
+    expect(await v1.decide('k', inputOf({ item: grantedItem() }))).toEqual(refusal('owner', 'no-label'))
     const unnamed = { ...itemFor(alice), policy: new Uint8Array(0) }
     expect(await policy.decide('k', inputOf({ item: unnamed }))).toEqual(refusal('owner', 'nobody-named'))
   })
 })
 
 describe('grant rule', () => {
-  const policy = policyOf({ rule: 'grant', issuers: [issuer.id] })
+  const policy = grantPolicy()
   it('allows exactly what a listed issuer signed', async () => {
     expect(await policy.decide('k', inputOf({ item: grantedItem() }))).toEqual({ allowed: true, rules: ['grant'] })
   })
@@ -74,9 +77,10 @@ describe('policy', () => {
 
   it('combines rules with any and all, and names who refused', async () => {
     const granted = inputOf({ item: grantedItem() })
-    expect(await policyOf({ any: [owner, grant] }).decide('k', granted)).toEqual({ allowed: true, rules: ['grant'] })
-    expect(await policyOf({ all: [grant, owner] }).decide('k', granted)).toEqual(refusal('owner', 'no-label'))
-    expect(await policyOf({ all: [grant, { any: [owner, grant] }] }).decide('k', granted)).toEqual({
+    const decide = (tree: object): Promise<Decision> => policyOf(tree, NO_CHAINS, 'v1').decide('k', granted)
+    expect(await decide({ any: [owner, grant] })).toEqual({ allowed: true, rules: ['grant'] })
+    expect(await decide({ all: [grant, owner] })).toEqual(refusal('owner', 'no-label'))
+    expect(await decide({ all: [grant, { any: [owner, grant] }] })).toEqual({
       allowed: true,
       rules: ['grant', 'grant'],
     })
@@ -99,6 +103,30 @@ describe('policy', () => {
     expect(await both.decide('ecies/2', inputOf())).toMatchObject({ allowed: true })
   })
 
+  it('keeps each key for one version of envelopes, v2 unless it says so', async () => {
+    const other = refusal('policy', 'other-envelope-version')
+    // Nothing tells this v1 item from an honest one: its K is that of an envelope of alice, which a producer was made to sign for.
+    const copied = inputOf({ item: grantedItem() })
+    expect(await policyOf({ any: [owner, grant] }).decide('k', copied)).toEqual(other)
+    const document = { version: 1, keys: { '*': { any: [owner, grant] }, 'ecies/1': { envelopes: 'v1', ...grant } } }
+    const policy = parsePolicy(document, { file: 'policy.yaml', ports: rulePorts() })
+    expect(await policy.decide('ecies/2', copied)).toEqual(other)
+    expect(await policy.decide('ecies/1', copied)).toEqual({ allowed: true, rules: ['grant'] })
+    expect(await policy.decide('ecies/1', inputOf())).toEqual(other)
+    expect((await policy.explain('ecies/1', inputOf())).told).toMatchObject({ rule: 'policy' })
+  })
+
+  it('binds the K of a v1 item by a rule, also where coarse rules stand alone', async () => {
+    const quota = { rule: 'quota', requester: [{ items: 9, seconds: 60 }] }
+    const document = { version: 1, keys: { '*': { envelopes: 'v1', any: [quota, grant] } } }
+    const policy = parsePolicy(document, { file: 'policy.yaml', ports: rulePorts(), profile: 'development' })
+    expect(await policy.decide('k', inputOf({ item: { ...grantedItem(), grant: new Uint8Array(0) } }))).toEqual(
+      refusal('policy', 'point-not-bound'),
+    )
+    expect(await policy.decide('k', inputOf({ item: grantedItem() }))).toEqual({ allowed: true, rules: ['grant'] })
+  })
+
+  const nox = { rule: 'nox', chain: 1, gateway: `0x${'c0'.repeat(20)}` }
   const weak = `ed25519:01${'00'.repeat(31)}`
   it.each([
     ['nothing', null],
@@ -117,6 +145,10 @@ describe('policy', () => {
       { version: 1, keys: { '*': { rule: 'grant', issuers: [`eip712:0x${'aB'.repeat(20)}`] } } },
     ],
     ['a session as issuer', { version: 1, keys: { '*': { rule: 'grant', issuers: [`session:${'00'.repeat(32)}`] } } }],
+    ['another regime', { version: 1, keys: { '*': { envelopes: 'v3', ...owner } } }],
+    ['a regime in a branch', { version: 1, keys: { '*': { any: [{ envelopes: 'v1', ...grant }] } } }],
+    ['nox without its regime', { version: 1, keys: { '*': { any: [owner, nox] } } }],
+    ['nox in v2', { version: 1, keys: { '*': { envelopes: 'v2', all: [{ any: [nox] }] } } }],
     ['a wrong key name', { version: 1, keys: { 'Not A Name': owner } }],
   ])('refuses a file with %s whole', (_what, document) => {
     expect(() => parsePolicy(document, { file: 'policy.yaml', ports: rulePorts() })).toThrow(

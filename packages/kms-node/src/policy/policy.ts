@@ -1,5 +1,15 @@
-import type { Decision, DecisionInput, RuleContext } from './decision.ts'
-import { evaluateTree, type Explained, type RuleTree } from './rule-tree.ts'
+import { type Decision, type DecisionInput, no, type RuleContext } from './decision.ts'
+import { evaluateTree, type Explained, type Outcome, type RuleTree } from './rule-tree.ts'
+
+/** What the policy says of one key. */
+export interface PolicyEntry {
+  /**
+   * The version of the envelopes that the key is for; items of the other one are refused. A v1 item may carry the K of anybody's v2
+   * envelope, and nothing in it shows that: under a key for both, whoever can get a producer's word for a K could open those as well.
+   */
+  readonly envelopes: 1 | 2
+  readonly tree: RuleTree
+}
 
 /** This node's own answer to "who may ask". */
 export interface Policy {
@@ -14,21 +24,37 @@ export interface Explanation {
   readonly told?: Explained
 }
 
-const NO_RULES: Decision = { allowed: false, refusals: [{ rule: 'policy', reason: 'no-rules-for-this-key' }] }
+/** The policy itself refuses, as if it were a rule. */
+const POLICY = 'policy'
+const refusedAs = (reason: string): Decision => ({ allowed: false, refusals: [{ rule: POLICY, reason }] })
+const toldAs = (reason: string): Explained => ({ kind: 'rule', rule: POLICY, verdict: no(reason) })
 
-export function createPolicy(options: { readonly treeOf: (keyName: string) => RuleTree | undefined }): Policy {
+export function createPolicy(options: { readonly entryOf: (keyName: string) => PolicyEntry | undefined }): Policy {
   const evaluate = async (keyName: string, input: DecisionInput, everyRule: boolean): Promise<Explanation> => {
-    const tree = options.treeOf(keyName)
-    if (tree === undefined) return { decision: NO_RULES }
-    const outcome = await evaluateTree(tree, { input, everyRule }, contextOf(input))
-    const { told } = outcome
-    if (outcome.allowed) return { decision: { allowed: true, rules: outcome.rules }, told }
-    const { refusals, undecided } = outcome
-    return { decision: { allowed: false, refusals, ...(undecided && { undecided: true }) }, told }
+    const entry = options.entryOf(keyName)
+    if (entry === undefined) return { decision: refusedAs('no-rules-for-this-key') }
+    if (entry.envelopes !== input.item.version) {
+      const reason = 'other-envelope-version'
+      return { decision: refusedAs(reason), told: toldAs(reason) }
+    }
+    const outcome = await evaluateTree(entry.tree, { input, everyRule }, contextOf(input))
+    return explanationOf(outcome, input)
   }
   return {
     decide: async (keyName, input) => (await evaluate(keyName, input, false)).decision,
     explain: (keyName, input) => evaluate(keyName, input, true),
+  }
+}
+
+function explanationOf(outcome: Outcome, { item }: DecisionInput): Explanation {
+  const { told, undecided } = outcome
+  if (!outcome.allowed)
+    return { decision: { allowed: false, refusals: outcome.refusals, ...(undecided && { undecided }) }, told }
+  if (item.version === 2 || outcome.bindsPoint) return { decision: { allowed: true, rules: outcome.rules }, told }
+  const reason = 'point-not-bound'
+  return {
+    decision: { ...refusedAs(reason), ...(undecided && { undecided }) },
+    told: { kind: 'all', allowed: false, of: [told, toldAs(reason)] },
   }
 }
 

@@ -5,7 +5,8 @@ import { inputOf } from './decision-input.fixture.ts'
 import { createPolicy, type Policy } from './policy.ts'
 import type { RuleTree } from './rule-tree.ts'
 
-const policyFor = (tree: RuleTree): Policy => createPolicy({ treeOf: () => tree })
+const policyFor = (tree: RuleTree, envelopes: 1 | 2 = 2): Policy =>
+  createPolicy({ entryOf: () => ({ envelopes, tree }) })
 const input = inputOf()
 const unsure: RuleVerdict = { kind: 'no', reason: 'away', undecided: true }
 const rule = (name: string, verdict: RuleVerdict): RuleTree => ({ kind: 'rule', rule: { name, decide: () => verdict } })
@@ -17,7 +18,8 @@ const needsBinding: PolicyRule = {
 }
 const leaf = fc.constantFrom<RuleTree>(
   rule('yes', YES),
-  rule('binds', { kind: 'yes', bindsHandle: true }),
+  rule('binds', { kind: 'yes', bindsPoint: true, bindsHandle: true }),
+  rule('points', { kind: 'yes', bindsPoint: true }),
   rule('no', no('never')),
   rule('unsure', unsure),
   { kind: 'rule', rule: needsBinding },
@@ -47,9 +49,10 @@ describe('rules put together', () => {
     }
     await fc.assert(
       fc.asyncProperty(tree, async (any) => {
-        const policy = policyFor(any)
-        for (const each of [input, v1])
+        for (const each of [input, v1]) {
+          const policy = policyFor(any, each.item.version)
           expect((await policy.explain('k', each)).decision).toEqual(await policy.decide('k', each))
+        }
       }),
       { numRuns: 300 },
     )

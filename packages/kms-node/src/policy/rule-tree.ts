@@ -16,6 +16,10 @@ export type Outcome =
       readonly allowed: true
       readonly rules: readonly string[]
       readonly bindsHandle: boolean
+      /** Somebody who is believed named the K. */
+      readonly bindsPoint: boolean
+      /** A rule that could not find out might have bound the point. */
+      readonly undecided: boolean
       readonly told: Explained
     }
   | {
@@ -43,31 +47,38 @@ export async function evaluateTree(tree: RuleTree, evaluation: Evaluation, conte
 async function evaluateRule(rule: PolicyRule, { input }: Evaluation, context: RuleContext): Promise<Outcome> {
   const verdict = await rule.decide(input, context)
   const told: Explained = { kind: 'rule', rule: rule.name, verdict }
-  if (verdict.kind === 'yes')
-    return { allowed: true, rules: [rule.name], bindsHandle: verdict.bindsHandle === true, told }
+  if (verdict.kind === 'yes') {
+    const { bindsHandle = false, bindsPoint = false } = verdict
+    return { allowed: true, rules: [rule.name], bindsHandle, bindsPoint, undecided: false, told }
+  }
   const refusals = [{ rule: rule.name, reason: verdict.reason }]
   return { allowed: false, refusals, undecided: verdict.undecided === true, told }
 }
 
+/** The first yes counts, but for a v1 item the first that binds its point, if there is one: without it the yes is worth nothing. */
 async function evaluateAny(
   branches: readonly RuleTree[],
   evaluation: Evaluation,
   context: RuleContext,
 ): Promise<Outcome> {
   const outcomes: Outcome[] = []
+  const settles = (outcome: Allowed): boolean => outcome.bindsPoint || evaluation.input.item.version === 2
   for (const branch of branches) {
     const outcome = await evaluateTree(branch, evaluation, context)
     outcomes.push(outcome)
-    if (outcome.allowed && !evaluation.everyRule) break
+    if (outcome.allowed && settles(outcome) && !evaluation.everyRule) break
   }
   const of = outcomes.map(({ told }) => told)
-  const [first] = outcomes.filter(isAllowed)
-  if (first !== undefined) return { ...first, told: { kind: 'any', allowed: true, of } }
-  const refused = outcomes.filter(isRefused)
+  const allowed = outcomes.filter(isAllowed)
+  const settled = allowed.find(settles)
+  if (settled !== undefined) return { ...settled, told: { kind: 'any', allowed: true, of } }
+  const undecided = outcomes.some((outcome) => outcome.undecided)
+  const [first] = allowed
+  if (first !== undefined) return { ...first, undecided, told: { kind: 'any', allowed: true, of } }
   return {
     allowed: false,
-    refusals: refused.flatMap(({ refusals }) => refusals),
-    undecided: refused.some(({ undecided }) => undecided),
+    refusals: outcomes.filter(isRefused).flatMap(({ refusals }) => refusals),
+    undecided,
     told: { kind: 'any', allowed: false, of },
   }
 }
@@ -99,12 +110,19 @@ async function evaluateAll(
     allowed: true,
     rules: allowed.flatMap(({ rules }) => rules),
     bindsHandle: allowed.some(({ bindsHandle }) => bindsHandle),
+    bindsPoint: allowed.some(({ bindsPoint }) => bindsPoint),
+    undecided: allowed.some(({ undecided }) => undecided),
     told: { kind: 'all', allowed: true, of },
   }
 }
 
 const isAllowed = (outcome: Outcome): outcome is Allowed => outcome.allowed
 const isRefused = (outcome: Outcome): outcome is Refused => !outcome.allowed
+
+/** Whether a rule of this name is anywhere in the tree. */
+export function hasRule(tree: RuleTree, name: string): boolean {
+  return tree.kind === 'rule' ? tree.rule.name === name : tree.of.some((branch) => hasRule(branch, name))
+}
 
 /** Whether coarse rules alone can make this tree say yes. */
 export function isCoarse(tree: RuleTree): boolean {

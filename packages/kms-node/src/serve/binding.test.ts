@@ -17,6 +17,7 @@ import {
   secondGenerator,
 } from '@tkms/dkg'
 import { describe, expect, it } from 'vitest'
+import type { Policy } from '../policy/policy.ts'
 import {
   alice,
   authorize,
@@ -24,6 +25,7 @@ import {
   createTestPipeline,
   curve,
   grantedItem,
+  grantPolicy,
   groupKey,
   groupSecret,
   keyId,
@@ -67,7 +69,7 @@ const asHers = (points: Partial<Pick<RequestItemV2['header'], 'K' | 'Kbar'>>): R
   policy: malloryPolicy,
 })
 const ask = async (item: RequestItem): Promise<string> => {
-  const { pipeline, lender } = createTestPipeline()
+  const { pipeline, lender } = createTestPipeline(item.version === 1 ? { policy: grantPolicy() } : {})
   const call = { remote: 'mallory', address: '192.0.2.66', signal: new AbortController().signal }
   const result = await pipeline.handle(authorize(requestOf({ publicKeyId: mallory.id, items: [item] }), mallory), call)
   if (result.kind === 'refusal') expect(lender.uses).toBe(0)
@@ -164,8 +166,8 @@ describe('row 38: another RSA key put into a request', () => {
     const at = Buffer.from(payload).indexOf(Buffer.from(spki))
     return Buffer.concat([payload.subarray(0, at), gatewaySpki, payload.subarray(at + spki.length)])
   }
-  const handled = async (authorization: Authorization): Promise<string> => {
-    const { pipeline, lender } = createTestPipeline()
+  const handled = async (authorization: Authorization, policy?: Policy): Promise<string> => {
+    const { pipeline, lender } = createTestPipeline(policy && { policy })
     const result = await pipeline.handle(authorization, call)
     if (result.kind === 'refusal') expect(lender.uses).toBe(0)
     return result.kind === 'answer' ? 'answer' : result.code
@@ -195,7 +197,7 @@ describe('row 38: another RSA key put into a request', () => {
 
   it('by the requester named in a grant: the grant is for one RSA key', async () => {
     const items = [grantedItem()]
-    expect(await handled(authorize(requestOf({ items })))).toBe('answer')
-    expect(await handled(authorize(requestOf({ items, spki: gatewaySpki })))).toBe('not-allowed')
+    expect(await handled(authorize(requestOf({ items })), grantPolicy())).toBe('answer')
+    expect(await handled(authorize(requestOf({ items, spki: gatewaySpki })), grantPolicy())).toBe('not-allowed')
   })
 })

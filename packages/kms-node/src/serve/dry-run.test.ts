@@ -75,20 +75,9 @@ describe('dry run', () => {
             },
           },
           {
-            allowed: true,
-            rules: {
-              says: 'yes',
-              any: [
-                { rule: 'owner', says: 'no', reason: 'no-label' },
-                {
-                  says: 'yes',
-                  all: [
-                    { rule: 'token', says: 'yes' },
-                    { rule: 'grant', says: 'yes' },
-                  ],
-                },
-              ],
-            },
+            allowed: false,
+            code: 'not-allowed',
+            rules: { rule: 'policy', says: 'no', reason: 'other-envelope-version' },
           },
         ],
       },

@@ -165,8 +165,11 @@ export const rulePorts = (chains: ChainReader = NO_CHAINS): RulePorts => ({
   chains,
   quotas: createQuotaBook(),
 })
-export const policyOf = (tree: unknown, chains: ChainReader = NO_CHAINS): Policy =>
-  parsePolicy({ version: 1, keys: { '*': tree } }, { file: 'policy.yaml', ports: rulePorts(chains) })
+/** Rules for every key, which is for v2 envelopes unless told otherwise. */
+export const policyOf = (tree: object, chains: ChainReader = NO_CHAINS, envelopes: 'v1' | 'v2' = 'v2'): Policy =>
+  parsePolicy({ version: 1, keys: { '*': { envelopes, ...tree } } }, { file: 'policy.yaml', ports: rulePorts(chains) })
+/** Takes the grants of the test's issuer, for v1 envelopes. */
+export const grantPolicy = (): Policy => policyOf({ rule: 'grant', issuers: [issuer.id] }, NO_CHAINS, 'v1')
 
 export function createTestPipeline(overrides: Partial<PipelineOptions> = {}): {
   pipeline: DelegationPipeline

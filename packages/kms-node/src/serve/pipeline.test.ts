@@ -29,13 +29,12 @@ import {
   createTestPipeline,
   curve,
   grantedItem,
+  grantPolicy,
   index,
-  issuer,
   itemFor,
   node,
   NOW_SECONDS,
   ownVerificationShare,
-  policyOf,
   requestOf,
   rsaPrivateKey,
   sharingId,
@@ -101,20 +100,21 @@ describe('delegation pipeline', () => {
   it('answers a batch in its order; a refused item does not refuse the rest', async () => {
     const { pipeline, lender } = createTestPipeline()
     const bad: RequestItemV2 = { ...itemFor(alice), proof: new Uint8Array(64).fill(1) }
-    const request = requestOf({ items: [itemFor(alice), itemFor(createSigner()), bad, grantedItem()] })
+    const request = requestOf({ items: [itemFor(alice), itemFor(createSigner()), bad, grantedItem(), itemFor(alice)] })
     const answer = answerOf(await ask(pipeline, authorize(request)))
     const { items } = openBox(request, answer.box)
     expect(items.map((item) => (item.kind === 'partial' ? 'partial' : item.code))).toEqual([
       'partial',
       'not-allowed',
       'bad-header-proof',
+      'not-allowed',
       'partial',
     ])
     expect(lender.uses).toBe(2)
   })
 
   it('takes 256 items', async () => {
-    const { pipeline } = createTestPipeline({ policy: policyOf({ rule: 'grant', issuers: [issuer.id] }) })
+    const { pipeline } = createTestPipeline({ policy: grantPolicy() })
     const item = grantedItem()
     const request = requestOf({ items: Array.from({ length: 256 }, () => item) })
     const answer = answerOf(await ask(pipeline, authorize(request)))
@@ -154,9 +154,9 @@ describe('delegation pipeline', () => {
     ],
     ['a weak RSA key', 'weak-rsa-key', () => authorize(requestOf({ spki: smallRsa }))],
     [
-      'a v1 item without grant',
+      'a v1 item under a key that is for v2 envelopes',
       'not-allowed',
-      () => authorize(requestOf({ items: [{ ...grantedItem(), grant: new Uint8Array(0) }] })),
+      () => authorize(requestOf({ items: [grantedItem()] })),
     ],
     [
       'a header proof of nothing',

@@ -10,7 +10,9 @@ it('tells the rules who asks, from where, with which token and evidence, and for
     seen.push(input)
     return YES
   }
-  const policy = createPolicy({ treeOf: () => ({ kind: 'rule', rule: { name: 'test', decide } }) })
+  const policy = createPolicy({
+    entryOf: () => ({ envelopes: 2, tree: { kind: 'rule', rule: { name: 'test', decide } } }),
+  })
   const { pipeline } = createTestPipeline({ policy })
   const quote = { kind: 7, bytes: Uint8Array.of(1, 2) }
   const evidence = [quote, { kind: EVIDENCE_SESSION, bytes: Uint8Array.of(3) }]
