@@ -12,6 +12,7 @@ import {
   type SharingId,
   signMemberAuthorization,
   signTagged,
+  slotEntry,
   u16,
   u32,
   varBytes,
@@ -178,6 +179,16 @@ test('an AUTH that could not be written holds no lower attempt up, and is tried 
   await registry.inTurn(async () => {})
   expect(sent).toEqual([1, 1, 1])
   expect(next.status).toMatchObject({ stage: 'authorizing', authorization: { have: 1 } })
+})
+
+test('what was given up stays so where its engine ends before it takes the order', async () => {
+  const run = await approve(lower)
+  await run.authorize()
+  await authorizeLower()
+  await vi.waitFor(() => expect(started).toEqual([run.status.ceremony]))
+  await run.abandon()
+  await run.halt()
+  expect(slotEntry(slots.state(lower), run.ceremony)).toMatchObject({ abandoned: true })
 })
 
 test('nothing begins once the node stops', async () => {

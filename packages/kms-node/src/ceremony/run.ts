@@ -249,8 +249,9 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
     begin,
     authorize,
     abandon: async () => {
-      if (driver !== undefined) return driver.order({ type: 'abandon' })
+      // Durable before the engine has it: an engine that is halted meanwhile forgets what it was ordered.
       await slots.abandon(spec)
+      if (over || driver !== undefined) return driver?.order({ type: 'abandon' })
       // Only members of the new committee can sign ABANDON. An old one that leaves just keeps out: no engine, so nothing of it is dealt.
       if (memberAt(spec.newConfig, self) === undefined)
         return update({ stage: 'left', reason: 'this node takes no part in it', missing: [] })
