@@ -127,6 +127,21 @@ test('an approval that fails half-way leaves one ceremony, which is found, appro
   expect(await service.abandon(id)).toMatchObject({ stage: 'left' })
 })
 
+test('an approval that fails erases only the imported key that came with it', async () => {
+  const kept = async (): Promise<number> =>
+    (await store.list('ceremony')).filter((record) => record.endsWith('.import')).length
+  const input = { kind: 'import', purpose: 'ecies-dec' } as const
+  const keyOf = (fill: number): Secret => new Secret(new Uint8Array(32).fill(fill))
+  const { ceremony } = await service.propose({ ...input, keyName: 'ecies/old', key: keyOf(7) })
+  const { put } = store
+  store.put = (kind, record, bytes) =>
+    record.endsWith('.slot') ? Promise.reject(new Error('ENOSPC')) : put(kind, record, bytes)
+  await expect(service.approve(ceremony, { degraded: true })).rejects.toThrow('ENOSPC')
+  expect(await kept()).toBe(1)
+  await expect(service.propose({ ...input, keyName: 'ecies/other', key: keyOf(8) })).rejects.toThrow('ENOSPC')
+  expect(await kept()).toBe(1)
+})
+
 test('what is approved while the node stops does not begin', async () => {
   const [first, second] = [propose(specOf(1)), propose(specOf(2))]
   const results = await Promise.allSettled([service.approve(first), service.stop(), service.approve(second)])

@@ -146,7 +146,7 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     if (known === undefined) registry.requireRoom()
     requireSettled(params, of.spec)
     if (importedKey !== undefined) await registry.imports.keep(of.spec, importedKey)
-    await approveInSlot(of.spec, input)
+    await approveInSlot(of.spec, input, importedKey !== undefined)
     await addressBook.add(of.nodes)
     const run = known ?? registry.open(of)
     params.onCommittees?.()
@@ -156,11 +156,12 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     return advised(run.status)
   }
 
-  const approveInSlot = async (spec: CeremonySpec, { degraded }: ApproveInput): Promise<void> => {
+  /** @param keepsImport the call that approves it has just stored the key to import; that of an earlier one may still be needed */
+  const approveInSlot = async (spec: CeremonySpec, { degraded }: ApproveInput, keepsImport: boolean): Promise<void> => {
     try {
       await slots.approve(spec, degraded === true ? 'degraded' : 'plain')
     } catch (cause) {
-      await registry.imports.erase(spec)
+      if (keepsImport) await registry.imports.erase(spec)
       throw explainRival(cause, registry)
     }
   }
