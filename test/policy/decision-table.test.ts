@@ -149,8 +149,9 @@ const sessionLines: readonly Line[] = [
   ['in a session for every handle', { credential: { handles: [] } }, 'answer'],
 ]
 
-const grantLines: readonly Line[] = [
-  ...common('not-allowed'),
+/** @param wrongPoint a v2 item's header proof is checked before the rules */
+const grantLines = (wrongPoint: Outcome): readonly Line[] => [
+  ...common(wrongPoint),
   ['without a grant', { without: true }, 'not-allowed'],
   [
     'with a grant that is over',
@@ -218,7 +219,8 @@ const tokenLines: readonly Line[] = [
 const TABLE: readonly (readonly [RuleCase, readonly Line[]])[] = [
   ...RULES.owners.map((rule) => [rule, ownerLines] as const),
   ...RULES.sessions.map((rule) => [rule, sessionLines] as const),
-  ...RULES.grants.map((rule) => [rule, grantLines] as const),
+  ...RULES.grants.map((rule) => [rule, grantLines('not-allowed')] as const),
+  [RULES.grantV2, grantLines('bad-header-proof')],
   [RULES.nox, noxLines('not-allowed')],
   [RULES.noxCombined, noxLines('answer')],
   [RULES.noxUser, noxUserLines],
@@ -253,7 +255,7 @@ describe.each(TABLE.map(([rule, lines]) => ({ name: rule.name, rule, lines })))(
 })
 
 describe('a key', () => {
-  it.each([...RULES.grants, RULES.nox].map((rule) => ({ name: rule.name, rule })))(
+  it.each([...RULES.grants, RULES.grantV2, RULES.nox].map((rule) => ({ name: rule.name, rule })))(
     'is for one version of envelopes: $name',
     async ({ rule }) => {
       const tree = rule.envelopes === 'v1' ? { rule: 'owner' } : rule.tree

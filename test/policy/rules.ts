@@ -261,6 +261,7 @@ export const RULES: {
   readonly owners: readonly RuleCase[]
   readonly sessions: readonly RuleCase[]
   readonly grants: readonly RuleCase[]
+  readonly grantV2: RuleCase
   readonly nox: RuleCase
   readonly noxCombined: RuleCase
   readonly noxUser: RuleCase
@@ -273,11 +274,8 @@ export const RULES: {
     session('owner, in a session of a key', key, keyLeaf),
     session('owner, in a session of a wallet', wallet, walletLeaf),
   ],
-  grants: [
-    grant('grant of a key', keyIssuer, 1),
-    grant('grant of a wallet', walletIssuer, 1),
-    grant('grant for a v2 item', keyIssuer, 2),
-  ],
+  grants: [grant('grant of a key', keyIssuer, 1), grant('grant of a wallet', walletIssuer, 1)],
+  grantV2: grant('grant for a v2 item', keyIssuer, 2),
   nox: nox('nox', {}, 'runner'),
   noxCombined: nox('nox through a combiner', { combiners: [combiner.id] }, 'combiner'),
   noxUser: nox('nox with the user', { contract, user: 'authorization' }, 'runner', true),

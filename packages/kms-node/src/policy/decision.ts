@@ -4,7 +4,7 @@ import type { DelegationRequest, Evidence, Grant, Principal, RequestItem } from 
 export interface DecisionInput {
   /** clusterId and keyId in it are this node's own: the pipeline checked them. */
   readonly request: DelegationRequest
-  /** A v2 item's label counts because its header proof is verified before the share is touched, whatever a rule says. */
+  /** A v2 item's label counts because its header proof was verified. */
   readonly item: RequestItem
   /** The requester whose signature was verified, through a session who signed that; undefined when the request is not signed. */
   readonly principal: Principal | undefined

@@ -58,5 +58,5 @@ function explanationOf(outcome: Outcome, { item }: DecisionInput): Explanation {
   }
 }
 
-/** The label of a v2 item counts, for its header proof is verified before the share is touched. A v1 item names what it likes. */
+/** The label of a v2 item counts, for its header proof was verified before the rules are asked. A v1 item names what it likes. */
 const contextOf = ({ item }: DecisionInput): RuleContext => ({ handleBound: item.version === 2 })

@@ -8,6 +8,7 @@ import {
   equalBytes,
   KmsError,
   MAX_REQUEST_BYTES,
+  MAX_SIGNATURE_BYTES,
   Reader,
   type KeyId,
   type SharingId,
@@ -40,6 +41,7 @@ export async function admitRequest(
 ): Promise<Admitted | Refusal> {
   const { payload } = authorization
   if (payload.length > MAX_REQUEST_BYTES) return refuse('too-large')
+  if (authorization.signature.length > MAX_SIGNATURE_BYTES) return refuse('malformed', 'signature too long')
   const target = readTarget(payload)
   if (target === undefined) return refuse('malformed', 'ends too early')
   if (!equalBytes(target.clusterId, ports.clusterId)) return refuse('wrong-cluster')

@@ -140,7 +140,12 @@ describe('dry run', () => {
 
   it('is done a few at a time', async () => {
     const { dryRun } = createTestPipeline()
-    const results = await Promise.all(Array.from({ length: 20 }, () => dryRun.explain(authorize(requestOf()), call())))
-    expect(results.filter((result) => result.kind === 'refusal' && result.code === 'busy')).toHaveLength(2)
+    const busyOf = async (address: (n: number) => string): Promise<number> => {
+      const calls = Array.from({ length: 20 }, (_, n) => call({ address: address(n) }))
+      const results = await Promise.all(calls.map((each) => dryRun.explain(authorize(requestOf()), each)))
+      return results.filter((result) => result.kind === 'refusal' && result.code === 'busy').length
+    }
+    expect(await busyOf((n) => `192.0.2.${n}`)).toBe(2)
+    expect(await busyOf(() => '192.0.2.1')).toBe(15)
   })
 })

@@ -7,7 +7,7 @@ import type { Clock } from '../ports.ts'
 import { type AdmissionPorts, admitRequest } from './admission.ts'
 import { createRsaPolicy } from './rsa-policy.ts'
 import { createRuleInputs, type RuleCall } from './rule-inputs.ts'
-import { createWorkQueue } from './work-queue.ts'
+import { ADDRESS_SHARE, createWorkQueue } from './work-queue.ts'
 
 /** Few at a time: an explanation asks every rule, and serves nobody's decryption. */
 const MAX_RUNNING = 2
@@ -27,7 +27,7 @@ export interface ItemReport {
   readonly code?: RefusalCode
   /** Of a v2 item. */
   readonly headerProof?: 'valid' | 'invalid'
-  /** Absent when the policy has no rules for the key. */
+  /** Absent when the policy has no rules for the key, and when the header proof does not hold: then none was asked. */
   readonly rules?: RuleReport
 }
 
@@ -49,14 +49,14 @@ export type DryRunResult =
 
 /** Says what would be answered and why, and answers nothing. */
 export interface DryRun {
-  /** Asks every rule about every item. No share is borrowed, nothing counted and nothing remembered, a requestId that was used is not noticed. */
+  /** Asks every rule about every item whose header proof holds. No share is borrowed, nothing counted and nothing remembered, a requestId that was used is not noticed. */
   explain(authorization: Authorization, call: RuleCall): Promise<DryRunResult>
 }
 
 export function createDryRun(
   ports: AdmissionPorts & { readonly policy: Pick<Policy, 'explain'>; readonly clock: Clock },
 ): DryRun {
-  const queue = createWorkQueue({ maxRunning: MAX_RUNNING, maxWaiting: MAX_WAITING })
+  const queue = createWorkQueue({ maxRunning: MAX_RUNNING, maxWaiting: MAX_WAITING, callerShare: ADDRESS_SHARE })
   const rsaPolicy = createRsaPolicy({ maxEntries: MAX_RSA_KEYS })
 
   const run = async (authorization: Authorization, call: RuleCall): Promise<DryRunResult> => {
@@ -74,13 +74,14 @@ export function createDryRun(
     const inputOf = createRuleInputs(ports.curve, admitted, { call, nowSeconds, dryRun: true })
 
     const explainItem = async (item: RequestItem): Promise<ItemReport> => {
+      if (item.version === 2 && !verifyHeaderProof(ports.curve, item))
+        return { allowed: false, code: 'bad-header-proof', headerProof: 'invalid' }
       const { decision, told } = await ports.policy.explain(keyName, inputOf(item))
-      const proven = item.version === 1 || verifyHeaderProof(ports.curve, item)
-      const code = codeOf({ decision, weakKey: rsa.kind === 'refused', proven })
+      const code = codeOf(decision, rsa.kind === 'refused')
       return {
         allowed: code === undefined,
         ...(code !== undefined && { code }),
-        ...(item.version === 2 && { headerProof: proven ? ('valid' as const) : ('invalid' as const) }),
+        ...(item.version === 2 && { headerProof: 'valid' as const }),
         ...(told !== undefined && { rules: reportOf(told) }),
       }
     }
@@ -98,22 +99,16 @@ export function createDryRun(
 
   return {
     explain: async (authorization, call) => {
-      const result = await queue.enter(call.signal, () => run(authorization, call))
+      const result = await queue.enter(call.signal, () => run(authorization, call), call.address)
       return typeof result === 'string' ? { kind: 'refusal', code: result } : result
     },
   }
 }
 
-/** The code with which the pipeline refuses an item, in the order of its checks. */
-function codeOf(item: {
-  readonly decision: Decision
-  readonly weakKey: boolean
-  readonly proven: boolean
-}): RefusalCode | undefined {
-  const { decision, weakKey, proven } = item
+/** The code with which the pipeline refuses an item whose header proof holds, in the order of its checks. */
+function codeOf(decision: Decision, weakKey: boolean): RefusalCode | undefined {
   if (!decision.allowed) return decision.undecided === true ? 'policy-unavailable' : 'not-allowed'
-  if (weakKey) return 'weak-rsa-key'
-  return proven ? undefined : 'bad-header-proof'
+  return weakKey ? 'weak-rsa-key' : undefined
 }
 
 function reportOf(told: Explained): RuleReport {

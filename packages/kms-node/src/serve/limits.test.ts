@@ -52,4 +52,29 @@ describe('work queue', () => {
     await expect(failing).rejects.toThrow('broken')
     expect(await queue.enter(signal, async () => 'after')).toBe('after')
   })
+
+  it('gives every caller its turn, and no caller more than its share', async () => {
+    const queue = createWorkQueue({ maxRunning: 8, maxWaiting: 16, callerShare: 1 / 4 })
+    const order: string[] = []
+    const slow = gate()
+    const fill = Array.from({ length: 4 }, (_, n) => [1, 2].map(() => queue.enter(signal, slow.run, `holder ${n}`)))
+    const mob = Array.from({ length: 9 }, () => queue.enter(signal, async () => order.push('mob'), 'mob'))
+    const late = ['late', 'later'].map((name) => queue.enter(signal, async () => order.push(name), name))
+    expect(queue.size).toBe(8 + 4 + 2)
+    slow.open()
+    await Promise.all([...fill.flat(), ...late])
+    expect((await Promise.all(mob)).filter((result) => result === 'busy')).toHaveLength(5)
+    expect(order.slice(0, 3)).toEqual(['mob', 'late', 'later'])
+    expect(queue.size).toBe(0)
+  })
+
+  it('keeps room for others while one caller holds its whole share', async () => {
+    const queue = createWorkQueue({ maxRunning: 4, maxWaiting: 16, callerShare: 1 / 4 })
+    const slow = gate()
+    const mob = Array.from({ length: 5 }, () => queue.enter(signal, slow.run, 'mob'))
+    expect(await queue.enter(signal, async () => 'served', 'other')).toBe('served')
+    slow.open()
+    expect(await Promise.all(mob)).toEqual(Array.from({ length: 5 }, () => 'done'))
+    expect(queue.size).toBe(0)
+  })
 })

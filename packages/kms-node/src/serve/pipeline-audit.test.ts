@@ -22,7 +22,11 @@ import {
 import type { DelegationCall } from './pipeline.ts'
 import type { ReleaseLedger, ReleaseOutcome } from './release-ledger.ts'
 
-const call = (): DelegationCall => ({ remote: 'test', address: '10.0.0.1', signal: new AbortController().signal })
+const call = (address = '10.0.0.1'): DelegationCall => ({
+  remote: 'test',
+  address,
+  signal: new AbortController().signal,
+})
 const emptyLog = (): AuditDatabase => createAuditDatabase(':memory:', { count: 0, hash: new Uint8Array(32) })
 const recordsOf = (database: AuditDatabase): readonly AuditRecord[] =>
   database.page(0, 100).map(({ record }) => decodeAuditRecord(record))
@@ -58,7 +62,7 @@ it('touches the share only once the release is on record, and gives nothing when
   const settles: ((outcome: ReleaseOutcome) => void)[] = []
   const record: ReleaseLedger['record'] = () => new Promise((resolve) => settles.push(resolve))
   const { pipeline, lender } = createTestPipeline({ ledger: { ...memoryLedger(clock), record } })
-  const asked = [requestOf(), requestOf()].map((request) => pipeline.handle(authorize(request), call()))
+  const asked = ['10.0.0.1', '10.0.0.2'].map((address) => pipeline.handle(authorize(requestOf()), call(address)))
   await expect.poll(() => settles.length).toBe(2)
   expect(lender.uses).toBe(0)
   settles[0]?.('recorded')

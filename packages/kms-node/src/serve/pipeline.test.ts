@@ -146,6 +146,7 @@ describe('delegation pipeline', () => {
     ],
     ['no signature', 'bad-signature', () => ({ ...authorize(requestOf()), signature: new Uint8Array(0) })],
     ['a forged signature', 'bad-signature', forged],
+    ['an endless signature', 'malformed', () => ({ ...authorize(requestOf()), signature: new Uint8Array(513) })],
     ['a signer the request does not name', 'malformed', () => authorize(requestOf(), other)],
     [
       'a requester the label does not name',
@@ -234,7 +235,11 @@ describe('delegation pipeline', () => {
 
   it('refuses what does not fit its queue, and what was cancelled', async () => {
     const { pipeline, lender } = createTestPipeline()
-    const results = await Promise.all(Array.from({ length: 6 }, () => ask(pipeline, authorize(requestOf()))))
+    const results = await Promise.all(
+      Array.from({ length: 6 }, (_, n) =>
+        pipeline.handle(authorize(requestOf()), { ...call(), address: `10.0.0.${n}` }),
+      ),
+    )
     expect(results.filter((result) => result.kind === 'refusal' && result.code === 'busy')).toHaveLength(2)
     expect(pipeline.underWay).toBe(0)
     const before = lender.uses

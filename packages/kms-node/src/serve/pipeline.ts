@@ -21,7 +21,7 @@ import { releaseRecord } from './release-record.ts'
 import type { ReleaseLedger, ReleaseOutcome } from './release-ledger.ts'
 import { createRsaPolicy } from './rsa-policy.ts'
 import { createRuleInputs, type RuleCall } from './rule-inputs.ts'
-import { createWorkQueue } from './work-queue.ts'
+import { ADDRESS_SHARE, createWorkQueue } from './work-queue.ts'
 
 /** What a transport sends back. */
 export type DelegationResult =
@@ -90,12 +90,16 @@ interface Release {
 }
 
 /**
- * The order of checks is that of interfaces 2, cheapest first: what `admitRequest` does, policy, RSA key, header proof, and only then
+ * The order of checks is that of interfaces 2, cheapest first: what `admitRequest` does, header proof, policy, RSA key, and only then
  * the share. An item's yes counts only when all of them passed. The share is used once the release is on record.
  */
 export function createDelegationPipeline(options: PipelineOptions): DelegationPipeline {
   const { limits, clock, policy, curve, ledger } = options
-  const queue = createWorkQueue({ maxRunning: limits.maxRequestsInFlight, maxWaiting: limits.maxRequestsQueued })
+  const queue = createWorkQueue({
+    maxRunning: limits.maxRequestsInFlight,
+    maxWaiting: limits.maxRequestsQueued,
+    callerShare: ADDRESS_SHARE,
+  })
   const rsaPolicy = createRsaPolicy({ maxEntries: limits.rsaKeyCacheEntries })
   const nowSeconds = (): number => Math.floor(clock.nowMs() / 1000)
 
@@ -105,6 +109,8 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
   ): Promise<readonly (Refusal | readonly string[])[]> => {
     const inputOf = createRuleInputs(curve, admitted, { call, nowSeconds: nowSeconds(), dryRun: false })
     const decideItem = async (item: RequestItem): Promise<Refusal | readonly string[]> => {
+      // Before the rules: a label that nothing proves makes no chain calls.
+      if (item.version === 2 && !verifyHeaderProof(curve, item)) return refuse('bad-header-proof')
       const decision = await policy.decide(served.key.keyName, inputOf(item))
       if (decision.allowed) return decision.rules
       const code = decision.undecided === true ? 'policy-unavailable' : 'not-allowed'
@@ -126,28 +132,21 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     if (refusedAll !== undefined) return refusedAll
     const rsa = rsaPolicy.check(request.spki)
     if (rsa.kind === 'refused') return refuse('weak-rsa-key', rsa.weakness)
-    const checked = await eachItem(request.items, signal, (item, at) => {
-      const decision = decisions[at]
-      if (decision === undefined || 'kind' in decision) return decision ?? refuse('internal')
-      return item.version === 1 || verifyHeaderProof(curve, item) ? decision : refuse('bad-header-proof')
-    })
-    const unproven = whole(checked)
-    if (unproven !== undefined) return unproven
     if (signal.aborted) return refuse('cancelled')
     const hash = requestHash(authorization.payload)
     const { requesterId } = admitted.requester
-    const record = releaseRecord({ request, requesterId, key: served.key }, hash, checked)
+    const record = releaseRecord({ request, requesterId, key: served.key }, hash, decisions)
     const outcome = await ledger.record({ requestId: request.requestId, expiresAt: request.expiresAt, release: record })
     if (outcome !== 'recorded') return refuse(NOT_RECORDED[outcome])
     const ctx = answerContext(served, request, hash)
     const items = await eachItem(request.items, signal, (item, at): BatchItem => {
-      const verdict = checked[at]
+      const verdict = decisions[at]
       if (verdict === undefined || 'kind' in verdict) return { kind: 'refusal', code: verdict?.code ?? 'internal' }
       return computePartial(options, { served, loan, item, ctx })
     })
     if (signal.aborted) return refuse('cancelled')
     const answer = createAnswer(options, { rsa, served, request, ctx, items })
-    const rules = new Set(checked.flatMap((verdict) => ('kind' in verdict ? [] : verdict)))
+    const rules = new Set(decisions.flatMap((verdict) => ('kind' in verdict ? [] : verdict)))
     return {
       kind: 'release',
       answer,
@@ -181,7 +180,7 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
       return { kind: 'refusal', code, ...(skewSeconds === undefined ? {} : { skewSeconds }) }
     }
     try {
-      const result = await queue.enter(signal, async () => {
+      const answer = async (): Promise<Release | Refusal> => {
         const admitted = await admitRequest(options, authorization, { nowSeconds: nowSeconds(), signal })
         if (admitted.kind === 'refusal') return admitted
         const { request } = admitted
@@ -200,7 +199,8 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
         } finally {
           loan.end()
         }
-      })
+      }
+      const result = await queue.enter(signal, answer, call.address)
       return finish(typeof result === 'string' ? refuse(result) : result)
     } catch (cause) {
       if (cause instanceof Cancelled) return finish(refuse('cancelled'))

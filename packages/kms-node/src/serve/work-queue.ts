@@ -1,16 +1,65 @@
-/** Lets a bounded number of calls run at once and a bounded number wait, in order. */
+/** Lets a bounded number of calls run at once and a bounded number wait: in order, and the callers in turn. */
 export interface WorkQueue {
   /** Asked for and neither refused nor finished. */
   readonly size: number
-  /** @returns what `run` returns, `busy` when too many wait, `cancelled` when the signal fires before its turn */
-  enter<T>(signal: AbortSignal, run: () => Promise<T>): Promise<T | 'busy' | 'cancelled'>
+  /**
+   * @param caller whose turn it takes: calls without one are all of one caller
+   * @returns what `run` returns, `busy` when too many wait, `cancelled` when the signal fires before its turn
+   */
+  enter<T>(signal: AbortSignal, run: () => Promise<T>, caller?: string): Promise<T | 'busy' | 'cancelled'>
 }
 
-export function createWorkQueue(limits: { readonly maxRunning: number; readonly maxWaiting: number }): WorkQueue {
-  const waiting: { readonly start: () => void }[] = []
-  let running = 0
+export interface WorkLimits {
+  readonly maxRunning: number
+  readonly maxWaiting: number
+  /** The part that one caller may take of both, above 0 and at least one call of each. Absent: all. */
+  readonly callerShare?: number
+}
 
-  const turn = (signal: AbortSignal): Promise<'go' | 'cancelled'> =>
+/** What one address may take of a node's queues, so that it cannot keep the others from their turns. */
+export const ADDRESS_SHARE: number = 1 / 4
+
+interface Lane {
+  running: number
+  readonly waiting: { readonly start: () => void }[]
+}
+
+export function createWorkQueue({ maxRunning, maxWaiting, callerShare = 1 }: WorkLimits): WorkQueue {
+  const maxOfCaller = {
+    running: Math.max(1, Math.floor(maxRunning * callerShare)),
+    waiting: Math.max(1, Math.floor(maxWaiting * callerShare)),
+  }
+  /** Callers with calls that run or wait; whose turn was longest ago comes first. */
+  const lanes = new Map<string, Lane>()
+  let running = 0
+  let waiting = 0
+
+  const isFree = (lane: Lane): boolean => running < maxRunning && lane.running < maxOfCaller.running
+
+  const take = (caller: string, lane: Lane): void => {
+    running++
+    lane.running++
+    lanes.delete(caller)
+    lanes.set(caller, lane)
+  }
+
+  const dropIdle = (caller: string, lane: Lane): void => {
+    if (lane.running === 0 && lane.waiting.length === 0) lanes.delete(caller)
+  }
+
+  const startNext = (): void => {
+    for (const [caller, lane] of lanes) {
+      if (!isFree(lane)) continue
+      const next = lane.waiting.shift()
+      if (next === undefined) continue
+      waiting--
+      take(caller, lane)
+      next.start()
+      return
+    }
+  }
+
+  const turn = (signal: AbortSignal, caller: string, lane: Lane): Promise<'go' | 'cancelled'> =>
     new Promise((resolve) => {
       const entry = {
         start: (): void => {
@@ -19,28 +68,34 @@ export function createWorkQueue(limits: { readonly maxRunning: number; readonly 
         },
       }
       const leave = (): void => {
-        waiting.splice(waiting.indexOf(entry), 1)
+        lane.waiting.splice(lane.waiting.indexOf(entry), 1)
+        waiting--
+        dropIdle(caller, lane)
         resolve('cancelled')
       }
       signal.addEventListener('abort', leave, { once: true })
-      waiting.push(entry)
+      lane.waiting.push(entry)
+      waiting++
+      lanes.set(caller, lane)
     })
 
   return {
     get size() {
-      return running + waiting.length
+      return running + waiting
     },
-    async enter(signal, run) {
+    async enter(signal, run, caller = '') {
       if (signal.aborted) return 'cancelled'
-      if (running < limits.maxRunning) running++
-      else if (waiting.length >= limits.maxWaiting) return 'busy'
-      else if ((await turn(signal)) === 'cancelled') return 'cancelled'
+      const lane = lanes.get(caller) ?? { running: 0, waiting: [] }
+      if (isFree(lane)) take(caller, lane)
+      else if (waiting >= maxWaiting || lane.waiting.length >= maxOfCaller.waiting) return 'busy'
+      else if ((await turn(signal, caller, lane)) === 'cancelled') return 'cancelled'
       try {
         return await run()
       } finally {
-        const next = waiting.shift()
-        if (next === undefined) running--
-        else next.start()
+        running--
+        lane.running--
+        dropIdle(caller, lane)
+        startNext()
       }
     },
   }
