@@ -50,7 +50,10 @@ test('a peer that floods with key heads is heard and answered at a rate, and nob
   nowMs += 1_000
   flood(1_000)
   expect(heard.filter((peer) => peer === bob)).toHaveLength(128 + 4)
+  expect(logged).toEqual(['key-heads-too-many'])
   nowMs += 60_000
   flood(100)
   expect(heard.filter((peer) => peer === bob)).toHaveLength(128 + 4 + 100)
+  flood(100)
+  expect(logged).toEqual(['key-heads-too-many', 'key-heads-too-many'])
 })

@@ -12,6 +12,9 @@ import type { KeysLog } from './open-keys.ts'
 /** Frames of key heads of one peer that are heard and answered: a node says its heads with every change of a key. More are dropped unread. */
 const HEADS_RATE = { requestsPerSecond: 4, burst: 128, maxCallers: MAX_CLUSTER_NODES }
 
+/** A peer that floods is logged once in this time. */
+const FLOOD_LOG_MS = 60_000
+
 export interface KeySyncPorts extends Pick<ChainFetchPorts, 'curve'> {
   readonly keeper: Pick<KeyKeeper, 'find' | 'heard' | 'learn' | 'list' | 'orders'>
   readonly notices: ErasedNotices
@@ -78,15 +81,16 @@ export function createKeySync(ports: KeySyncPorts): KeySync {
   }
 
   const headsRate = createRateLimit(HEADS_RATE)
-  const floods = new Set<ParticipantIndex>()
+  /** When the log was last told of a peer. */
+  const told = new Map<ParticipantIndex, number>()
   const admitsHeads = (from: ParticipantIndex): boolean => {
-    const admitted = headsRate.retryAfterSeconds(String(from), ports.clock.monotonicMs()) === 0
-    if (admitted) floods.delete(from)
-    else if (!floods.has(from)) {
-      floods.add(from)
+    const now = ports.clock.monotonicMs()
+    if (headsRate.retryAfterSeconds(String(from), now) === 0) return true
+    if (now - (told.get(from) ?? -Infinity) >= FLOOD_LOG_MS) {
+      told.set(from, now)
       log.warn({ peer: from }, 'key-heads-too-many')
     }
-    return admitted
+    return false
   }
 
   const onFetch = (from: ParticipantIndex, sharingId: Uint8Array): void => {
