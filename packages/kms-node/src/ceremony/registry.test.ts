@@ -191,6 +191,15 @@ test('what was given up stays so where its engine ends before it takes the order
   expect(slotEntry(slots.state(lower), run.ceremony)).toMatchObject({ abandoned: true })
 })
 
+test('a ceremony that cannot be ended keeps no other from its end', async () => {
+  const [first, second] = [await approve(lower), await approve(higher)]
+  vi.spyOn(first, 'supersede').mockRejectedValueOnce(new Error('ENOSPC'))
+  epoch = 2
+  registry.settle()
+  await registry.inTurn(async () => {})
+  expect([first, second].map(({ status }) => status.stage)).toEqual(['authorizing', 'superseded'])
+})
+
 test('nothing begins once the node stops', async () => {
   const run = await approve(lower)
   await run.authorize()

@@ -151,11 +151,14 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
     return true
   }
 
+  /** One ceremony that does not end must not keep others from it. */
+  const settleFailed = (cause: unknown): void => log.error({ cause: String(cause) }, 'ceremony-settle-failed')
+
   const settle = (): void => {
     inTurn(async () => {
-      for (const run of runs.values()) await settleOne(run)
+      for (const run of runs.values()) await settleOne(run).catch(settleFailed)
       params.onCommittees()
-    }).catch((cause: unknown) => log.error({ cause: String(cause) }, 'ceremony-settle-failed'))
+    }).catch(settleFailed)
   }
 
   const onAuthorization = (spec: CeremonySpec, entry: MemberSignature): void => {
