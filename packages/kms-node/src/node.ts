@@ -188,7 +188,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     host,
     handler: pipeline,
     limits,
-    admit: (address) => rateLimit.retryAfterSeconds(address, clock.monotonicMs()) === 0,
+    admit: (address, tokens) => rateLimit.retryAfterSeconds(address, clock.monotonicMs(), tokens) === 0,
     onStreamError: (remote, cause) => log.debug({ remote, cause }, 'delegate-stream-ended'),
   })
   await delegate.start()

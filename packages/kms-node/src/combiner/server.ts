@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { KmsError } from '@tkms/dkg'
+import { createBodyReader } from '../http/read-body.ts'
 import type { Clock } from '../ports.ts'
-import { createBodyReader } from './body-reader.ts'
 import type { DelegateCall } from './delegate.ts'
 import { createHttpMetrics } from './http-metrics.ts'
 import { jsonReply, type Reply, storageError, textReply } from './reply.ts'
@@ -34,6 +34,8 @@ interface Route {
   readonly handle: (request: IncomingMessage, signal: AbortSignal) => Promise<Reply> | Reply
 }
 
+/** As the single-key service has it. */
+const MAX_BODY_BYTES = 2 * 1024 * 1024
 const MAX_HEADER_BYTES = 16 * 1024
 const KEEP_ALIVE_MS = 75_000
 /** Ends a caller that does not read its answer; above the longest time a call can take. */
@@ -105,7 +107,7 @@ function createRouter(
 ): (request: IncomingMessage, signal: AbortSignal) => Promise<Reply> {
   const { clock } = options
   const metrics = createHttpMetrics()
-  const readBody = createBodyReader()
+  const readBody = createBodyReader({ maxBytes: MAX_BODY_BYTES })
   const routes: Readonly<Record<string, Route>> = {
     '/': {
       methods: READ,

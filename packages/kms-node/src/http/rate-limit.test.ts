@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { callerOf, createRateLimit } from './rate-limit.ts'
+import { callerOf, createRateLimit, tokensOf } from './rate-limit.ts'
 
 describe('rate limit', () => {
   it('refills with time, per caller', () => {
@@ -8,6 +8,16 @@ describe('rate limit', () => {
     expect(limit.retryAfterSeconds('b', 0)).toBe(0)
     expect(limit.retryAfterSeconds('a', 500)).toBe(0)
     expect(limit.retryAfterSeconds('a', 500)).toBe(1)
+  })
+
+  it('takes more for a longer request, at the most a whole burst', () => {
+    const limit = createRateLimit({ requestsPerSecond: 2, burst: 10, maxCallers: 2 })
+    expect([1, 8 * 1024, 8 * 1024 + 1, 1024 * 1024].map((size) => tokensOf(new Uint8Array(size)))).toEqual([
+      1, 1, 2, 128,
+    ])
+    expect([8, 4, 2, 1].map((tokens) => limit.retryAfterSeconds('a', 0, tokens))).toEqual([0, 1, 0, 1])
+    expect([128, 1].map((tokens) => limit.retryAfterSeconds('b', 0, tokens))).toEqual([0, 1])
+    expect(limit.retryAfterSeconds('b', 1_000, 0)).toBe(0)
   })
 
   it.each([

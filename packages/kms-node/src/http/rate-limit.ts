@@ -15,8 +15,11 @@ export interface RateLimitOptions {
 
 /** One token bucket per caller. */
 export interface RateLimit {
-  /** Takes a token. @returns 0, or after how many seconds there is one again */
-  retryAfterSeconds(caller: string, nowMs: number): number
+  /**
+   * @param tokens how many are taken, one without it; never more than a whole burst
+   * @returns 0, or after how many seconds there are so many again: then none was taken
+   */
+  retryAfterSeconds(caller: string, nowMs: number, tokens?: number): number
 }
 
 /** @param options all above 0 */
@@ -24,15 +27,21 @@ export function createRateLimit(options: RateLimitOptions): RateLimit {
   const { requestsPerSecond, burst } = options
   const buckets = new BoundedMap<string, Bucket>(options.maxCallers)
   return {
-    retryAfterSeconds(caller, nowMs) {
+    retryAfterSeconds(caller, nowMs, wanted = 1) {
+      const taken = Math.min(wanted, burst)
       const bucket = buckets.get(caller) ?? { tokens: burst, atMs: nowMs }
       const tokens = Math.min(burst, bucket.tokens + ((nowMs - bucket.atMs) / 1000) * requestsPerSecond)
-      const allowed = tokens >= 1
-      buckets.set(caller, { tokens: allowed ? tokens - 1 : tokens, atMs: nowMs })
-      return allowed ? 0 : Math.ceil((1 - tokens) / requestsPerSecond)
+      const allowed = tokens >= taken
+      buckets.set(caller, { tokens: allowed ? tokens - taken : tokens, atMs: nowMs })
+      return allowed ? 0 : Math.ceil((taken - tokens) / requestsPerSecond)
     },
   }
 }
+
+const BYTES_PER_TOKEN = 8 * 1024
+
+/** What a request costs that has so many bytes, once: a batch makes as much work as its items. */
+export const tokensOf = (payload: Uint8Array): number => Math.max(1, Math.ceil(payload.length / BYTES_PER_TOKEN))
 
 /** Whom an address stands for: an IPv4 address, or the 64-bit network of an IPv6 one, which one host can use as a whole. */
 export function callerOf(address: string): string {

@@ -6,16 +6,23 @@ import type { KeyDirectory } from '../keys/key-directory.ts'
 import { readBearerToken } from '../serve/bearer-token.ts'
 import type { DryRun } from '../serve/dry-run.ts'
 import type { DelegationPipeline } from '../serve/pipeline.ts'
-import { readJsonBody } from './body.ts'
+import { createJsonBodyReader } from './body.ts'
 import type { ErrorDetails, HttpErrorCode } from './errors.ts'
 import { openApiDocument } from './openapi.ts'
 import { type Operation, type OperationId, OPERATIONS } from './operations.ts'
+import { tokensOf } from './rate-limit.ts'
 import { authorizationSchema } from './schemas.ts'
 
 /** What a handler says; the server writes it. */
 export type Reply =
   | { readonly kind: 'ok'; readonly body: unknown }
-  | { readonly kind: 'error'; readonly code: HttpErrorCode; readonly details?: ErrorDetails }
+  | {
+      readonly kind: 'error'
+      readonly code: HttpErrorCode
+      readonly details?: ErrorDetails
+      /** With `rate-limited`. */
+      readonly retryAfterSeconds?: number
+    }
 
 const ok = (body: unknown): Reply => ({ kind: 'ok', body })
 const failed = (code: HttpErrorCode, details?: ErrorDetails): Reply =>
@@ -26,6 +33,8 @@ export interface RouteCall {
   /** Those of the path and of the query, as the operation's schemas admit them. */
   readonly parameters: Readonly<Record<string, string>>
   readonly remote: string
+  /** Takes further tokens of the caller for a request that costs more than one. @returns the refusal where they are missing */
+  readonly charge: (tokens: number) => Promise<Reply | undefined>
   readonly signal: AbortSignal
 }
 
@@ -50,6 +59,7 @@ export interface RoutePorts {
 /** A handler for every operation: there is no other way to be routed. */
 export function createRoutes(ports: RoutePorts): readonly Route[] {
   const document = openApiDocument()
+  const readJsonBody = createJsonBodyReader()
   const handlers: Readonly<Record<OperationId, Handler>> = {
     health: () => ok({ status: 'ok' }),
     ready: async () => {
@@ -67,7 +77,7 @@ export function createRoutes(ports: RoutePorts): readonly Route[] {
       const page = ports.keys.chain(keyIdOf(parameters), above === undefined ? undefined : Number(above))
       return page === undefined ? failed('unknown-key') : ok(page)
     },
-    delegate: (call) => delegate(ports, call),
+    delegate: (call) => delegate({ ...ports, readJsonBody }, call),
     openapi: () => ok(document),
   }
   return Object.entries<Operation>(OPERATIONS).map(([id, operation]) => ({
@@ -80,17 +90,23 @@ const keyIdOf = (parameters: RouteCall['parameters']): KeyId =>
   hexToBytes((parameters['keyId'] ?? '').replace(/^0x/, '')) as KeyId
 
 async function delegate(
-  { pipeline, dryRun }: Pick<RoutePorts, 'pipeline' | 'dryRun'>,
-  { request, parameters, remote, signal }: RouteCall,
+  {
+    pipeline,
+    dryRun,
+    readJsonBody,
+  }: Pick<RoutePorts, 'pipeline' | 'dryRun'> & { readonly readJsonBody: ReturnType<typeof createJsonBodyReader> },
+  { request, parameters, remote, charge, signal }: RouteCall,
 ): Promise<Reply> {
   const token = readBearerToken(request.headers.authorization)
   if (token === 'malformed') return failed('malformed')
-  const body = await readJsonBody(request)
+  const body = await readJsonBody(request, remote)
   if (body.kind === 'refused') return failed(body.code)
   const parsed = authorizationSchema.safeParse(body.value)
   if (!parsed.success) return failed('malformed')
   const { payload, signature, publicKeyId } = parsed.data
   const authorization = { payload: bytesOf(payload), signature: bytesOf(signature), publicKeyId }
+  const refusal = await charge(tokensOf(authorization.payload) - 1)
+  if (refusal !== undefined) return refusal
   const call = { remote, address: remote, ...token, signal }
   const dry = parameters['dryRun'] === 'true'
   const result = dry ? await dryRun.explain(authorization, call) : await pipeline.handle(authorization, call)

@@ -162,21 +162,18 @@ function createRequestListener(options: HttpServerOptions): RequestListener {
     maxCallers: MAX_CALLERS,
   })
 
-  const answer = async (
-    request: IncomingMessage,
-    signal: AbortSignal,
-  ): Promise<Reply & { retryAfterSeconds?: number }> => {
+  const answer = async (request: IncomingMessage, signal: AbortSignal): Promise<Reply> => {
     const found = find(request.method, request.url)
     if (found.kind === 'error') return found
     const remote = callerOf(request.socket.remoteAddress ?? '')
-    const retryAfterSeconds = found.route.operation.limited
-      ? rateLimit.retryAfterSeconds(remote, options.clock.monotonicMs())
-      : 0
-    if (retryAfterSeconds > 0) {
+    const charge = async (tokens: number): Promise<Reply | undefined> => {
+      const retryAfterSeconds = rateLimit.retryAfterSeconds(remote, options.clock.monotonicMs(), tokens)
+      if (retryAfterSeconds === 0) return undefined
       await throttle(request.socket, signal)
       return { kind: 'error', code: 'rate-limited', retryAfterSeconds }
     }
-    return found.route.handle({ request, parameters: found.parameters, remote, signal })
+    const refusal = found.route.operation.limited ? await charge(1) : undefined
+    return refusal ?? found.route.handle({ request, parameters: found.parameters, remote, charge, signal })
   }
 
   return (request, response) => {
@@ -211,7 +208,7 @@ async function throttle(socket: Socket, signal: AbortSignal): Promise<void> {
 function write(
   request: IncomingMessage,
   response: ServerResponse,
-  { reply, requestId }: { readonly reply: Reply & { retryAfterSeconds?: number }; readonly requestId: string },
+  { reply, requestId }: { readonly reply: Reply; readonly requestId: string },
 ): void {
   if (response.destroyed || response.headersSent) return
   const kind = reply.kind === 'ok' ? undefined : HTTP_ERRORS[reply.code]
@@ -219,7 +216,8 @@ function write(
   response.setHeader('content-type', 'application/json; charset=utf-8')
   response.setHeader('cache-control', 'no-store')
   response.setHeader('x-content-type-options', 'nosniff')
-  if (reply.retryAfterSeconds !== undefined) response.setHeader('retry-after', reply.retryAfterSeconds)
+  if (reply.kind === 'error' && reply.retryAfterSeconds !== undefined)
+    response.setHeader('retry-after', reply.retryAfterSeconds)
   // A body that was not read to its end would be taken for the next request.
   if (!request.complete) response.setHeader('connection', 'close')
   response.writeHead(kind?.status ?? 200, { 'content-length': Buffer.byteLength(body) }).end(body)

@@ -28,7 +28,7 @@ interface Service {
 async function startService(
   handler: DelegationHandler,
   limits: Partial<NetLimits> = {},
-  options: { readonly admit?: (address: string) => boolean } = {},
+  options: { readonly admit?: (address: string, tokens: number) => boolean } = {},
 ): Promise<Service> {
   const all = { ...TEST_LIMITS, ...limits }
   const { host } = await startTestHost(1, [], all)
@@ -54,9 +54,9 @@ const send = (stream: Stream, call: tkms.v1.DelegateCall.$Properties): void => {
   for (const chunk of encode([tkms.v1.DelegateCall.encode(call).finish()])) stream.send(chunk)
 }
 
-const request = (correlationId: number): tkms.v1.DelegateCall.$Properties => ({
+const request = (correlationId: number, bytes = 1): tkms.v1.DelegateCall.$Properties => ({
   correlationId,
-  request: { payload: Uint8Array.of(correlationId), signature: new Uint8Array(64), publicKeyId: 'none' },
+  request: { payload: new Uint8Array(bytes).fill(correlationId), signature: new Uint8Array(64), publicKeyId: 'none' },
 })
 
 async function* replies(stream: Stream): AsyncGenerator<tkms.v1.DelegateReply> {
@@ -176,16 +176,16 @@ test('no more calls run at once than the window, and none is lost', async () => 
 test('an address above its rate is refused as busy, slowly, without reaching the pipeline', async () => {
   const { handler, release, seen } = gated()
   const asked: string[] = []
-  const admit = (address: string): boolean => asked.push(address) <= 1
+  const admit = (address: string, tokens: number): boolean => asked.push(`${address} ${tokens}`) < 2
   const stream = await connect(await startService(handler, {}, { admit }))
   for (const id of [1, 2]) send(stream, request(id))
   const incoming = replies(stream)
   expect(await take(incoming, 1)).toMatchObject([{ correlationId: 2, refusal: { status: tkms.v1.Status.STATUS_BUSY } }])
   release(1)
   const sentMs = performance.now()
-  send(stream, request(3))
+  send(stream, request(3, 20_000))
   await take(incoming, 2)
-  expect([seen, asked, performance.now() - sentMs > 100]).toEqual([[1], Array(3).fill('127.0.0.1'), true])
+  expect([seen, asked, performance.now() - sentMs > 100]).toEqual([[1], [1, 1, 3].map((n) => `127.0.0.1 ${n}`), true])
 })
 
 test('the handler is told where a call came from and the hash of its token, never the token', async () => {

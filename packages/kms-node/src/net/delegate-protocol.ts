@@ -3,7 +3,7 @@ import type { Connection, Libp2p, Stream } from '@libp2p/interface'
 import { MAX_REQUEST_BYTES } from '@tkms/dkg'
 import { encode } from 'it-length-prefixed'
 import { pipe } from 'it-pipe'
-import { callerOf } from '../http/rate-limit.ts'
+import { callerOf, tokensOf } from '../http/rate-limit.ts'
 import { createCallAnswerer, type DelegationHandler } from './answer-calls.ts'
 import { ipOf } from './connection-gate.ts'
 import { netError } from './errors.ts'
@@ -23,8 +23,8 @@ export interface DelegateServerParams {
   readonly host: Libp2p
   readonly handler: DelegationHandler
   readonly limits: NetLimits
-  /** Whether this IP address may ask once more now; a refused request is answered `busy` and costs nothing else. */
-  readonly admit: (address: string) => boolean
+  /** Whether this IP address may ask for so much more now; a refused request is answered `busy` and costs nothing else. */
+  readonly admit: (address: string, tokens: number) => boolean
   /** For the log only. */
   readonly onStreamError: (remote: string, cause: unknown) => void
 }
@@ -52,7 +52,7 @@ export function createDelegateServer(params: DelegateServerParams): DelegateServ
     const answerer = createCallAnswerer({
       handler: {
         handle: async (authorization, call) => {
-          if (params.admit(address)) return handler.handle(authorization, call)
+          if (params.admit(address, tokensOf(authorization.payload))) return handler.handle(authorization, call)
           throttledUntilMs = performance.now() + THROTTLE_MS
           return { kind: 'refusal', code: 'busy' }
         },
