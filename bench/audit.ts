@@ -6,6 +6,7 @@ import type { KeyId, PointBytes, SharingId } from '@tkms/dkg'
 import {
   createAuditDatabase,
   createLedger,
+  createLogKey,
   type Ledger,
   type LedgerOptions,
   type ReleaseEntry,
@@ -15,6 +16,7 @@ import { percentile } from './statistics.ts'
 
 const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length))
 const base = { count: 0, hash: new Uint8Array(32) }
+const key = createLogKey(random(32))
 
 const openLedger = (database: LedgerOptions['database']): Ledger =>
   createLedger({
@@ -29,7 +31,7 @@ const openLedger = (database: LedgerOptions['database']): Ledger =>
   })
 
 /** The real ledger, without a file. */
-export const memoryLedger = (): Ledger => openLedger(createAuditDatabase(':memory:', base))
+export const memoryLedger = (): Ledger => openLedger(createAuditDatabase(':memory:', base, key))
 
 function randomEntry(): ReleaseEntry {
   const K = random(33).fill(2, 0, 1) as PointBytes
@@ -64,7 +66,7 @@ export interface AuditCost {
 export async function benchAudit(options: { readonly releases: number }): Promise<AuditCost> {
   const directory = await mkdtemp(join(tmpdir(), 'tkms-bench-audit-'))
   const path = join(directory, 'audit.db')
-  const ledger = openLedger(createAuditDatabase(path, base))
+  const ledger = openLedger(createAuditDatabase(path, base, key))
   const record = async (entry: ReleaseEntry): Promise<void> => {
     const outcome = await ledger.record(entry)
     if (outcome !== 'recorded') throw new Error(`a release was not recorded: ${outcome}`)

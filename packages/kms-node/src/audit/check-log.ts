@@ -24,7 +24,7 @@ export function followRecord(before: LogPoint, { seq, record, hash }: StoredReco
 
 /**
  * Whether the log goes on from what the sealed store knows of it: the anchored record is there and is the one that was anchored, and
- * every record after it follows. What is older is for `audit verify`.
+ * every record after it follows and was written here. What is older is for `audit verify`.
  * @throws KmsError `audit-broken`
  */
 export function checkFromAnchor(database: AuditDatabase, anchored: SignedAuditHead): void {
@@ -50,6 +50,22 @@ export function checkFromAnchor(database: AuditDatabase, anchored: SignedAuditHe
     for (const stored of page) reached = followRecord(reached, stored)
     if (page.length === 0) break
   }
+  requireOwnTail(database, count)
+}
+
+/**
+ * Whether this node wrote the newest record, and so all that it is chained to, and where the log begins: whoever has only the file can
+ * append records that follow, but not the tail's MAC.
+ * @param at the first record that somebody else may have put in
+ * @throws KmsError `audit-broken`
+ */
+export function requireOwnTail(database: AuditDatabase, at: number): void {
+  if (!database.isOwnTail())
+    throw brokenLog(
+      'tail',
+      `audit.db was changed by somebody else: records from ${at} on were put in or taken out, or its first part was cut off`,
+      { at },
+    )
 }
 
 function pointAfter(database: AuditDatabase, count: number): LogPoint | undefined {

@@ -7,16 +7,16 @@ import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { followRecord } from './check-log.ts'
 import { type AuditDatabase, createAuditDatabase, openAuditDatabase } from './database.ts'
-import { alice } from './ledger.fixture.ts'
+import { alice, testLogKey } from './ledger.fixture.ts'
 import { replayId } from './replays.ts'
 
 /** Records releases in groups of four for ever, and prints a request's id as soon as its release is on record: that is its answer. */
 const PROGRAM = (path: string): string => `
   const { openAuditDatabase } = await import(${JSON.stringify(new URL('./database.ts', import.meta.url).href)})
-  const { memoryLedger, releaseEntry } = await import(${JSON.stringify(new URL('./ledger.fixture.ts', import.meta.url).href)})
+  const { memoryLedger, releaseEntry, testLogKey } = await import(${JSON.stringify(new URL('./ledger.fixture.ts', import.meta.url).href)})
   const clock = { nowMs: () => 1_800_000_000_000, monotonicMs: () => 0 }
   const limits = { replayEntries: 1_000_000, replayEntriesPerRequester: 1_000_000 }
-  const ledger = memoryLedger(clock, { database: openAuditDatabase(${JSON.stringify(path)}), limits })
+  const ledger = memoryLedger(clock, { database: openAuditDatabase(${JSON.stringify(path)}, testLogKey), limits })
   const { writeSync } = await import('node:fs')
   for (;;) await Promise.all([1, 2, 3, 4].map(async () => {
     const entry = releaseEntry()
@@ -29,7 +29,7 @@ let path: string
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'tkms-crash-'))
   path = join(directory, 'audit.db')
-  createAuditDatabase(path, { count: 0, hash: new Uint8Array(32) }).close()
+  createAuditDatabase(path, { count: 0, hash: new Uint8Array(32) }, testLogKey).close()
 })
 afterEach(() => rm(directory, { recursive: true }))
 
@@ -60,7 +60,7 @@ it('has every release whose answer was given, whenever the process is killed', {
   for (const answers of [1, 6, 40]) {
     const given = await killAfter(answers)
     expect(given.length).toBeGreaterThanOrEqual(answers)
-    const database = openAuditDatabase(path)
+    const database = openAuditDatabase(path, testLogKey)
     for (const id of given) expect(database.hasReplay(replayId(alice, Buffer.from(id, 'hex')))).toBe(true)
     const count = checked(database)
     expect(count - before).toBeGreaterThanOrEqual(given.length)
@@ -78,7 +78,7 @@ it('is whole up to the last commit that the disk has, wherever a write was torn'
     await copyFile(path, torn)
     await copyFile(`${path}-wal`, `${torn}-wal`)
     await truncate(`${torn}-wal`, Math.floor((size * part) / 10))
-    const database = openAuditDatabase(torn)
+    const database = openAuditDatabase(torn, testLogKey)
     const count = checked(database)
     counts.push(count)
     // A release and its request are there together or not at all.

@@ -1,7 +1,9 @@
 import { closeSync, constants, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
+import { equalBytes } from '@tkms/dkg'
 import { auditError, brokenLog } from './errors.ts'
+import type { LogKey } from './log-key.ts'
 
 /** "TKMS" as SQLite's application id. */
 const APPLICATION_ID = 0x544b4d53
@@ -16,6 +18,7 @@ const MAX_IDLE_WAL_BYTES = 4 * 1024 * 1024
 const SCHEMA = `
   CREATE TABLE base (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
   CREATE TABLE records (seq INTEGER PRIMARY KEY, record BLOB NOT NULL, hash BLOB NOT NULL) STRICT;
+  CREATE TABLE tail (one INTEGER PRIMARY KEY CHECK (one = 1), mac BLOB NOT NULL) STRICT;
   CREATE TABLE replays (id BLOB PRIMARY KEY, requester BLOB NOT NULL, expires INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   CREATE INDEX replays_expires ON replays (expires);
   CREATE TABLE probe (one INTEGER PRIMARY KEY, filler BLOB NOT NULL) STRICT;
@@ -37,7 +40,7 @@ export interface StoredRecord {
 }
 
 export interface StoredReplay {
-  /** 32 bytes. */
+  /** 32 bytes; kept as its MAC. */
   readonly id: Uint8Array
   /** 16 bytes: whose it is. */
   readonly requester: Uint8Array
@@ -59,6 +62,8 @@ export interface AuditDatabase {
   /** Where the part of the log that this node has begins. */
   readonly base: LogPoint
   tail(): LogPoint
+  /** Whether whoever wrote its base and its newest record had the key. */
+  isOwnTail(): boolean
   /** Of the records from `from` on, in order, at most `limit`. */
   page(from: number, limit: number): readonly StoredRecord[]
   hasReplay(id: Uint8Array): boolean
@@ -76,13 +81,13 @@ export interface AuditDatabase {
  * @param path ":memory:" for one without a file
  * @param base what the first record will be chained to
  */
-export function createAuditDatabase(path: string, base: LogPoint): AuditDatabase {
+export function createAuditDatabase(path: string, base: LogPoint, key: LogKey): AuditDatabase {
   return typed(() => {
-    if (path === ':memory:') return new SqliteAuditDatabase(makeSchema(connect(path), base))
+    if (path === ':memory:') return new SqliteAuditDatabase(makeSchema(connect(path), base, key), key)
     const unfinished = `${path}.new`
     for (const suffix of ['', '-wal']) rmSync(unfinished + suffix, { force: true })
     closeSync(openSync(unfinished, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600))
-    makeSchema(connect(unfinished), base).close()
+    makeSchema(connect(unfinished), base, key).close()
     renameSync(unfinished, path)
     const directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY)
     try {
@@ -90,15 +95,16 @@ export function createAuditDatabase(path: string, base: LogPoint): AuditDatabase
     } finally {
       closeSync(directory)
     }
-    return openAuditDatabase(path)
+    return openAuditDatabase(path, key)
   })
 }
 
-function makeSchema(database: DatabaseSync, base: LogPoint): DatabaseSync {
+function makeSchema(database: DatabaseSync, base: LogPoint, key: LogKey): DatabaseSync {
   try {
     database.exec(`BEGIN IMMEDIATE; ${SCHEMA}
       PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION};`)
     database.prepare('INSERT INTO base VALUES (1, ?, ?)').run(base.count, base.hash)
+    database.prepare('INSERT INTO tail VALUES (1, ?)').run(key.tailMac(base, base))
     database.exec('COMMIT')
     return database
   } catch (cause) {
@@ -108,14 +114,14 @@ function makeSchema(database: DatabaseSync, base: LogPoint): DatabaseSync {
 }
 
 /** Opens one that exists, and makes good what a crash left. */
-export function openAuditDatabase(path: string): AuditDatabase {
+export function openAuditDatabase(path: string, key: LogKey): AuditDatabase {
   return typed(() => {
     const database = connect(path)
     try {
       const pragma = (name: string): unknown => database.prepare(`PRAGMA ${name}`).get()?.[name]
       if (pragma('application_id') !== APPLICATION_ID || pragma('user_version') !== SCHEMA_VERSION)
         throw brokenLog('damaged', 'audit.db is not an audit log, or one of another version')
-      return new SqliteAuditDatabase(database)
+      return new SqliteAuditDatabase(database, key)
     } catch (cause) {
       database.close()
       throw cause
@@ -139,15 +145,20 @@ function connect(path: string): DatabaseSync {
 class SqliteAuditDatabase implements AuditDatabase {
   readonly base: LogPoint
   readonly #database: DatabaseSync
-  readonly #statements: Record<'append' | 'remember' | 'forget' | 'hasReplay' | 'page' | 'last', StatementSync>
+  readonly #key: LogKey
+  /** Where the transaction under way has got to, if it appended. */
+  #appended: LogPoint | undefined
+  readonly #statements: Record<'append' | 'seal' | 'remember' | 'forget' | 'hasReplay' | 'page' | 'last', StatementSync>
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, key: LogKey) {
     this.#database = database
+    this.#key = key
     const row = database.prepare('SELECT count, hash FROM base').get()
     if (row === undefined) throw brokenLog('damaged', 'audit.db does not say where it begins')
     this.base = { count: numberOf(row['count']), hash: bytesOf(row['hash']) }
     this.#statements = {
       append: database.prepare('INSERT INTO records VALUES (?, ?, ?)'),
+      seal: database.prepare('INSERT OR REPLACE INTO tail VALUES (1, ?)'),
       remember: database.prepare('INSERT OR IGNORE INTO replays VALUES (?, ?, ?)'),
       forget: database.prepare(
         `DELETE FROM replays WHERE id IN (SELECT id FROM replays WHERE expires < ? LIMIT ${FORGET_PER_COMMIT}) RETURNING requester`,
@@ -163,6 +174,11 @@ class SqliteAuditDatabase implements AuditDatabase {
     return row === undefined ? this.base : { count: numberOf(row['seq']) + 1, hash: bytesOf(row['hash']) }
   }
 
+  isOwnTail(): boolean {
+    const mac = typed(() => this.#database.prepare('SELECT mac FROM tail').get())?.['mac']
+    return mac instanceof Uint8Array && equalBytes(mac, this.#key.tailMac(this.base, this.tail()))
+  }
+
   page(from: number, limit: number): readonly StoredRecord[] {
     return typed(() => this.#statements.page.all(from, limit)).map((row) => ({
       seq: numberOf(row['seq']),
@@ -172,7 +188,7 @@ class SqliteAuditDatabase implements AuditDatabase {
   }
 
   hasReplay(id: Uint8Array): boolean {
-    return typed(() => this.#statements.hasReplay.get(id)) !== undefined
+    return typed(() => this.#statements.hasReplay.get(this.#key.replayMac(id))) !== undefined
   }
 
   replayCounts(): Map<string, number> {
@@ -185,7 +201,9 @@ class SqliteAuditDatabase implements AuditDatabase {
     return typed(() => {
       this.#database.exec('BEGIN IMMEDIATE')
       try {
+        this.#appended = undefined
         const result = write(this.#writer)
+        if (this.#appended !== undefined) this.#statements.seal.run(this.#key.tailMac(this.base, this.#appended))
         this.#database.exec('COMMIT')
         return result
       } finally {
@@ -207,8 +225,12 @@ class SqliteAuditDatabase implements AuditDatabase {
   }
 
   readonly #writer: AuditWriter = {
-    remember: ({ id, requester, expires }) => this.#statements.remember.run(id, requester, expires).changes === 1,
-    append: ({ seq, record, hash }) => void this.#statements.append.run(seq, record, hash),
+    remember: ({ id, requester, expires }) =>
+      this.#statements.remember.run(this.#key.replayMac(id), requester, expires).changes === 1,
+    append: ({ seq, record, hash }) => {
+      this.#statements.append.run(seq, record, hash)
+      this.#appended = { count: seq + 1, hash }
+    },
     forget: (seconds) => this.#statements.forget.all(seconds).map((row) => bytesOf(row['requester'])),
   }
 }

@@ -31,6 +31,8 @@ export type AuditFlaw =
   | 'chain'
   /** What a record says is not readable. */
   | 'unreadable'
+  /** Its end, or where it begins, was not written with this node's key: something was put in behind the anchor, or the first part cut off. */
+  | 'tail'
   /** A head of this log does not verify. */
   | 'signature'
 

@@ -7,7 +7,7 @@ import { createSigner } from '../serve/pipeline.fixture.ts'
 import { headAt } from './anchor.ts'
 import { type AuditDatabase, createAuditDatabase, type LogPoint } from './database.ts'
 import { exportLines, headLine, openExport, readHeadFile } from './export-file.ts'
-import { memoryLedger, releaseEntry } from './ledger.fixture.ts'
+import { memoryLedger, releaseEntry, testLogKey } from './ledger.fixture.ts'
 import { readLog } from './read-log.ts'
 import { type ClaimedHead, type VerifiedLog, verifyLog } from './verify-log.ts'
 
@@ -30,7 +30,7 @@ let lines: readonly string[]
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'tkms-export-'))
   file = join(directory, 'audit.jsonl')
-  database = createAuditDatabase(':memory:', genesis)
+  database = createAuditDatabase(':memory:', genesis, testLogKey)
   const ledger = memoryLedger(clock, { database })
   for (let epoch = 0; epoch < 5; epoch++) await ledger.record(releaseEntry({ epoch }))
   lines = await exported(genesis)

@@ -4,11 +4,15 @@ import type { Clock } from '../ports.ts'
 import type { ReleaseEntry } from '../serve/release-ledger.ts'
 import { createAuditDatabase } from './database.ts'
 import { createLedger, type Ledger, type LedgerOptions } from './ledger.ts'
+import { createLogKey, type LogKey } from './log-key.ts'
+
+/** Of logs without a sealed store. */
+export const testLogKey: LogKey = createLogKey(new Uint8Array(32).fill(7))
 
 /** The real ledger over a database without a file. */
 export const memoryLedger = (clock: Clock, overrides: Partial<LedgerOptions> = {}): Ledger =>
   createLedger({
-    database: createAuditDatabase(':memory:', { count: 0, hash: new Uint8Array(32) }),
+    database: createAuditDatabase(':memory:', { count: 0, hash: new Uint8Array(32) }, testLogKey),
     clock,
     limits: { replayEntries: 1000, replayEntriesPerRequester: 1000 },
     isBlocked: () => false,

@@ -5,7 +5,7 @@ import { type AuditRecord, type AuditRelease, decodeAuditRecord } from '@tkms/dk
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { followRecord } from './check-log.ts'
 import { type AuditDatabase, createAuditDatabase, openAuditDatabase } from './database.ts'
-import { alice, bob, releaseEntry } from './ledger.fixture.ts'
+import { alice, bob, releaseEntry, testLogKey } from './ledger.fixture.ts'
 import { createLedger, type Ledger, REFUSAL_WINDOW_MS } from './ledger.ts'
 import { MAX_COUNTED_REQUESTERS } from './refusal-windows.ts'
 
@@ -25,7 +25,7 @@ beforeEach(async () => {
   problems = []
   directory = await mkdtemp(join(tmpdir(), 'tkms-audit-'))
   path = join(directory, 'audit.db')
-  database = createAuditDatabase(path, base)
+  database = createAuditDatabase(path, base, testLogKey)
 })
 afterEach(async () => {
   vi.useRealTimers()
@@ -50,7 +50,7 @@ function openLedger(options: { replayEntries?: number; perRequester?: number; bl
 /** Closes the ledger and opens its file again. */
 function reopen(ledger: Ledger): Ledger {
   ledger.close()
-  database = openAuditDatabase(path)
+  database = openAuditDatabase(path, testLogKey)
   return openLedger()
 }
 
@@ -129,7 +129,7 @@ describe('the ledger', () => {
     expect(await ledger.record(releaseEntry(session('02')))).toBe('recorded')
     expect(await ledger.record(releaseEntry(session('03')))).toBe('full')
     ledger.close()
-    database = openAuditDatabase(path)
+    database = openAuditDatabase(path, testLogKey)
     const again = openLedger(limits)
     expect(await again.record(releaseEntry())).toBe('full')
     expect(await again.record(releaseEntry({ requester: bob }))).toBe('recorded')
@@ -180,7 +180,7 @@ describe('refusals', () => {
       ledger.refused({ code: 'not-allowed', keyId })
     }
     ledger.close()
-    database = openAuditDatabase(path)
+    database = openAuditDatabase(path, testLogKey)
     const written = records().filter((record) => record.kind === 'refusals')
     expect(written.length).toBeLessThanOrEqual(1025)
     expect(written.reduce((sum, { count }) => sum + count, 0)).toBe(3000)

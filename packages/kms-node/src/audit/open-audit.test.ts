@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import {
+  auditHash,
   type AuditOwner,
   type ClusterId,
   decodeAuditHead,
   decodeAuditRecord,
   decodeNodePublicKey,
+  encodeAuditRecord,
   KmsError,
   participantIndex,
 } from '@tkms/dkg'
@@ -17,7 +19,8 @@ import { createSigner } from '../serve/pipeline.fixture.ts'
 import { memoryStore } from '../store/memory-store.fixture.ts'
 import { ANCHOR_MS, MAX_UNANCHORED_MS, readAnchor, writeAnchor } from './anchor.ts'
 import { releaseEntry } from './ledger.fixture.ts'
-import { acceptLoss, type Audit, type AuditParams, auditPath, openAudit } from './open-audit.ts'
+import { replayId } from './replays.ts'
+import { acceptLoss, type Audit, type AuditParams, auditPath, openAudit, withAuditReader } from './open-audit.ts'
 
 const NOW = 1_800_000_000
 const { publicKey, sign } = createSigner()
@@ -166,6 +169,67 @@ describe('a log that was tampered with', () => {
     tamper(sql)
     await expect(open()).rejects.toThrow(refusal(reason))
     await expect(open()).rejects.toThrow(/audit accept-loss --confirm 5/)
+  })
+
+  /** Puts a release that never was in at `seq`, chained to the one before it, without the key. */
+  function forge(seq: number): void {
+    const database = new DatabaseSync(path)
+    const before = database.prepare('SELECT hash FROM records WHERE seq = ?').get(seq - 1)?.['hash'] as Uint8Array
+    const record = encodeAuditRecord({ seq, time: NOW, ...releaseEntry({ epoch: 9 }).release })
+    const hash = auditHash(Uint8Array.from(before), record)
+    database.prepare('INSERT OR REPLACE INTO records VALUES (?, ?, ?)').run(seq, record, hash)
+    database.close()
+  }
+
+  it('keeps the node from serving, and its head from being signed, when records that follow were put in behind the anchor', async () => {
+    await live(4)
+    forge(last + 1)
+    await expect(open()).rejects.toThrow(refusal('tail'))
+    await expect(open()).rejects.toThrow(/records from 5 on .* audit accept-loss --confirm 5/)
+    const read = withAuditReader(params, async (reader) => [reader.count, reader.page(0, 9).length, reader.head()])
+    await expect(read).rejects.toThrow(refusal('tail'))
+  })
+
+  it('keeps the node from serving when what no anchor covered was replaced', async () => {
+    await live(4)
+    const earlier = await readAnchor(store)
+    await live(1)
+    if (earlier === undefined) throw new Error('there is an anchor')
+    await writeAnchor(store, earlier)
+    tamper('DELETE FROM records WHERE seq > 5')
+    forge(5)
+    await expect(open()).rejects.toThrow(refusal('tail'))
+  })
+
+  it('keeps the node from serving when its first records are gone as if they had been given up', async () => {
+    await live(4)
+    tamper(
+      'UPDATE base SET count = 3, hash = (SELECT hash FROM records WHERE seq = 2); DELETE FROM records WHERE seq < 3',
+    )
+    await expect(open()).rejects.toThrow(refusal('tail'))
+  })
+
+  it('keeps the node from serving when the key in its store is gone', async () => {
+    await live(1)
+    await store.erase('audit', 'key')
+    await expect(open()).rejects.toThrow(refusal('tail'))
+    await acceptLoss(params, 2)
+    await open()
+  })
+
+  it('keeps no id of an answered request that could be put in without the key', async () => {
+    const audit = await open()
+    const { requestId, ...entry } = releaseEntry()
+    await audit.ledger.record({ requestId, ...entry })
+    await audit.stop()
+    const id = replayId(entry.release.requester, requestId)
+    const database = new DatabaseSync(path)
+    const rows = database.prepare('SELECT id FROM replays').all()
+    database.close()
+    expect(rows).toHaveLength(1)
+    expect(Uint8Array.from(rows[0]?.['id'] as Uint8Array)).not.toEqual(id)
+    const again = await open()
+    expect(again.ledger.seen(entry.release.requester, requestId)).toBe(true)
   })
 
   it("keeps the node from serving when it is yesterday's copy", async () => {

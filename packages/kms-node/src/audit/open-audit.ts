@@ -19,7 +19,7 @@ import type { Log } from '../ops/log.ts'
 import type { Clock, RecordStore } from '../ports.ts'
 import type { ReleaseLedger } from '../serve/release-ledger.ts'
 import { createAnchor, headAt, readAnchor, writeAnchor } from './anchor.ts'
-import { checkFromAnchor } from './check-log.ts'
+import { checkFromAnchor, requireOwnTail } from './check-log.ts'
 import {
   type AuditDatabase,
   createAuditDatabase,
@@ -29,6 +29,7 @@ import {
 } from './database.ts'
 import { auditError, brokenLog } from './errors.ts'
 import { createLedger } from './ledger.ts'
+import { type LogKey, readLogKey, readOrMakeLogKey } from './log-key.ts'
 
 export const auditPath = (dataDir: string): string => join(dataDir, 'audit.db')
 
@@ -49,7 +50,9 @@ export interface AuditParams extends AuditPorts {
 /** A log that can be read while it is written, or of a node that does not run. */
 export interface AuditReader {
   readonly base: LogPoint
-  /** Signed now. */
+  /** How many records there are, with those before `base`. */
+  readonly count: number
+  /** Signed now. @throws KmsError `audit-broken`: nothing is signed that this node did not write */
   head(): SignedAuditHead
   /** What the sealed store knows. */
   readonly anchored: SignedAuditHead
@@ -113,6 +116,9 @@ export async function openAudit(params: AuditParams): Promise<Audit> {
   return {
     ledger,
     base: database.base,
+    get count() {
+      return ledger.tail().count
+    },
     head: () => headAt(params, ledger.tail()),
     get anchored() {
       return anchor.anchored
@@ -140,12 +146,16 @@ export async function withAuditReader<T>(ports: AuditPorts, use: (reader: AuditR
   const anchored = await readAnchor(ports.store)
   if (anchored === undefined)
     throw brokenLog('no-anchor', 'this node has no audit log yet: it makes one when it first starts')
-  const database = openExisting(ports.dataDir)
+  const database = openExisting(ports.dataDir, await keyOf(ports.store))
   try {
     const { base } = database
     const tail = database.tail()
     const page = (from: number, limit: number): readonly StoredRecord[] => database.page(from, limit)
-    return await use({ base, anchored, head: () => headAt(ports, tail), page })
+    const head = (): SignedAuditHead => {
+      requireOwnTail(database, decodeAuditHead(anchored.head).count)
+      return headAt(ports, tail)
+    }
+    return await use({ base, count: tail.count, anchored, head, page })
   } finally {
     database.close()
   }
@@ -178,14 +188,16 @@ async function openOrMake(ports: AuditPorts): Promise<Opened> {
   const anchored = await readAnchor(store)
   if (anchored === undefined && !existsSync(path)) {
     const base = { count: 0, hash: auditGenesis(owner) }
-    return { database: createAuditDatabase(path, base), anchored: await anchorAt(ports, base) }
+    const key = await readOrMakeLogKey(store)
+    return { database: createAuditDatabase(path, base, key), anchored: await anchorAt(ports, base) }
   }
-  const database = openExisting(dataDir)
+  const database = openExisting(dataDir, anchored === undefined ? await readOrMakeLogKey(store) : await keyOf(store))
   try {
     if (anchored === undefined) {
       // A crash between the two first steps leaves an empty log without an anchor.
       const tail = database.tail()
       if (tail.count > 0) throw brokenLog('no-anchor', 'audit.db holds records that this node has no anchor of')
+      requireOwnTail(database, 0)
       return { database, anchored: await anchorAt(ports, tail) }
     }
     const { clusterId, index } = decodeAuditHead(anchored.head)
@@ -199,10 +211,17 @@ async function openOrMake(ports: AuditPorts): Promise<Opened> {
   }
 }
 
-function openExisting(dataDir: string): AuditDatabase {
+/** Of a node that has an anchor. */
+async function keyOf(store: RecordStore): Promise<LogKey> {
+  const key = await readLogKey(store)
+  if (key === undefined) throw brokenLog('tail', 'the key that the end of audit.db is checked with is missing')
+  return key
+}
+
+function openExisting(dataDir: string, key: LogKey): AuditDatabase {
   const path = auditPath(dataDir)
   if (!existsSync(path)) throw brokenLog('missing', 'audit.db is missing, and this node wrote one')
-  return openAuditDatabase(path)
+  return openAuditDatabase(path, key)
 }
 
 async function anchorAt(ports: AuditPorts, point: LogPoint): Promise<SignedAuditHead> {
@@ -246,7 +265,8 @@ export async function acceptLoss(
   if (aside !== undefined) {
     for (const suffix of ['', '-wal']) if (existsSync(path + suffix)) await rename(path + suffix, aside + suffix)
   }
-  const database = createAuditDatabase(path, { count: base.count, hash: base.hash })
+  const key = await readOrMakeLogKey(ports.store)
+  const database = createAuditDatabase(path, { count: base.count, hash: base.hash }, key)
   try {
     const record = encodeAuditRecord({ seq: base.count, time, kind: 'loss' })
     const hash = auditHash(base.hash, record)

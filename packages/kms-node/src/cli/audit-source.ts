@@ -19,6 +19,9 @@ import { dataDirOf } from './options.ts'
 export interface AuditSource {
   readonly owner: AuditOwner
   readonly base: LogPoint
+  /** How many records there are, with those before `base`. */
+  readonly count: number
+  /** @throws KmsError `audit-broken` where the node that does not run would have to sign what it did not write */
   readonly head: SignedAuditHead
   /** What the sealed store knows. */
   readonly anchored: SignedAuditHead
@@ -41,7 +44,10 @@ export async function withAuditSource<T>(command: Command, use: (source: AuditSo
       use({
         owner: ports.owner,
         base: reader.base,
-        head: reader.head(),
+        count: reader.count,
+        get head() {
+          return reader.head()
+        },
         anchored: reader.anchored,
         records: (from, to) => readLog(reader, from, to),
       }),
@@ -106,6 +112,7 @@ async function sourceOfNode(client: AdminClient, dataDir: string): Promise<Audit
   return {
     owner: ownerOf(await readClusterFile(clusterPath(dataDir)), head),
     base,
+    count: decodeAuditHead(head.head).count,
     head,
     anchored,
     records: (from, to) => lines(`from=${from}&to=${to}`, new AbortController().signal),

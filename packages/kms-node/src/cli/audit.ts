@@ -84,7 +84,7 @@ async function tail(
   const stop = new AbortController()
   process.once('SIGINT', () => stop.abort())
   await withAuditSource(command, async (source) => {
-    const { count: end } = decodeAuditHead(source.head.head)
+    const { count: end } = source
     const from = Math.max(source.base.count, end - lines)
     if (follow !== true) return show(output, source.records(from, end))
     if (source.follow === undefined)

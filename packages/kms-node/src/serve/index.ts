@@ -2,6 +2,7 @@
 export { type ChainReader, createChainReader, NO_CHAINS } from '../chain/chain-reader.ts'
 export { createAuditDatabase } from '../audit/database.ts'
 export { createLedger, type Ledger, type LedgerOptions } from '../audit/ledger.ts'
+export { createLogKey } from '../audit/log-key.ts'
 export { createSigner } from '../identity/ed25519-signer.ts'
 export { parsePolicy } from '../policy/policy-file.ts'
 export { createQuotaBook } from '../policy/quota-rule.ts'

@@ -5,7 +5,7 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import { type AuditRecord, decodeAuditRecord, encodeRequest, itemPoint, requestHash } from '@tkms/dkg'
 import { expect, it } from 'vitest'
 import { type AuditDatabase, createAuditDatabase, openAuditDatabase } from '../audit/database.ts'
-import { memoryLedger } from '../audit/ledger.fixture.ts'
+import { memoryLedger, testLogKey } from '../audit/ledger.fixture.ts'
 import {
   alice,
   authorize,
@@ -27,7 +27,8 @@ const call = (address = '10.0.0.1'): DelegationCall => ({
   address,
   signal: new AbortController().signal,
 })
-const emptyLog = (): AuditDatabase => createAuditDatabase(':memory:', { count: 0, hash: new Uint8Array(32) })
+const emptyLog = (): AuditDatabase =>
+  createAuditDatabase(':memory:', { count: 0, hash: new Uint8Array(32) }, testLogKey)
 const recordsOf = (database: AuditDatabase): readonly AuditRecord[] =>
   database.page(0, 100).map(({ record }) => decodeAuditRecord(record))
 
@@ -86,14 +87,16 @@ it('gives one answer to two identical requests that come together', async () => 
 it('counts what it refuses, under the key and requester that it could verify', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'tkms-audit-'))
   const path = join(directory, 'audit.db')
-  const ledger = memoryLedger(clock, { database: createAuditDatabase(path, { count: 0, hash: new Uint8Array(32) }) })
+  const ledger = memoryLedger(clock, {
+    database: createAuditDatabase(path, { count: 0, hash: new Uint8Array(32) }, testLogKey),
+  })
   const { pipeline } = createTestPipeline({ ledger })
   const stranger = createSigner()
   for (let n = 0; n < 3; n++)
     await pipeline.handle(authorize(requestOf({ publicKeyId: stranger.id }), stranger), call())
   await pipeline.handle({ ...authorize(requestOf()), signature: new Uint8Array(64) }, call())
   ledger.close()
-  const database = openAuditDatabase(path)
+  const database = openAuditDatabase(path, testLogKey)
   expect(recordsOf(database)).toMatchObject([
     { kind: 'refusals', code: 'not-allowed', keyId, count: 3, requesters: 1 },
     { kind: 'refusals', code: 'bad-signature', keyId: new Uint8Array(32), count: 1, requesters: 0 },
