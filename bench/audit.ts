@@ -48,6 +48,7 @@ function randomEntry(): ReleaseEntry {
       recipientSpkiHash: random(32),
       items: [{ chainId: 421_614, handle: random(32), K, outcome: 'released' }],
       rules: ['owner'],
+      grants: [],
     },
   }
 }

@@ -828,6 +828,9 @@ def read_audit_release(reader):
     record["requester"], record["principal"] = reader.var().decode("ascii"), reader.var().decode("ascii")
     record["recipientSpkiHash"], record["items"] = reader.take(32).hex(), reader.list(read_audit_item)
     record["rules"] = reader.list(lambda r: r.var().decode("ascii"))
+    record["grants"] = reader.list(lambda r: {"issuer": r.var().decode("ascii"), "grantId": r.take(32).hex()})
+    named = [(grant["issuer"], grant["grantId"]) for grant in record["grants"]]
+    require(named == sorted(set(named)), "grants in ascending order")
     return record
 
 

@@ -45,6 +45,7 @@ function auditRecords(key: VerifiedKey): readonly AuditRecord[] {
       requester,
       items: [item('one', 'released')],
       rules: ['owner'],
+      grants: [],
     },
     {
       seq: 3,
@@ -55,6 +56,10 @@ function auditRecords(key: VerifiedKey): readonly AuditRecord[] {
       principal,
       items: [item('two', 'not-allowed'), item('three', 'released')],
       rules: ['grant', 'onchain'],
+      grants: [
+        { issuer: requester, grantId: fixed('audit', 'grant', 1) },
+        { issuer: principal, grantId: fixed('audit', 'grant', 2) },
+      ],
     },
     {
       seq: 4,
@@ -94,6 +99,7 @@ function fieldsOf(record: AuditRecord): object {
           status: outcome === 'released' ? 0 : refusalStatus(outcome),
         })),
         rules: record.rules,
+        grants: record.grants.map(({ issuer, grantId }) => ({ issuer, grantId: hex(grantId) })),
       }
     case 'refusals': {
       const { code, keyId, since, count, requesters } = record

@@ -9,9 +9,11 @@ import { secretScalar } from '../primitives/scalar.ts'
 import type { ClusterId, KeyId, SharingId } from '../primitives/types.ts'
 import { auditGenesis, auditHash, decodeAuditHead, encodeAuditHead, signAuditHead, verifyAuditHead } from './head.ts'
 import {
+  type AuditGrant,
   type AuditItem,
   type AuditRecord,
   type AuditRelease,
+  compareAuditGrants,
   decodeAuditRecord,
   encodeAuditRecord,
   MAX_AUDIT_RECORD_BYTES,
@@ -35,12 +37,17 @@ const release: AuditRecord & AuditRelease = {
   recipientSpkiHash: bytes32('spki'),
   items: [item, { ...item, outcome: 'not-allowed' }],
   rules: ['grant', 'owner'],
+  grants: [
+    { issuer: `ed25519:${'ab'.repeat(32)}`, grantId: bytes32('grant 2') },
+    { issuer: principal, grantId: bytes32('grant') },
+    { issuer: principal, grantId: bytes32('grant 1') },
+  ].toSorted(compareAuditGrants),
 }
 const records: readonly AuditRecord[] = [
   { kind: 'start', seq: 0, time: 1, version: '0.1.0' },
   { kind: 'policy', seq: 1, time: 1, fileHash: bytes32('policy') },
   release,
-  { ...release, requester: 'none', items: [item], rules: [] },
+  { ...release, requester: 'none', items: [item], rules: [], grants: [] },
   { kind: 'refusals', seq: 8, time: 60, code: 'busy', keyId: new Uint8Array(32), since: 0, count: 9, requesters: 2 },
   { kind: 'stop', seq: 9, time: 61 },
   { kind: 'loss', seq: 10, time: 62 },
@@ -64,7 +71,9 @@ describe('an audit record', () => {
 
   it('of the longest request is short enough to be read', () => {
     const rules = Array.from({ length: 64 }, (_, at) => `rule-${String(at).padStart(27, '0')}`)
-    const full = { ...release, items: Array.from({ length: 256 }, () => item), rules }
+    const grantOf = (at: number): AuditGrant => ({ issuer: session, grantId: bytes32(`grant ${at}`) })
+    const grants = Array.from({ length: 512 }, (_, at) => grantOf(at)).toSorted(compareAuditGrants)
+    const full = { ...release, items: Array.from({ length: 256 }, () => item), rules, grants }
     const bytes = encodeAuditRecord(full)
     expect(bytes.length).toBeLessThanOrEqual(MAX_AUDIT_RECORD_BYTES)
     expect(decodeAuditRecord(bytes)).toEqual(full)
@@ -90,6 +99,10 @@ describe('an audit record', () => {
     { rules: ['owner', 'grant'] },
     { rules: ['owner', 'owner'] },
     { rules: ['Owner'] },
+    { grants: release.grants.toReversed() },
+    { grants: [...release.grants, ...release.grants.slice(-1)] },
+    { grants: [{ issuer: 'alice', grantId: bytes32('grant') }] },
+    { grants: [{ issuer: principal, grantId: new Uint8Array(31) }] },
     { items: [] },
     { items: Array.from({ length: 257 }, () => item) },
     { requester: 'alice' },

@@ -1,5 +1,6 @@
 export {
   type AuditEntry,
+  type AuditGrant,
   type AuditItem,
   type AuditLoss,
   type AuditPolicy,
@@ -8,6 +9,7 @@ export {
   type AuditRelease,
   type AuditStart,
   type AuditStop,
+  compareAuditGrants,
   decodeAuditRecord,
   encodeAuditRecord,
   MAX_AUDIT_RECORD_BYTES,

@@ -3,7 +3,7 @@ import { decodePublicKeyId, MAX_PUBLIC_KEY_ID_BYTES, parsePublicKeyId } from '..
 import { REFUSAL_CODES, type RefusalCode, refusalCode, refusalStatus } from '../decrypt/refusal.ts'
 import { MAX_ITEMS } from '../decrypt/request.ts'
 import { dkgError } from '../errors.ts'
-import { decodeAll, list, type Reader, u32, u64, u8, varBytes } from '../primitives/codec.ts'
+import { bytesKey, decodeAll, list, type Reader, u32, u64, u8, varBytes } from '../primitives/codec.ts'
 import { id32, POINT_BYTES } from '../primitives/point.ts'
 import type { KeyId, PointBytes, SharingId } from '../primitives/types.ts'
 
@@ -17,6 +17,14 @@ export interface AuditItem {
   readonly K: PointBytes
   /** `released`, or why this item of a batch was refused. */
   readonly outcome: 'released' | RefusalCode
+}
+
+/** A grant that a rule took for its yes. */
+export interface AuditGrant {
+  /** publicKeyId of who signed it. */
+  readonly issuer: string
+  /** 32 bytes: the issuer's name for it; of a Nox gateway's authorization its SHA-256. */
+  readonly grantId: Uint8Array
 }
 
 /** A request that the share was used for, at least for one item. */
@@ -37,6 +45,8 @@ export interface AuditRelease {
   readonly items: readonly AuditItem[]
   /** Names of the policy rules that said yes, ascending, each once, at most 64. */
   readonly rules: readonly string[]
+  /** What these took for it, ascending by `compareAuditGrants`, each once, at most 512. */
+  readonly grants: readonly AuditGrant[]
 }
 
 /** Requests refused for one reason within one window of time: counted, never one record each. */
@@ -91,15 +101,18 @@ const VERSION = 1
 const KINDS = ['release', 'refusals', 'start', 'stop', 'policy', 'loss'] as const
 const MAX_RULES = 64
 const MAX_RULE_BYTES = 32
+/** More than the items and the evidence of one request can carry. */
+const MAX_GRANTS = 512
 const RULE = /^[a-z][a-z0-9-]{0,31}$/
 const SOFTWARE_VERSION = /^[!-~]{1,64}$/
-/** 256 items and every field at its longest. */
-export const MAX_AUDIT_RECORD_BYTES: number = 32 * 1024
+/** 256 items, 512 grants and every field at its longest. */
+export const MAX_AUDIT_RECORD_BYTES: number = 96 * 1024
 
 /**
  * u8 1 || u64 seq || u64 time || u8 kind || body, the body by kind:
  * 1 release: keyId || sharingId || u32 epoch || requestHash(32) || var requester || var principal (empty without a session)
  *   || recipientSpkiHash(32) || list(u64 chainId || handle(32) || P K || u8 0 = released or refusal number) || list(var rule)
+ *   || list(var issuer || grantId(32))
  * 2 refusals: u8 refusal number || keyId(32, zero = none) || u64 since || u64 count || u32 requesters
  * 3 start: var software version; 4 stop; 5 policy: SHA-256 of the file; 6 loss.
  * @throws KmsError `bad-encoding`, `bad-request`
@@ -137,7 +150,7 @@ function encodeEntry(entry: AuditEntry): Uint8Array {
 }
 
 function encodeRelease(release: AuditRelease): Uint8Array {
-  const { requester, principal, items, rules } = release
+  const { requester, principal, items, rules, grants } = release
   parsePublicKeyId(requester)
   if (principal !== undefined) parsePublicKeyId(principal)
   requireRelease(release)
@@ -158,6 +171,7 @@ function encodeRelease(release: AuditRelease): Uint8Array {
       ),
     ),
     list(rules, (rule) => varBytes(utf8ToBytes(rule))),
+    list(grants, ({ issuer, grantId }) => concatBytes(varBytes(utf8ToBytes(issuer)), id32(grantId, 'audit.grantId'))),
   )
 }
 
@@ -215,6 +229,10 @@ function readRelease(reader: Reader): AuditRelease {
   const rules = reader.list({ min: 0, max: MAX_RULES }, 'audit.rules', (entry) =>
     readText(entry, MAX_RULE_BYTES, 'audit.rules'),
   )
+  const grants = reader.list({ min: 0, max: MAX_GRANTS }, 'audit.grants', (entry): AuditGrant => {
+    const issuer = decodePublicKeyId(entry.var(MAX_PUBLIC_KEY_ID_BYTES, 'audit.issuer'))
+    return { issuer, grantId: entry.take(32, 'audit.grantId') }
+  })
   return requireRelease({
     kind: 'release',
     keyId,
@@ -226,19 +244,31 @@ function readRelease(reader: Reader): AuditRelease {
     recipientSpkiHash,
     items,
     rules,
+    grants,
   })
 }
 
 function requireRelease<T extends AuditRelease>(release: T): T {
-  const { items, rules } = release
+  const { items, rules, grants } = release
   if (items.length < 1 || items.length > MAX_ITEMS) throw refused('audit.items', `has 1 to ${MAX_ITEMS} items`)
   if (rules.length > MAX_RULES) throw refused('audit.rules', `has at most ${MAX_RULES} names`)
   for (const [at, rule] of rules.entries()) {
     matching(rule, RULE, 'audit.rules')
     if (at > 0 && rule <= (rules[at - 1] ?? '')) throw refused('audit.rules', 'is not in ascending order')
   }
+  if (grants.length > MAX_GRANTS) throw refused('audit.grants', `has at most ${MAX_GRANTS} grants`)
+  for (const [at, grant] of grants.entries()) {
+    parsePublicKeyId(grant.issuer)
+    const [before] = grants.slice(Math.max(at - 1, 0), at)
+    if (before && compareAuditGrants(before, grant) >= 0) throw refused('audit.grants', 'is not in ascending order')
+  }
   return release
 }
+
+/** The order of grants in a record: by issuer, then by id, byte by byte. */
+export const compareAuditGrants = (left: AuditGrant, right: AuditGrant): number =>
+  compareText(left.issuer, right.issuer) || compareText(bytesKey(left.grantId), bytesKey(right.grantId))
+const compareText = (left: string, right: string): number => (left < right ? -1 : left > right ? 1 : 0)
 
 function readRefusal(status: number): RefusalCode {
   const code = refusalCode(status)

@@ -1,4 +1,11 @@
-import { type AuditRecord, bytesKey, decodeAuditHead, decodeAuditRecord, type SignedAuditHead } from '@tkms/dkg'
+import {
+  type AuditGrant,
+  type AuditRecord,
+  bytesKey,
+  decodeAuditHead,
+  decodeAuditRecord,
+  type SignedAuditHead,
+} from '@tkms/dkg'
 import type { StoredRecord } from './database.ts'
 
 const hex = (bytes: Uint8Array): string => `0x${bytesKey(bytes)}`
@@ -26,6 +33,7 @@ export function describeRecord(record: AuditRecord): Readonly<Record<string, unk
           outcome,
         })),
         rules: record.rules,
+        grants: record.grants.map(({ issuer, grantId }) => ({ issuer, grantId: hex(grantId) })),
       }
     case 'refusals': {
       const { code, keyId, since, count, requesters } = record
@@ -67,19 +75,25 @@ export function describeHead({ head, signature }: SignedAuditHead): Readonly<Rec
 const isoTime = (seconds: number): string => new Date(seconds * 1000).toISOString().replace('.000', '')
 const short = (bytes: Uint8Array): string => hex(bytes.slice(0, 4))
 
+const grantsOf = (grants: readonly AuditGrant[]): string => {
+  const named = grants.slice(0, 4).map(({ issuer, grantId }) => `${short(grantId)} of ${issuer}`)
+  const more = grants.length > named.length ? [`${grants.length - named.length} more`] : []
+  return grants.length === 0 ? '' : ` (grant ${[...named, ...more].join(', ')})`
+}
+
 /** A record for people, on one line. */
 export function formatRecord(record: AuditRecord): string {
   const start = `${isoTime(record.time)} #${record.seq}`
   switch (record.kind) {
     case 'release': {
-      const { items, requester, principal, rules, epoch } = record
+      const { items, requester, principal, rules, grants, epoch } = record
       const released = items.filter(({ outcome }) => outcome === 'released').length
       const who = principal === undefined ? requester : `${principal} (${requester.slice(0, 16)})`
       const handles = items.map(({ handle }) => short(handle)).slice(0, 4)
       const more = items.length > handles.length ? `, and ${items.length - handles.length} more` : ''
       return (
         `${start} release to ${who}: ${released} of ${items.length}, handle ${handles.join(', ')}${more}, ` +
-        `key ${short(record.keyId)} epoch ${epoch}, by ${rules.join(' and ') || 'no rule'}, request ${short(record.requestHash)}`
+        `key ${short(record.keyId)} epoch ${epoch}, by ${rules.join(' and ') || 'no rule'}${grantsOf(grants)}, request ${short(record.requestHash)}`
       )
     }
     case 'refusals': {

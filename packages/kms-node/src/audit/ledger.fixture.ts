@@ -38,6 +38,7 @@ export function releaseEntry(changes: Partial<AuditRelease> = {}, expiresAt = 1_
     recipientSpkiHash: bytes32(4),
     items: [{ chainId: 0, handle: bytes32(5), K: new Uint8Array(33).fill(2) as PointBytes, outcome: 'released' }],
     rules: ['owner'],
+    grants: [],
     ...changes,
   }
   return { release, requestId: new Uint8Array(randomBytes(32)), expiresAt }

@@ -37,13 +37,21 @@ export interface RuleContext {
   readonly handleBound: boolean
 }
 
+/** Whose signed word a rule took for its yes: it goes into the audit log, so that what a stolen key opened can be told afterwards. */
+export interface GrantName {
+  /** publicKeyId. */
+  readonly issuer: string
+  /** 32 bytes: the grant's id, or SHA-256 of an authorization that has none. */
+  readonly grantId: Uint8Array
+}
+
 /** What one rule says. `reason` is a fixed word in kebab-case, for the log and for `explain`. */
 export type RuleVerdict =
   /**
    * `bindsPoint`: somebody whom the rule believes named this very K; without that no v1 item is opened. `bindsHandle`: and said that
    * this handle is the one of this K.
    */
-  | { readonly kind: 'yes'; readonly bindsPoint?: true; readonly bindsHandle?: true }
+  | { readonly kind: 'yes'; readonly bindsPoint?: true; readonly bindsHandle?: true; readonly by?: GrantName }
   /** `undecided`: the rule could not find out, and refuses; asking again later may help. */
   | { readonly kind: 'no'; readonly reason: string; readonly undecided?: true }
 
@@ -67,7 +75,7 @@ export interface RuleRefusal {
 }
 
 export type Decision =
-  /** `rules`: those whose yes made it so. */
-  | { readonly allowed: true; readonly rules: readonly string[] }
+  /** `rules`: those whose yes made it so; `grants`: what they took it from, absent when nothing was signed for it. */
+  | { readonly allowed: true; readonly rules: readonly string[]; readonly grants?: readonly GrantName[] }
   /** `refusals`: every rule that stood in the way. `undecided`: those that could not find out might have said yes. */
   | { readonly allowed: false; readonly refusals: readonly RuleRefusal[]; readonly undecided?: true }

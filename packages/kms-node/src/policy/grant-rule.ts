@@ -50,7 +50,9 @@ export function createGrantRule(options: {
     if (nowSeconds > grant.expiresAt + LEEWAY_SECONDS) return no('grant-expired')
     if (!signed.has(grant) && forgeries.reached(request)) return no('too-many-forged-grants')
     try {
-      if (await isSigned(grant, signal)) return { kind: 'yes', bindsPoint: true, bindsHandle: true }
+      const { issuer, grantId } = grant
+      if (await isSigned(grant, signal))
+        return { kind: 'yes', bindsPoint: true, bindsHandle: true, by: { issuer, grantId } }
       forgeries.found(request)
       return no('grant-signature')
     } catch (error) {

@@ -30,7 +30,7 @@ async function judge(
 
 describe('a grant issued by a wallet', () => {
   const issuer = createWallet()
-  const yes = { kind: 'yes', bindsPoint: true, bindsHandle: true }
+  const yes = { kind: 'yes', bindsPoint: true, bindsHandle: true, by: { issuer: issuer.id, grantId: fields.grantId } }
 
   it('allows what it says when the wallet is listed and signed it', async () => {
     expect(await judge(issuer, [await grantBy(issuer)])).toEqual(yes)

@@ -4,6 +4,7 @@ import {
   attempt,
   decodeNoxAuthorization,
   equalBytes,
+  formatPublicKeyId,
   MAX_WINDOW_SECONDS,
   type NoxAuthorization,
   noxDataAccessTypedData,
@@ -28,8 +29,6 @@ import type { RuleType } from './rule-type.ts'
 export const NOX = 'nox'
 /** Clocks of users and nodes may differ by this much, either way (interfaces 2). */
 const LEEWAY_SECONDS = 60
-/** The gateway signed for this K; it signs no handle. */
-const BINDS_POINT: RuleVerdict = { kind: 'yes', bindsPoint: true }
 const UNDECIDED: RuleVerdict = { kind: 'no', reason: 'chain-unavailable', undecided: true }
 
 const IS_VIEWER = parseContractView('isViewer(bytes32,address)', ['handle', 'account']) as ContractView
@@ -45,12 +44,22 @@ export function createNoxRule(chains: ChainReader, options: NoxOptions): PolicyR
   const fixed = options.gateway === undefined ? undefined : hexToBytes(options.gateway.slice(2))
   const gatewayOnChain = contract === undefined ? undefined : createGatewayReader(chains, { chainId, contract })
 
-  const checkGateway = async (authorization: NoxAuthorization, input: DecisionInput): Promise<RuleVerdict> => {
+  const checkGateway = async (
+    authorization: NoxAuthorization,
+    grantId: Uint8Array,
+    input: DecisionInput,
+  ): Promise<RuleVerdict> => {
     const gateway = fixed ?? (await gatewayOnChain?.(input.nowSeconds))
     if (gateway === undefined) return no('no-gateway')
     if (forgeries.reached(input.request)) return no('too-many-forged-authorizations')
     const signer = recoverEthereumAddress(typedDataDigest(noxDelegateTypedData(authorization)), authorization.signature)
-    if (signer !== undefined && equalBytes(signer, gateway)) return YES
+    if (signer !== undefined && equalBytes(signer, gateway))
+      // It signs no handle.
+      return {
+        kind: 'yes',
+        bindsPoint: true,
+        by: { issuer: formatPublicKeyId({ kind: 'eip712', address: signer }), grantId },
+      }
     forgeries.found(input.request)
     return no('not-signed-by-the-gateway')
   }
@@ -82,21 +91,19 @@ export function createNoxRule(chains: ChainReader, options: NoxOptions): PolicyR
     const target = noxHexBytes(authorization.targetPubKey)
     const combined = combiners.has(input.requesterId)
     if (!combined && !equalBytes(sha256(target), input.recipientSpkiHash)) return no('nox-for-another-recipient')
-    const authorized = await checkGateway(authorization, input)
-    if (authorized.kind === 'no') return authorized
-    if (userCheck === 'off') return BINDS_POINT
+    const authorized = await checkGateway(authorization, sha256(item.grant), input)
+    if (authorized.kind === 'no' || userCheck === 'off') return authorized
     const { user } = authorization
     if (user === undefined) return no('no-user-authorization')
     const asked = await checkUser(user, target, input)
     if (asked.kind === 'no') return asked
-    if (userCheck === 'authorization' || contract === undefined) return BINDS_POINT
+    if (userCheck === 'authorization' || contract === undefined) return authorized
     // Without a combiner the handle would be the requester's own word.
     if (!combined && !handleBound) return no('handle-not-bound')
     const { recipientSpkiHash: spkiHash, request } = input
     const values = { handle: item.handle, account: user.address, chainId, keyId: request.keyId, spkiHash }
-    const data = encodeViewCall(IS_VIEWER, values)
-    const viewer = await askContract(chains, { chainId, contract, data }, input.signal)
-    return viewer.kind === 'no' ? viewer : BINDS_POINT
+    const seen = await askContract(chains, { chainId, contract, data: encodeViewCall(IS_VIEWER, values) }, input.signal)
+    return seen.kind === 'no' ? seen : authorized
   }
 
   return {

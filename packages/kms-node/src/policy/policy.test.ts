@@ -34,10 +34,17 @@ describe('owner rule', () => {
   })
 })
 
+/** The grant of `grantedItem`. */
+const signed = { issuer: issuer.id, grantId: bytes32(8) }
+
 describe('grant rule', () => {
   const policy = grantPolicy()
   it('allows exactly what a listed issuer signed', async () => {
-    expect(await policy.decide('k', inputOf({ item: grantedItem() }))).toEqual({ allowed: true, rules: ['grant'] })
+    expect(await policy.decide('k', inputOf({ item: grantedItem() }))).toEqual({
+      allowed: true,
+      rules: ['grant'],
+      grants: [signed],
+    })
   })
 
   it.each([
@@ -78,11 +85,12 @@ describe('policy', () => {
   it('combines rules with any and all, and names who refused', async () => {
     const granted = inputOf({ item: grantedItem() })
     const decide = (tree: object): Promise<Decision> => policyOf(tree, NO_CHAINS, 'v1').decide('k', granted)
-    expect(await decide({ any: [owner, grant] })).toEqual({ allowed: true, rules: ['grant'] })
+    expect(await decide({ any: [owner, grant] })).toEqual({ allowed: true, rules: ['grant'], grants: [signed] })
     expect(await decide({ all: [grant, owner] })).toEqual(refusal('owner', 'no-label'))
     expect(await decide({ all: [grant, { any: [owner, grant] }] })).toEqual({
       allowed: true,
       rules: ['grant', 'grant'],
+      grants: [signed, signed],
     })
     const stranger = inputOf({ item: itemFor(createSigner()) })
     expect(await policyOf({ any: [owner, grant] }).decide('k', stranger)).toEqual({
@@ -111,7 +119,7 @@ describe('policy', () => {
     const document = { version: 1, keys: { '*': { any: [owner, grant] }, 'ecies/1': { envelopes: 'v1', ...grant } } }
     const policy = parsePolicy(document, { file: 'policy.yaml', ports: rulePorts() })
     expect(await policy.decide('ecies/2', copied)).toEqual(other)
-    expect(await policy.decide('ecies/1', copied)).toEqual({ allowed: true, rules: ['grant'] })
+    expect(await policy.decide('ecies/1', copied)).toMatchObject({ allowed: true, rules: ['grant'] })
     expect(await policy.decide('ecies/1', inputOf())).toEqual(other)
     expect((await policy.explain('ecies/1', inputOf())).told).toMatchObject({ rule: 'policy' })
   })
@@ -123,7 +131,10 @@ describe('policy', () => {
     expect(await policy.decide('k', inputOf({ item: { ...grantedItem(), grant: new Uint8Array(0) } }))).toEqual(
       refusal('policy', 'point-not-bound'),
     )
-    expect(await policy.decide('k', inputOf({ item: grantedItem() }))).toEqual({ allowed: true, rules: ['grant'] })
+    expect(await policy.decide('k', inputOf({ item: grantedItem() }))).toMatchObject({
+      allowed: true,
+      rules: ['grant'],
+    })
   })
 
   const nox = { rule: 'nox', chain: 1, gateway: `0x${'c0'.repeat(20)}` }

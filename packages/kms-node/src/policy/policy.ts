@@ -50,7 +50,10 @@ function explanationOf(outcome: Outcome, { item }: DecisionInput): Explanation {
   const { told, undecided } = outcome
   if (!outcome.allowed)
     return { decision: { allowed: false, refusals: outcome.refusals, ...(undecided && { undecided }) }, told }
-  if (item.version === 2 || outcome.bindsPoint) return { decision: { allowed: true, rules: outcome.rules }, told }
+  if (item.version === 2 || outcome.bindsPoint) {
+    const { rules, grants } = outcome
+    return { decision: { allowed: true, rules, ...(grants.length > 0 && { grants }) }, told }
+  }
   const reason = 'point-not-bound'
   return {
     decision: { ...refusedAs(reason), ...(undecided && { undecided }) },

@@ -1,4 +1,4 @@
-import type { DecisionInput, PolicyRule, RuleContext, RuleRefusal, RuleVerdict } from './decision.ts'
+import type { DecisionInput, GrantName, PolicyRule, RuleContext, RuleRefusal, RuleVerdict } from './decision.ts'
 
 /** Rules put together. Lists are never empty: an empty "all of" would allow everything. */
 export type RuleTree =
@@ -15,6 +15,7 @@ export type Outcome =
   | {
       readonly allowed: true
       readonly rules: readonly string[]
+      readonly grants: readonly GrantName[]
       readonly bindsHandle: boolean
       /** Somebody who is believed named the K. */
       readonly bindsPoint: boolean
@@ -48,8 +49,9 @@ async function evaluateRule(rule: PolicyRule, { input }: Evaluation, context: Ru
   const verdict = await rule.decide(input, context)
   const told: Explained = { kind: 'rule', rule: rule.name, verdict }
   if (verdict.kind === 'yes') {
-    const { bindsHandle = false, bindsPoint = false } = verdict
-    return { allowed: true, rules: [rule.name], bindsHandle, bindsPoint, undecided: false, told }
+    const { bindsHandle = false, bindsPoint = false, by } = verdict
+    const grants = by === undefined ? [] : [by]
+    return { allowed: true, rules: [rule.name], grants, bindsHandle, bindsPoint, undecided: false, told }
   }
   const refusals = [{ rule: rule.name, reason: verdict.reason }]
   return { allowed: false, refusals, undecided: verdict.undecided === true, told }
@@ -109,6 +111,7 @@ async function evaluateAll(
   return {
     allowed: true,
     rules: allowed.flatMap(({ rules }) => rules),
+    grants: allowed.flatMap(({ grants }) => grants),
     bindsHandle: allowed.some(({ bindsHandle }) => bindsHandle),
     bindsPoint: allowed.some(({ bindsPoint }) => bindsPoint),
     undecided: allowed.some(({ undecided }) => undecided),

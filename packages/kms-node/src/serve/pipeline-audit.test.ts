@@ -2,16 +2,27 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sha256 } from '@noble/hashes/sha2.js'
-import { type AuditRecord, decodeAuditRecord, encodeRequest, itemPoint, requestHash } from '@tkms/dkg'
+import {
+  type AuditRecord,
+  decodeAuditRecord,
+  encodeRequest,
+  itemPoint,
+  type RequestItemV1,
+  requestHash,
+} from '@tkms/dkg'
 import { expect, it } from 'vitest'
 import { type AuditDatabase, createAuditDatabase, openAuditDatabase } from '../audit/database.ts'
 import { memoryLedger, testLogKey } from '../audit/ledger.fixture.ts'
 import {
   alice,
   authorize,
+  bytes32,
   clock,
   createSigner,
   createTestPipeline,
+  grantedItem,
+  grantPolicy,
+  issuer,
   itemFor,
   keyId,
   NOW_SECONDS,
@@ -55,6 +66,22 @@ it('writes down who got what, for which key, by which rules, and what was refuse
         { ...entry(others), K: itemPoint(others), outcome: 'not-allowed' },
       ],
       rules: ['owner'],
+      grants: [],
+    },
+  ])
+})
+
+it('names each grant that was taken for a yes, once and in order, and none of an item that was refused', async () => {
+  const database = emptyLog()
+  const { pipeline } = createTestPipeline({ ledger: memoryLedger(clock, { database }), policy: grantPolicy() })
+  const granted = (id: number, changes: object = {}): RequestItemV1 => grantedItem({ grantId: bytes32(id), ...changes })
+  const twice = granted(9)
+  const items = [twice, granted(3), granted(5, { requester: createSigner().id }), twice]
+  expect(await pipeline.handle(authorize(requestOf({ items })), call())).toMatchObject({ kind: 'answer' })
+  expect(recordsOf(database)).toMatchObject([
+    {
+      rules: ['grant'],
+      grants: [3, 9].map((id) => ({ issuer: issuer.id, grantId: bytes32(id) })),
     },
   ])
 })

@@ -17,7 +17,7 @@ import { answerContext, computePartial, createAnswer } from './answer.ts'
 import { Cancelled, eachItem } from './each-item.ts'
 import type { Loan, ServedKey } from './key-table.ts'
 import { refuse, type Refusal } from './refusal.ts'
-import { releaseRecord } from './release-record.ts'
+import { type ItemVerdict, releaseRecord, rulesOf } from './release-record.ts'
 import type { ReleaseLedger, ReleaseOutcome } from './release-ledger.ts'
 import { createRsaPolicy } from './rsa-policy.ts'
 import { createRuleInputs, type RuleCall } from './rule-inputs.ts'
@@ -106,13 +106,13 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
   const decideItems = async (
     admitted: Admitted,
     { served, call }: { readonly served: ServedKey; readonly call: DelegationCall },
-  ): Promise<readonly (Refusal | readonly string[])[]> => {
+  ): Promise<readonly ItemVerdict[]> => {
     const inputOf = createRuleInputs(curve, admitted, { call, nowSeconds: nowSeconds(), dryRun: false })
-    const decideItem = async (item: RequestItem): Promise<Refusal | readonly string[]> => {
+    const decideItem = async (item: RequestItem): Promise<ItemVerdict> => {
       // Before the rules: a label that nothing proves makes no chain calls.
       if (item.version === 2 && !verifyHeaderProof(curve, item)) return refuse('bad-header-proof')
       const decision = await policy.decide(served.key.keyName, inputOf(item))
-      if (decision.allowed) return decision.rules
+      if (decision.allowed) return decision
       const code = decision.undecided === true ? 'policy-unavailable' : 'not-allowed'
       return refuse(code, decision.refusals.map(({ rule, reason }) => `${rule}:${reason}`).join(' '))
     }
@@ -146,12 +146,11 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     })
     if (signal.aborted) return refuse('cancelled')
     const answer = createAnswer(options, { rsa, served, request, ctx, items })
-    const rules = new Set(decisions.flatMap((verdict) => ('kind' in verdict ? [] : verdict)))
     return {
       kind: 'release',
       answer,
       released: items.filter(({ kind }) => kind === 'partial').length,
-      rules: [...rules],
+      rules: rulesOf(decisions),
     }
   }
 
@@ -217,7 +216,7 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
 }
 
 /** The refusal of the whole request when no item is left: the first one's. */
-function whole(verdicts: readonly (Refusal | readonly string[])[]): Refusal | undefined {
+function whole(verdicts: readonly ItemVerdict[]): Refusal | undefined {
   const refusals = verdicts.flatMap((verdict) => ('kind' in verdict ? [verdict] : []))
   return refusals.length === verdicts.length ? refusals[0] : undefined
 }

@@ -2,16 +2,22 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import {
   type AuditItem,
   type AuditRelease,
+  bytesKey,
+  compareAuditGrants,
   type DelegationRequest,
   itemPoint,
   type RequestItem,
   type VerifiedKey,
 } from '@tkms/dkg'
+import type { Decision, GrantName } from '../policy/decision.ts'
 import type { Refusal } from './refusal.ts'
+
+/** Of an item: what said yes, or why it is refused. */
+export type ItemVerdict = Refusal | Extract<Decision, { allowed: true }>
 
 /**
  * What the audit log says of a request that is about to be answered.
- * @param verdicts of each item: the rules that said yes, or why it is refused
+ * @param verdicts of each item, in their order
  */
 export function releaseRecord(
   {
@@ -20,9 +26,8 @@ export function releaseRecord(
     key,
   }: { readonly request: DelegationRequest; readonly requesterId: string; readonly key: VerifiedKey },
   requestHash: Uint8Array,
-  verdicts: readonly (Refusal | readonly string[])[],
+  verdicts: readonly ItemVerdict[],
 ): AuditRelease {
-  const rules = new Set(verdicts.flatMap((verdict) => ('kind' in verdict ? [] : verdict)))
   return {
     kind: 'release',
     keyId: key.keyId,
@@ -33,7 +38,8 @@ export function releaseRecord(
     ...(requesterId !== request.publicKeyId && { principal: requesterId }),
     recipientSpkiHash: sha256(request.spki),
     items: request.items.map((item, at) => ({ ...nameOf(item), outcome: outcomeOf(verdicts[at]) })),
-    rules: [...rules].toSorted(),
+    rules: rulesOf(verdicts).toSorted(),
+    grants: grantsOf(verdicts),
   }
 }
 
@@ -42,7 +48,19 @@ const nameOf = (item: RequestItem): Omit<AuditItem, 'outcome'> => {
   return { chainId, handle, K: itemPoint(item) }
 }
 
-const outcomeOf = (verdict: Refusal | readonly string[] | undefined): AuditItem['outcome'] => {
+/** Rules that said yes, each once. */
+export const rulesOf = (verdicts: readonly ItemVerdict[]): readonly string[] => [
+  ...new Set(verdicts.flatMap((verdict) => ('kind' in verdict ? [] : verdict.rules))),
+]
+
+/** Ascending, each once. */
+function grantsOf(verdicts: readonly ItemVerdict[]): readonly GrantName[] {
+  const grants = verdicts.flatMap((verdict) => ('kind' in verdict ? [] : (verdict.grants ?? [])))
+  const named = new Map(grants.map((grant) => [`${grant.issuer}/${bytesKey(grant.grantId)}`, grant]))
+  return [...named.values()].toSorted(compareAuditGrants)
+}
+
+const outcomeOf = (verdict: ItemVerdict | undefined): AuditItem['outcome'] => {
   if (verdict === undefined) return 'internal'
   return 'kind' in verdict ? verdict.code : 'released'
 }
