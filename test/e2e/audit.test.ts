@@ -75,7 +75,7 @@ describe('what a node released', () => {
     expect(lines.at(-1)).toMatchObject({
       requester: signer.publicKeyId,
       items: [{ outcome: 'released' }],
-      rules: ['owner'],
+      rules: ['owner', 'quota'],
     })
     const status = (await (await fetch(`${node.url}/v1/status`)).json()) as { readonly audit: unknown }
     expect(status.audit).toEqual({ recording: true })

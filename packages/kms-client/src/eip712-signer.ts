@@ -1,4 +1,12 @@
-import { ETHEREUM_SIGNATURE_BYTES, formatPublicKeyId, MAX_SIGNATURE_BYTES, type TypedData } from '@tkms/dkg'
+import {
+  equalBytes,
+  ETHEREUM_SIGNATURE_BYTES,
+  formatPublicKeyId,
+  MAX_SIGNATURE_BYTES,
+  recoverEthereumAddress,
+  type TypedData,
+  typedDataDigest,
+} from '@tkms/dkg'
 import { clientError } from './errors.ts'
 import { parseHex } from './hex.ts'
 import type { RequestSigner } from './signer.ts'
@@ -28,10 +36,17 @@ export function createEip712Signer(wallet: TypedDataWallet): RequestSigner {
       if (!HEX.test(text) || text.length > 2 + 2 * MAX_SIGNATURE_BYTES)
         throw clientError('bad-argument', 'the wallet gave no signature in hex, or one that is too long')
       const signature = parseHex(text.toLowerCase(), (text.length - 2) / 2, 'signature')
-      const v = signature[ETHEREUM_SIGNATURE_BYTES - 1] ?? 0
-      // Some hardware wallets say 0 or 1; nodes take 27 and 28 only.
-      if (signature.length === ETHEREUM_SIGNATURE_BYTES && v < 2) signature[ETHEREUM_SIGNATURE_BYTES - 1] = v + 27
-      return signature
+      return withNodesV(signature, address, typedData)
     },
   }
+}
+
+/** Some hardware wallets say 0 or 1 where nodes take 27 and 28 only. What a contract wallet gives may end like that and mean something else. */
+function withNodesV(signature: Uint8Array, address: Uint8Array, data: TypedData): Uint8Array {
+  const last = ETHEREUM_SIGNATURE_BYTES - 1
+  const v = signature[last] ?? 0
+  if (signature.length !== ETHEREUM_SIGNATURE_BYTES || v > 1) return signature
+  const changed = signature.with(last, v + 27)
+  const signer = recoverEthereumAddress(typedDataDigest(data), changed)
+  return signer !== undefined && equalBytes(signer, address) ? changed : signature
 }

@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto'
 import {
   type Authorization,
+  type ClusterId,
   decodeAuthorization,
   decodeSession,
   type DelegationRequest,
   formatPublicKeyId,
+  type KeyId,
   nobleCurve,
   requestStatement,
   Secret,
@@ -22,6 +24,7 @@ import type { KmsClientOptions } from './client-types.ts'
 import { createKmsClient } from './client.ts'
 import { createMemoryTransport, createTestCluster } from './node/testing/test-cluster.ts'
 import { createEd25519Signer, type RequestSigner } from './signer.ts'
+import { createSessions } from './sessions.ts'
 import type { Transport } from './transport/types.ts'
 
 const curve = selectCurve().curve
@@ -145,5 +148,27 @@ describe('sessions', () => {
     await kms.request(envelope)
     await kms.close()
     await expect(kms.request(envelope)).rejects.toThrow('wiped')
+  })
+
+  it('end with the client also while the owner still thinks about one', async () => {
+    const { signer } = countingSigner()
+    const answered = Promise.withResolvers<void>()
+    const asked = Promise.withResolvers<void>()
+    const sign = async (statement: Statement): Promise<Uint8Array> => {
+      asked.resolve()
+      await answered.promise
+      return signer.sign(statement)
+    }
+    const sessions = createSessions({
+      signer: { ...signer, sign },
+      clusterId: new Uint8Array(32) as ClusterId,
+      options: {},
+      nowMs: () => NOW_SECONDS * 1000,
+    })
+    const asker = sessions.asker(new Uint8Array(32) as KeyId, new Uint8Array(32))
+    await asked.promise
+    sessions.close()
+    answered.resolve()
+    await expect(asker).rejects.toMatchObject({ code: 'closed' })
   })
 })

@@ -35,7 +35,7 @@ export interface Asker extends RequestSigner {
 export interface Sessions {
   /** The session in force, or a new one: then the signer signs once, however many ask at the same time. */
   asker(keyId: KeyId, spki: Uint8Array): Promise<Asker>
-  /** Wipes every session key. */
+  /** Wipes every session key, also of a session that the signer has not signed yet: that one ends with `closed`. */
   close(): void
 }
 
@@ -68,9 +68,10 @@ export function createSessions(params: {
     throw clientError('bad-argument', `a session lasts ${MIN_LIFETIME_SECONDS} to ${MAX_LIFETIME_SECONDS} seconds`)
   const renewSeconds = Math.min(RENEW_SECONDS, lifetimeSeconds / 2)
   const current = new Map<string, { readonly opening: Promise<OpenSession>; readonly renewAt: number }>()
-  const opened = new Set<OpenSession>()
+  const opened = new Set<Pick<OpenSession, 'seed' | 'expiresAt'>>()
+  let closed = false
 
-  const wipe = (isOver: (session: OpenSession) => boolean): void => {
+  const wipe = (isOver: (session: Pick<OpenSession, 'seed' | 'expiresAt'>) => boolean): void => {
     for (const session of opened)
       if (isOver(session)) {
         session.seed.destroy()
@@ -81,6 +82,8 @@ export function createSessions(params: {
   const open = async (keyId: KeyId, spki: Uint8Array, nowSeconds: number): Promise<OpenSession> => {
     const seed = new Secret(randomBytes(32))
     const expiresAt = nowSeconds + lifetimeSeconds
+    const held = { seed, expiresAt }
+    opened.add(held)
     const fields: SessionBody = {
       clusterId: params.clusterId,
       keyId,
@@ -93,8 +96,14 @@ export function createSessions(params: {
       handles: [],
     }
     const body = encodeSessionBody(fields)
-    const signature = await params.signer.sign(sessionStatement(fields, body))
-    const session: OpenSession = {
+    const signature = await Promise.resolve(params.signer.sign(sessionStatement(fields, body))).catch(
+      (cause: unknown) => {
+        wipe((other) => other === held)
+        throw cause
+      },
+    )
+    if (closed) throw clientError('closed', 'this client is closed')
+    return {
       asker: {
         ...createEd25519Signer(seed),
         publicKeyId: formatPublicKeyId({ kind: 'session', hash: sessionHash(body) }),
@@ -103,8 +112,6 @@ export function createSessions(params: {
       seed,
       expiresAt,
     }
-    opened.add(session)
-    return session
   }
 
   return {
@@ -125,6 +132,9 @@ export function createSessions(params: {
         throw error
       }
     },
-    close: () => wipe(() => true),
+    close() {
+      closed = true
+      wipe(() => true)
+    },
   }
 }

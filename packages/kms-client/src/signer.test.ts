@@ -89,6 +89,14 @@ describe('createEip712Signer', () => {
       await expect(gives(text)).rejects.toMatchObject({ code: 'bad-argument' })
   })
 
+  it('leaves what a contract wallet gives as it is, also where it has the length of a signature and ends in 0 or 1', async () => {
+    for (const last of ['00', '01', '1b']) {
+      const text = `0x${'ab'.repeat(64)}${last}`
+      const signer = createEip712Signer({ address, signTypedData: async () => text })
+      expect(`0x${bytesToHex(await signer.sign(statement(publicKeyId)))}`).toBe(text)
+    }
+  })
+
   it('refuses what is no address', () => {
     const signTypedData = (): Promise<string> => Promise.resolve('0x')
     for (const wrong of ['', address.slice(2), `${address}00`, 'vitalik.eth'])

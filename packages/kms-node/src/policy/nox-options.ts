@@ -13,7 +13,10 @@ export interface NoxOptions {
   readonly contract?: `0x${string}`
   /** Identities "ed25519:<64 hex>" that may ask on behalf of the gateway, and so learn the shared secret. */
   readonly combiners: readonly string[]
-  /** What is asked of the user beside the gateway's word: nothing, a signature, or also that the chain knows them as a viewer. */
+  /**
+   * What is asked of the user beside the gateway's word: nothing, a signature, or also that the chain knows them as a viewer of the
+   * handle that a combiner names. Nobody signs that either belongs to K.
+   */
   readonly user: (typeof USER_CHECKS)[number]
 }
 
@@ -32,6 +35,8 @@ export function readNoxOptions(fields: Readonly<Record<string, unknown>>, proble
   const check = USER_CHECKS.find((known) => known === user)
   if (check === undefined) report('user', `must be one of ${USER_CHECKS.join(', ')}`)
   else if (check !== 'off' && contract === undefined) report('contract', `must be given with user: ${check}`)
+  if (check === 'viewer' && Array.isArray(combiners) && combiners.length === 0)
+    report('combiners', 'must be given with user: viewer, for they name the handle')
   if (!isCombinerList(combiners)) report('combiners', `must be a list of at most ${MAX_COMBINERS} "ed25519:<64 hex>"`)
   if (wrong || chainId === undefined || check === undefined || !isCombinerList(combiners)) return undefined
   return { chainId, ...addresses, combiners, user: check }

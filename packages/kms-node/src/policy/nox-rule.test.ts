@@ -191,6 +191,15 @@ describe('nox rule', () => {
       )
       expect(await decide(viewer, await withUser(), chainOf())).toEqual(refused('handle-not-bound'))
     })
+
+    it('ties neither user nor handle to the point: the holder of the gateway key may name their own', async () => {
+      const viewer = { contract, user: 'viewer', combiners: [combiner.id] }
+      const ofSomebodyElse = itemPoint(itemFor(createSigner()))
+      const signed = await authorization({ ephemeralPubKey: hexOf(ofSomebodyElse), user: await userOf() })
+      const item = { ...itemOf(signed), K: ofSomebodyElse, handle: new Uint8Array(32).fill(8) }
+      const asked = { item, recipientSpkiHash: sha256(combinerKey), requesterId: combiner.id }
+      expect(await decide(viewer, asked)).toMatchObject({ allowed: true, rules: ['nox'] })
+    })
   })
 
   it.each([
@@ -201,6 +210,7 @@ describe('nox rule', () => {
     ['a contract that is no address', { contract: '0x00' }],
     ['a user check without the contract', { user: 'authorization' }],
     ['another user check', { contract, user: 'owner' }],
+    ['a viewer, but no combiner to name the handle', { contract, user: 'viewer' }],
     ['combiners that are no keys', { combiners: ['none'] }],
     ['an unknown option', { wallet: contract }],
     ['a chain to read that node.yaml does not have', { chain: 1, gateway: undefined, contract }],

@@ -35,7 +35,8 @@ const IS_VIEWER = parseContractView('isViewer(bytes32,address)', ['handle', 'acc
 
 /**
  * Yes when the Handle Gateway of a Nox deployment authorized this K for this RSA key, and, when told so, the user asked for it. It binds
- * no handle: Nox signs none beside K. A combiner that is listed may have the answer boxed to a key of its own.
+ * neither user nor handle to K, since Nox signs neither beside it: what is asked of the user dates an honest request and does not stop a
+ * stolen gateway key. A combiner that is listed may have the answer boxed to a key of its own.
  */
 export function createNoxRule(chains: ChainReader, options: NoxOptions): PolicyRule {
   const { chainId, user: userCheck, contract } = options
@@ -98,7 +99,7 @@ export function createNoxRule(chains: ChainReader, options: NoxOptions): PolicyR
     const asked = await checkUser(user, target, input)
     if (asked.kind === 'no') return asked
     if (userCheck === 'authorization' || contract === undefined) return authorized
-    // Without a combiner the handle would be the requester's own word.
+    // The combiner's word, and without one the requester's own.
     if (!combined && !handleBound) return no('handle-not-bound')
     const { recipientSpkiHash: spkiHash, request } = input
     const values = { handle: item.handle, account: user.address, chainId, keyId: request.keyId, spkiHash }

@@ -34,12 +34,18 @@ export const POLICY_TEMPLATE = `# Who may have this node's share used. A node re
 # nox (the gateway of a Nox deployment signed for it); and token and quota, which only narrow what the others allow.
 # They combine with any: [...] and all: [...]. The running node reads a changed file by itself: see "kms-node policy check".
 version: 1
+# Each key is for one version of envelopes: v2, or with "envelopes: v1" the older one, which only grant and nox open.
+# The quota is what strangers, who may seal for themselves and ask, can write to this node's audit log: about 500 bytes an item.
 keys:
   '*':
-    any:
-      - rule: owner
-      # - rule: grant
-      #   issuers: ['ed25519:<64 hex digits>']
+    all:
+      - any:
+          - rule: owner
+          # - rule: grant
+          #   issuers: ['ed25519:<64 hex digits>']
+      - rule: quota
+        requester: [{ items: 6000, seconds: 60 }, { items: 50000, seconds: 86400 }]
+        address: [{ items: 200000, seconds: 86400 }]
 `
 
 /**

@@ -167,12 +167,31 @@ describe('policy', () => {
     )
   })
 
-  it('the file that init writes allows owners only', async () => {
+  it('the file that init writes allows owners only, within a quota', async () => {
     const policy = parsePolicy(parseYaml(POLICY_TEMPLATE, 'policy.yaml'), {
       file: 'policy.yaml',
       ports: rulePorts(),
     })
-    expect(await policy.decide('ecies/1', inputOf())).toEqual({ allowed: true, rules: ['owner'] })
+    expect(await policy.decide('ecies/1', inputOf())).toEqual({ allowed: true, rules: ['owner', 'quota'] })
     expect(await policy.decide('ecies/1', inputOf({ item: grantedItem() }))).toMatchObject({ allowed: false })
+  })
+
+  it('the file that init writes lets nobody fill the audit log, neither one requester nor one address', async () => {
+    const context = { file: 'policy.yaml', ports: rulePorts() }
+    const policy = parsePolicy(parseYaml(POLICY_TEMPLATE, 'policy.yaml'), context)
+    const input = inputOf()
+    let allowed = 0
+    const refused = async (of: (n: number) => string): Promise<Decision> => {
+      for (;;) {
+        const decision = await policy.decide('ecies/1', { ...input, requesterId: of(allowed) })
+        if (!decision.allowed || allowed > 250_000) return decision
+        allowed++
+      }
+    }
+    expect(await refused(() => alice.id)).toEqual(refusal('quota', 'requester-quota-used-up'))
+    expect(allowed).toBe(6_000)
+    // Another name costs nothing, another address does.
+    expect(await refused((n) => `name ${Math.floor(n / 6_000)}`)).toEqual(refusal('quota', 'address-quota-used-up'))
+    expect(allowed).toBe(200_000)
   })
 })

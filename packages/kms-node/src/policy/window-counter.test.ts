@@ -41,6 +41,23 @@ describe('windows', () => {
     ])
   })
 
+  it('keep nobody out after the clock was a day ahead for a moment', () => {
+    const counter = createWindowCounter([{ items: 2, seconds: 10 }], 2)
+    const ahead = 1000 + 86_400
+    expect([take(counter, 'a', 1000), take(counter, 'a', ahead), take(counter, 'b', ahead)]).toEqual([
+      'room',
+      'room',
+      'room',
+    ])
+    expect([take(counter, 'a', 1001), take(counter, 'a', 1001), take(counter, 'c', 1001)]).toEqual([
+      'room',
+      'used-up',
+      'full',
+    ])
+    expect(take(counter, 'c', 1025)).toBe('room')
+    expect(take(counter, 'a', 1030)).toBe('room')
+  })
+
   it('remember a bounded number of callers, and forget no busy one for a new one', () => {
     const counter = createWindowCounter([{ items: 1, seconds: 10 }], 2)
     expect([take(counter, 'a', 1000), take(counter, 'b', 1001), take(counter, 'c', 1002)]).toEqual([

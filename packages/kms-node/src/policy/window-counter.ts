@@ -34,7 +34,7 @@ export function createWindowCounter(windows: readonly QuotaWindow[], maxCallers:
     if (nowSeconds === sweptAtSeconds) return
     sweptAtSeconds = nowSeconds
     for (const [caller, tallies] of callers)
-      if (tallies.every(({ span }, at) => spanOf(windows[at], nowSeconds) > span + 1)) callers.delete(caller)
+      if (tallies.every((tally, at) => isOver(tally, spanOf(windows[at], nowSeconds)))) callers.delete(caller)
   }
 
   return {
@@ -62,8 +62,22 @@ export function createWindowCounter(windows: readonly QuotaWindow[], maxCallers:
 const spanOf = (window: QuotaWindow | undefined, nowSeconds: number): number =>
   Math.floor(nowSeconds / (window?.seconds ?? 1))
 
-/** A clock that was set back stays in the span it had reached: it gives nobody a fresh quota. */
+/** Nothing of it counts any more. One from a clock that was ahead lasts from now on as long as any other. */
+function isOver(tally: Tally, span: number): boolean {
+  if (span < tally.span - 1) advance(tally, span)
+  return span > tally.span + 1
+}
+
+/**
+ * A clock that was set back gives nobody a fresh quota: up to a span, it stays in the one it had reached; by more, all that was counted
+ * counts as of now, so that a clock that was far ahead for a moment keeps nobody out until that day comes.
+ */
 function advance(tally: Tally, span: number): Tally {
+  if (span < tally.span - 1) {
+    tally.current += tally.previous
+    tally.previous = 0
+    tally.span = span
+  }
   if (span <= tally.span) return tally
   tally.previous = span === tally.span + 1 ? tally.current : 0
   tally.current = 0
