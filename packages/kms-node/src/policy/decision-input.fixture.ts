@@ -20,6 +20,7 @@ export function inputOf(changes: Partial<DecisionInput> = {}): DecisionInput {
     tokenHash: undefined,
     nowSeconds: NOW_SECONDS,
     dryRun: false,
+    unlessReleased: () => undefined,
     signal: new AbortController().signal,
     ...changes,
   }

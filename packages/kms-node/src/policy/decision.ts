@@ -24,6 +24,8 @@ export interface DecisionInput {
   readonly nowSeconds: number
   /** Nothing will be released: nothing is counted either. */
   readonly dryRun: boolean
+  /** Takes what undoes a count of this item; called when the item is not released after all. */
+  readonly unlessReleased: (undo: () => void) => void
   /** Fires when nobody waits for the decision any more. */
   readonly signal: AbortSignal
 }

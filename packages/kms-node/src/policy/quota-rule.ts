@@ -42,22 +42,21 @@ export function createQuotaBook(): QuotaBook {
 }
 
 /**
- * Yes while the requester and the address it asks from have room in their windows; each yes counts one item, wherever the request ends.
- * Put it last in an "all of", so that it counts only what the other rules allow. A dry run counts nothing.
+ * Yes while the requester and the address it asks from have room in their windows; each yes counts one item, until it is clear that
+ * the item is not released. Put it last in an "all of", so that it counts only what the other rules allow. A dry run counts nothing.
  */
 export function createQuotaRule({ requester, address }: Counters): PolicyRule {
   return {
     name: QUOTA,
     coarse: true,
-    decide({ requesterId, remote, nowSeconds, dryRun }) {
+    decide({ requesterId, remote, nowSeconds, dryRun, unlessReleased }) {
       const checked =
         refusal(address?.room(remote, nowSeconds), 'address') ??
         refusal(requester?.room(requesterId, nowSeconds), 'requester')
       if (checked !== undefined) return checked
-      if (!dryRun) {
-        address?.count(remote, nowSeconds)
-        requester?.count(requesterId, nowSeconds)
-      }
+      if (dryRun) return YES
+      for (const undo of [address?.count(remote, nowSeconds), requester?.count(requesterId, nowSeconds)])
+        if (undo !== undefined) unlessReleased(undo)
       return YES
     },
   }

@@ -10,8 +10,8 @@ export interface WindowCounter {
   readonly size: number
   /** Whether one more item of this caller fits into every window; `full`: no room to remember the caller, so nobody knows. */
   room(caller: string, nowSeconds: number): 'room' | 'used-up' | 'full'
-  /** Counts one item of a caller that had room. */
-  count(caller: string, nowSeconds: number): void
+  /** Counts one item of a caller that had room. @returns takes the count back; to be called once at the most */
+  count(caller: string, nowSeconds: number): () => void
 }
 
 /** Both halves of a sliding window: what was counted in the span that runs, and in the one before it. */
@@ -55,6 +55,15 @@ export function createWindowCounter(windows: readonly QuotaWindow[], maxCallers:
         callers.get(caller) ?? windows.map((window) => ({ span: spanOf(window, nowSeconds), current: 0, previous: 0 }))
       for (const [at, tally] of tallies.entries()) advance(tally, spanOf(windows[at], nowSeconds)).current++
       callers.set(caller, tallies)
+      const spans = tallies.map(({ span }) => span)
+      return () => {
+        for (const [at, tally] of tallies.entries()) {
+          if (tally.span === spans[at]) tally.current--
+          else if (tally.span - 1 === spans[at]) tally.previous--
+        }
+        const unused = tallies.every(({ current, previous }) => current === 0 && previous === 0)
+        if (unused && callers.get(caller) === tallies) callers.delete(caller)
+      }
     },
   }
 }

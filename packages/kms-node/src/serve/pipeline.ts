@@ -21,6 +21,7 @@ import { type ItemVerdict, releaseRecord, rulesOf } from './release-record.ts'
 import type { ReleaseLedger, ReleaseOutcome } from './release-ledger.ts'
 import { createRsaPolicy } from './rsa-policy.ts'
 import { createRuleInputs, type RuleCall } from './rule-inputs.ts'
+import { createTentativeCounts, type TentativeCounts } from './tentative-counts.ts'
 import { ADDRESS_SHARE, createWorkQueue } from './work-queue.ts'
 
 /** What a transport sends back. */
@@ -105,14 +106,21 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
 
   const decideItems = async (
     admitted: Admitted,
-    { served, call }: { readonly served: ServedKey; readonly call: DelegationCall },
+    {
+      served,
+      call,
+      counts,
+    }: { readonly served: ServedKey; readonly call: DelegationCall; readonly counts: TentativeCounts },
   ): Promise<readonly ItemVerdict[]> => {
     const inputOf = createRuleInputs(curve, admitted, { call, nowSeconds: nowSeconds(), dryRun: false })
     const decideItem = async (item: RequestItem): Promise<ItemVerdict> => {
       // Before the rules: a label that nothing proves makes no chain calls.
       if (item.version === 2 && !verifyHeaderProof(curve, item)) return refuse('bad-header-proof')
-      const decision = await policy.decide(served.key.keyName, inputOf(item))
+      const own = createTentativeCounts()
+      counts.unlessReleased(() => own.end(false))
+      const decision = await policy.decide(served.key.keyName, inputOf(item, own.unlessReleased))
       if (decision.allowed) return decision
+      own.end(false)
       const code = decision.undecided === true ? 'policy-unavailable' : 'not-allowed'
       return refuse(code, decision.refusals.map(({ rule, reason }) => `${rule}:${reason}`).join(' '))
     }
@@ -121,13 +129,23 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
 
   const release = async (
     authorization: Authorization,
-    { admitted, served, loan }: { readonly admitted: Admitted; readonly served: ServedKey; readonly loan: Loan },
+    {
+      admitted,
+      served,
+      loan,
+      counts,
+    }: {
+      readonly admitted: Admitted
+      readonly served: ServedKey
+      readonly loan: Loan
+      readonly counts: TentativeCounts
+    },
     call: DelegationCall,
   ): Promise<Release | Refusal> => {
     const { request } = admitted
     const { signal } = call
     if (ledger.seen(request.publicKeyId, request.requestId)) return refuse('replayed')
-    const decisions = await decideItems(admitted, { served, call })
+    const decisions = await decideItems(admitted, { served, call, counts })
     const refusedAll = whole(decisions)
     if (refusedAll !== undefined) return refusedAll
     const rsa = rsaPolicy.check(request.spki)
@@ -138,6 +156,7 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     const record = releaseRecord({ request, requesterId, key: served.key }, hash, decisions)
     const outcome = await ledger.record({ requestId: request.requestId, expiresAt: request.expiresAt, release: record })
     if (outcome !== 'recorded') return refuse(NOT_RECORDED[outcome])
+    counts.end(true)
     const ctx = answerContext(served, request, hash)
     const items = await eachItem(request.items, signal, (item, at): BatchItem => {
       const verdict = decisions[at]
@@ -193,9 +212,11 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
         const found = options.lender.find(request.keyId, request.sharingId)
         if (found.kind !== 'found') return refuse(found.kind)
         const loan = found.borrow()
+        const counts = createTentativeCounts()
         try {
-          return await release(authorization, { admitted, served: found.served, loan }, call)
+          return await release(authorization, { admitted, served: found.served, loan, counts }, call)
         } finally {
+          counts.end(false)
           loan.end()
         }
       }

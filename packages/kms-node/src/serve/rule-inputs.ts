@@ -19,10 +19,10 @@ export function createRuleInputs(
   curve: Curve,
   { request, requester: { principal, requesterId } }: Admitted,
   context: { readonly call: RuleCall; readonly nowSeconds: number; readonly dryRun: boolean },
-): (item: RequestItem) => DecisionInput {
+): (item: RequestItem, unlessReleased?: DecisionInput['unlessReleased']) => DecisionInput {
   const { call, nowSeconds, dryRun } = context
   const grants = createRequestGrants(curve, request)
-  const shared: Omit<DecisionInput, 'item' | 'grants'> = {
+  const shared: Omit<DecisionInput, 'item' | 'grants' | 'unlessReleased'> = {
     request,
     principal,
     requesterId,
@@ -34,5 +34,5 @@ export function createRuleInputs(
     dryRun,
     signal: call.signal,
   }
-  return (item) => ({ ...shared, item, grants: grants.of(item) })
+  return (item, unlessReleased = () => undefined) => ({ ...shared, item, grants: grants.of(item), unlessReleased })
 }
