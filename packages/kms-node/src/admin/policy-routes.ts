@@ -32,7 +32,7 @@ export async function routePolicy(
       return policy.reload()
     case 'POST policy/explain': {
       const { authorization, address, tokenHash } = explainSchema.parse(await call.readBody())
-      const result = await dryRun.explain(parseAuthorization(authorization), {
+      const result = await dryRun.explainToOperator(parseAuthorization(authorization), {
         address,
         ...(tokenHash !== undefined && { tokenHash: hexToBytes(tokenHash.slice(2)) }),
         signal: call.signal,

@@ -14,6 +14,7 @@ import {
   policyOf,
   requestOf,
 } from './pipeline.fixture.ts'
+import type { Policy } from '../policy/policy.ts'
 import type { RuleCall } from './rule-inputs.ts'
 
 const call = (changes: Partial<RuleCall> = {}): RuleCall => ({
@@ -26,6 +27,21 @@ const owner = { rule: 'owner' }
 const grant = { rule: 'grant', issuers: [issuer.id] }
 
 describe('dry run', () => {
+  it('is there for the operator while those who ask over the network take every place of an address', async () => {
+    const never = Promise.withResolvers<never>()
+    const decision = { allowed: false, refusals: [] } as const
+    const answers = [never.promise]
+    const explain: Policy['explain'] = () => answers.shift() ?? Promise.resolve({ decision })
+    const { dryRun } = createTestPipeline({ policy: { decide: () => never.promise, explain } })
+    const stop = new AbortController()
+    const asked = Array.from({ length: 18 }, () =>
+      dryRun.explain(authorize(requestOf()), call({ signal: stop.signal })),
+    )
+    expect(await Promise.race(asked)).toEqual({ kind: 'refusal', code: 'busy' })
+    expect(await dryRun.explainToOperator(authorize(requestOf()), call())).toMatchObject({ kind: 'report' })
+    stop.abort()
+  })
+
   it('says what every rule says of every item, also where a decision is settled before', async () => {
     const policy = policyOf({ any: [owner, { all: [token, grant] }] })
     const { dryRun } = createTestPipeline({ policy })

@@ -7,7 +7,7 @@ import type { Clock } from '../ports.ts'
 import { type AdmissionPorts, admitRequest } from './admission.ts'
 import { createRsaPolicy } from './rsa-policy.ts'
 import { createRuleInputs, type RuleCall } from './rule-inputs.ts'
-import { ADDRESS_SHARE, createWorkQueue } from './work-queue.ts'
+import { ADDRESS_SHARE, createWorkQueue, type WorkQueue } from './work-queue.ts'
 
 /** Few at a time: an explanation asks every rule, and serves nobody's decryption. */
 const MAX_RUNNING = 2
@@ -51,12 +51,16 @@ export type DryRunResult =
 export interface DryRun {
   /** Asks every rule about every item whose header proof holds. No share is borrowed, nothing counted and nothing remembered, a requestId that was used is not noticed. */
   explain(authorization: Authorization, call: RuleCall): Promise<DryRunResult>
+  /** The same for the operator, who waits for nobody who asks over the network. */
+  explainToOperator(authorization: Authorization, call: RuleCall): Promise<DryRunResult>
 }
 
 export function createDryRun(
   ports: AdmissionPorts & { readonly policy: Pick<Policy, 'explain'>; readonly clock: Clock },
 ): DryRun {
-  const queue = createWorkQueue({ maxRunning: MAX_RUNNING, maxWaiting: MAX_WAITING, callerShare: ADDRESS_SHARE })
+  const limits = { maxRunning: MAX_RUNNING, maxWaiting: MAX_WAITING }
+  const queue = createWorkQueue({ ...limits, callerShare: ADDRESS_SHARE })
+  const operatorQueue = createWorkQueue(limits)
   const rsaPolicy = createRsaPolicy({ maxEntries: MAX_RSA_KEYS })
 
   const run = async (authorization: Authorization, call: RuleCall): Promise<DryRunResult> => {
@@ -97,12 +101,13 @@ export function createDryRun(
     return { kind: 'report', report: { keyName, requester: requester.requesterId, allowed, rsaKey, items } }
   }
 
-  return {
-    explain: async (authorization, call) => {
-      const result = await queue.enter(call.signal, () => run(authorization, call), call.address)
+  const explainIn =
+    (places: WorkQueue): DryRun['explain'] =>
+    async (authorization, call) => {
+      const result = await places.enter(call.signal, () => run(authorization, call), call.address)
       return typeof result === 'string' ? { kind: 'refusal', code: result } : result
-    },
-  }
+    }
+  return { explain: explainIn(queue), explainToOperator: explainIn(operatorQueue) }
 }
 
 /** The code with which the pipeline refuses an item whose header proof holds, in the order of its checks. */
