@@ -17,7 +17,7 @@ const ID = 'head'
 /** A new record is anchored this much later at the latest. */
 export const ANCHOR_MS = 1_000
 /** Without an anchor for so long, nothing is released: what is not anchored could be cut off unseen. */
-export const MAX_UNANCHORED_MS = 10_000
+export const MAX_UNANCHORED_MS = 30_000
 
 /** The newest head that the sealed store keeps, of 91 and 64 bytes; undefined before the first. @throws errors of the store */
 export async function readAnchor(store: RecordStore): Promise<SignedAuditHead | undefined> {
