@@ -117,7 +117,7 @@ class Sweep {
       directory,
       clock: { nowMs: () => 1_800_000_000_000 + this.#nowMs, monotonicMs: () => this.#nowMs },
       rng,
-      ...(old && share && { before: { certificate: old.key.certificate, share } }),
+      ...(old && { before: { certificate: old.key.certificate, share } }),
       ...(old && { oldSharing: old.key.sharingId as never }),
       drawSeed: (use) => new Secret(bytesOf('sweep', use, this.#sweep.seed, index, this.#randomness++)),
       send: (effect) => this.#send(index, effect),

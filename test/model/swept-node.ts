@@ -43,8 +43,8 @@ export interface SweepPorts {
   readonly directory: string
   readonly clock: Clock
   readonly rng: Rng
-  /** The sharing this node holds before a RESHARE. */
-  readonly before?: { readonly certificate: Uint8Array; readonly share: Uint8Array }
+  /** The sharing before a RESHARE: everybody knows its certificate, as of the cluster file, and the old members have a share. */
+  readonly before?: { readonly certificate: Uint8Array; readonly share: Uint8Array | undefined }
   readonly oldSharing?: SharingId
   readonly drawSeed: (use: string) => Secret
   readonly send: (effect: CeremonyEffect) => void
@@ -86,8 +86,9 @@ export class SweptNode {
     })
     await this.#startKeeper(this.#store)
     if (before !== undefined && this.life === 1) {
-      const word = { approvedHere: true, mayErase: true }
-      await this.#keeper?.install(before.certificate, Secret.copyOf(before.share), word)
+      const { certificate, share } = before
+      if (share === undefined) await this.#keeper?.learn([certificate])
+      else await this.#keeper?.install(certificate, Secret.copyOf(share), { approvedHere: true, mayErase: true })
     }
     if ((await loadArchive(this.#store, ceremony)) !== undefined) {
       await this.#store.erase('ceremony', bytesKey(ceremony))
