@@ -1,7 +1,7 @@
 import { createHash, generateKeyPair, randomBytes, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { promisify } from 'node:util'
-import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
+import { bytesToHex, concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import { decodeAll, KmsError, Secret, u8, varBytes } from '@tkms/dkg'
 import forge from 'node-forge'
 
@@ -20,8 +20,14 @@ export interface TlsIdentity {
 /**
  * A new RSA key and a self-signed certificate for it.
  * @param hosts names and IP addresses of the server, for clients that compare them
+ * @param serial 16 random bytes
  */
-export async function createTlsIdentity(name: string, hosts: readonly string[], nowMs: number): Promise<TlsIdentity> {
+export async function createTlsIdentity(
+  name: string,
+  hosts: readonly string[],
+  nowMs: number,
+  serial: Uint8Array = randomBytes(16),
+): Promise<TlsIdentity> {
   const pair = await promisify(generateKeyPair)('rsa', {
     modulusLength: RSA_BITS,
     publicKeyEncoding: { type: 'spki', format: 'pem' },
@@ -29,7 +35,7 @@ export async function createTlsIdentity(name: string, hosts: readonly string[], 
   })
   const certificate = forge.pki.createCertificate()
   certificate.publicKey = forge.pki.publicKeyFromPem(pair.publicKey)
-  certificate.serialNumber = `00${randomBytes(16).toString('hex')}`
+  certificate.serialNumber = serialNumber(serial)
   certificate.validity.notBefore = new Date(nowMs - 3_600_000)
   certificate.validity.notAfter = new Date(nowMs)
   certificate.validity.notAfter.setUTCFullYear(certificate.validity.notAfter.getUTCFullYear() + LIFETIME_YEARS)
@@ -44,6 +50,14 @@ export async function createTlsIdentity(name: string, hosts: readonly string[], 
   ])
   certificate.sign(forge.pki.privateKeyFromPem(pair.privateKey), forge.md.sha256.create())
   return { key: new Secret(utf8ToBytes(pair.privateKey)), cert: forge.pki.certificateToPem(certificate) }
+}
+
+/**
+ * Positive and in the fewest bytes, as DER wants an INTEGER (X.690 8.3.2, RFC 5280 4.1.2.2): its first byte lies in 0x40..0x7f.
+ * forge takes one zero byte off the front, not more.
+ */
+function serialNumber([first = 0, ...rest]: Uint8Array): string {
+  return bytesToHex(Uint8Array.of((first & 0x3f) | 0x40, ...rest))
 }
 
 const altName = (host: string): object => (isIP(host) === 0 ? { type: 2, value: host } : { type: 7, ip: host })
