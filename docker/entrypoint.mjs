@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 
 const POLL_MS = 200
-const PROGRAM = '/app/dist/main.js'
+const PROGRAM = '/app/dist/bin/kms-node.js'
 const DATA = '/data'
 const EXCHANGE = '/exchange'
 const PASSPHRASE = '/passphrase/passphrase'

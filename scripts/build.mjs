@@ -1,4 +1,4 @@
-// Generates the wire code, then compiles every package. Quick when nothing changed.
+// Generates the wire code, then compiles every package and bundles the programs. Quick when nothing changed.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -35,3 +35,4 @@ if (!existsSync(generated) || statSync(generated).mtimeMs < newest) {
   ])
 }
 run('typescript/bin/tsc', ['-b', ...process.argv.slice(2)])
+await import('./bundle.mjs')

@@ -4,12 +4,12 @@ import { once } from 'node:events'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { connectAdmin } from '@tkms/kms-node'
 import { freePorts } from './free-ports.ts'
+import { PROGRAMS } from './programs.ts'
 
-const NODE_PROGRAM = fileURLToPath(new URL('main.js', import.meta.resolve('@tkms/kms-node')))
+const NODE_PROGRAM = PROGRAMS['kms-node']
 const START_TIMEOUT_MS = 120_000
 const COMMAND_TIMEOUT_MS = 120_000
 const MAX_OUTPUT_BYTES = 16 * 1024 * 1024

@@ -6,6 +6,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { PROGRAMS } from '@tkms/examples/programs'
 
 /** Builds the image, runs the compose cluster and uses it from the host as an operator and a client would. */
 
@@ -92,7 +93,7 @@ class ComposeCluster {
   }
 
   tkms(...args: readonly string[]): Promise<CommandResult> {
-    return run(process.execPath, [join(root, 'packages/kms-client/dist/cli/main.js'), ...args])
+    return run(process.execPath, [PROGRAMS.tkms, ...args])
   }
 
   async decrypt(): Promise<CommandResult> {

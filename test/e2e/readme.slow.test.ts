@@ -4,8 +4,8 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node
 import { tmpdir } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { PROGRAMS } from '@tkms/examples/programs'
 import { freePorts } from '@tkms/examples/free-ports'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
@@ -147,10 +147,6 @@ async function programDirectory(name: string): Promise<string> {
   return place
 }
 
-const PROGRAMS = {
-  'kms-node': fileURLToPath(new URL('main.js', import.meta.resolve('@tkms/kms-node'))),
-  tkms: fileURLToPath(new URL('cli/main.js', import.meta.resolve('@tkms/kms-client'))),
-} as const
 type Program = keyof typeof PROGRAMS
 
 interface Ran {

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { PROGRAMS } from '@tkms/examples/programs'
 import type { CeremonyStatus } from '@tkms/kms-node'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import {
@@ -16,7 +16,7 @@ import {
 
 /** Rows 31 and 32 with real processes: a data directory that is put back, and one that is copied. */
 
-const NODE_PROGRAM = fileURLToPath(new URL('main.js', import.meta.resolve('@tkms/kms-node')))
+const NODE_PROGRAM = PROGRAMS['kms-node']
 const TEST_TIMEOUT_MS = 120_000
 
 interface KeyEntry {

@@ -2,11 +2,11 @@ import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { PROGRAMS } from '@tkms/examples/programs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createTestCluster } from '../support/node-cluster.ts'
 
-const MAIN = fileURLToPath(import.meta.resolve('@tkms/kms-node')).replace(/index\.js$/, 'main.js')
+const MAIN = PROGRAMS['kms-node']
 
 interface Ran {
   readonly code: number

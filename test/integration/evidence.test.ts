@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { PROGRAMS } from '@tkms/examples/programs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { configHash } from '../../packages/dkg/src/ceremony/config.ts'
 import { formatCluster } from '../../packages/dkg/src/cluster.ts'
@@ -18,7 +18,7 @@ import { simulate } from '../support/simulation.ts'
 
 /** `kms-node evidence verify`, as operators run it: a process, an evidence file, a cluster file, nothing else. */
 
-const MAIN = fileURLToPath(import.meta.resolve('@tkms/kms-node')).replace(/index\.js$/, 'main.js')
+const MAIN = PROGRAMS['kms-node']
 const committee = simulatedCommittee({ n: 4, t: 2, seed: 1, signatures: 'ed25519' })
 const everyone = simulatedCommittee({ n: 5, t: 2, seed: 1, signatures: 'ed25519' })
 

@@ -2,13 +2,13 @@ import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { PROGRAMS } from '@tkms/examples/programs'
 import { formatAuthorization, Secret } from '@tkms/dkg'
 import { createEd25519Signer, createKmsClient, http } from '@tkms/kms-client'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { createTestCluster, makeKey, type TestCluster, type TestNode } from '../support/node-cluster.ts'
 
-const MAIN = fileURLToPath(import.meta.resolve('@tkms/kms-node')).replace(/index\.js$/, 'main.js')
+const MAIN = PROGRAMS['kms-node']
 const signer = createEd25519Signer(new Secret(crypto.getRandomValues(new Uint8Array(32))))
 const text = new TextEncoder().encode('for the owner')
 

@@ -2,8 +2,8 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { PROGRAMS } from '@tkms/examples/programs'
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
 import type { CeremonyStatus } from '@tkms/kms-node'
@@ -22,10 +22,6 @@ import {
 
 const execute = promisify(execFile)
 const root = resolve(import.meta.dirname, '../..')
-const programs = {
-  combiner: fileURLToPath(import.meta.resolve('@tkms/kms-node/combiner').replace('index.js', 'main.js')),
-  tkms: fileURLToPath(import.meta.resolve('@tkms/kms-client').replace('index.js', 'cli/main.js')),
-}
 export const CHAIN = 31_337
 export const KEY_NAME: string = `ecies/${CHAIN}`
 export const WALLET_KEY: string = '17'.repeat(32)
@@ -87,7 +83,7 @@ export async function createNoxCluster(extraPolicy: string): Promise<NoxCluster>
       .replaceAll(/https:\/\/rpc-[a-z]+\.example/g, chain.url)
   }
   const keygen = async (name: string): Promise<string> => {
-    const { stdout } = await execute(process.execPath, [programs.tkms, 'keygen', '--out', file(name)])
+    const { stdout } = await execute(process.execPath, [PROGRAMS.tkms, 'keygen', '--out', file(name)])
     return /ed25519:[0-9a-f]{64}/.exec(stdout)?.[0] ?? ''
   }
   const propose = async (...options: readonly string[]): Promise<void> => {
@@ -125,7 +121,7 @@ export async function createNoxCluster(extraPolicy: string): Promise<NoxCluster>
       const config = file(`combiner-${children.length}.yaml`)
       if (yaml !== undefined) await writeFile(config, yaml)
       const options = yaml === undefined ? [] : ['--config', config]
-      const child = spawn(process.execPath, [programs.combiner, ...options], {
+      const child = spawn(process.execPath, [PROGRAMS['kms-combiner'], ...options], {
         stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
         env: { ...process.env, ...env },
       })
@@ -141,7 +137,7 @@ export async function createNoxCluster(extraPolicy: string): Promise<NoxCluster>
     },
     async check(yaml) {
       await writeFile(file('checked.yaml'), yaml)
-      const args = [programs.combiner, '--check', '--config', file('checked.yaml')]
+      const args = [PROGRAMS['kms-combiner'], '--check', '--config', file('checked.yaml')]
       return JSON.parse((await execute(process.execPath, args)).stdout) as unknown
     },
     ask: async (url, keys, account = gateway) =>

@@ -25,7 +25,10 @@ describe('selectCurve', () => {
   })
 
   it('imports the native entry only, never the one with the pure JavaScript fallback', () => {
-    const source = readFileSync(new URL('./select-curve.ts', import.meta.url), 'utf8')
-    expect(source.match(/import\('[^']+'\)/g)).toEqual(["import('secp256k1/bindings.js')"])
+    const imports = (name: string): readonly string[] => [
+      ...(readFileSync(new URL(name, import.meta.url), 'utf8').match(/(?<=(?:import\(|from ))'[^.'][^']*'/g) ?? []),
+    ]
+    expect(imports('./libsecp256k1.ts')).toEqual(["'secp256k1/bindings.js'"])
+    expect(imports('./select-curve.ts')).toEqual(["'@tkms/dkg'", "'@tkms/curve-native/libsecp256k1'"])
   })
 })

@@ -3,7 +3,7 @@ import { createNativeCurve, type Libsecp256k1 } from './native-curve.ts'
 
 async function loadLibrary(): Promise<Libsecp256k1 | undefined> {
   try {
-    return (await import('secp256k1/bindings.js')).default
+    return (await import('@tkms/curve-native/libsecp256k1')).secp256k1
   } catch {
     // A platform without a prebuilt binary: `selectCurve` says so to its caller.
     return undefined
