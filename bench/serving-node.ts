@@ -10,6 +10,7 @@ import {
   decodeNodePublicKey,
   encodePolicy,
   encodeRequest,
+  type EnvelopeV2,
   participantIndex,
   requestItemV2,
   requestSignedBytes,
@@ -51,8 +52,8 @@ function createIdentity(): Identity {
 export interface ServingNode {
   readonly pipeline: DelegationPipeline
   readonly key: VerifiedKey
-  /** A signed single-item request for a fresh envelope. */
-  request(): Authorization
+  /** A signed request for fresh envelopes. @param items 1..256 */
+  request(items: number): Authorization
 }
 
 /** @param options.spki the requester's RSA key; `ledger`: where it records its releases */
@@ -103,11 +104,12 @@ export function createServingNode(
     onEvent: () => undefined,
   })
   const requester = createIdentity()
-  return { pipeline, key, request: () => signedRequest(curve, { key, clusterId, spki, requester }) }
+  return { pipeline, key, request: (items) => signedRequest(curve, items, { key, clusterId, spki, requester }) }
 }
 
 function signedRequest(
   curve: Curve,
+  items: number,
   input: {
     readonly key: VerifiedKey
     readonly clusterId: ClusterId
@@ -117,15 +119,17 @@ function signedRequest(
 ): Authorization {
   const { key, clusterId, spki, requester } = input
   const nowSeconds = Math.floor(Date.now() / 1000)
-  const envelope = sealEnvelopeV2(curve, {
-    key,
-    plaintext: random(64),
-    chainId: 0,
-    handle: random(32),
-    policy: encodePolicy(anyOf([{ kind: 'ed25519', key: requester.publicKey }])),
-    k: new Secret(random(32).fill(1, 0, 1)),
-    aux: random(32),
-  })
+  const policy = encodePolicy(anyOf([{ kind: 'ed25519', key: requester.publicKey }]))
+  const seal = (): EnvelopeV2 =>
+    sealEnvelopeV2(curve, {
+      key,
+      plaintext: random(64),
+      chainId: 0,
+      handle: random(32),
+      policy,
+      k: new Secret(random(32).fill(1, 0, 1)),
+      aux: random(32),
+    })
   const publicKeyId = `ed25519:${bytesToHex(requester.publicKey)}`
   const payload = encodeRequest({
     clusterId,
@@ -136,7 +140,7 @@ function signedRequest(
     spki,
     publicKeyId,
     evidence: [],
-    items: [requestItemV2(envelope)],
+    items: Array.from({ length: items }, () => requestItemV2(seal())),
   })
   return { payload, signature: ed25519.sign(requestSignedBytes(payload), requester.seed), publicKeyId }
 }
