@@ -1,3 +1,4 @@
+import { createPrivateKey } from 'node:crypto'
 import { bytesKey, Reader, type VerifiedKey } from '@tkms/dkg'
 import { loadNodeConfig, type RecordKind, withNodeStore } from '@tkms/kms-node'
 import type { KnownSecret } from './leak-search.ts'
@@ -79,13 +80,14 @@ export function commitmentsIn(
 
 const MESSAGE_HEADER_BYTES = 40
 
-/** The private key of the TLS certificate, line by line of its PEM form. */
+/** The private key of the TLS certificate: the scalar, and the line of the PEM form that holds most of it (PKCS#8, P-256). */
 export function tlsSecrets(name: string, record: Uint8Array): readonly KnownSecret[] {
-  const [, body = ''] =
-    /-----BEGIN [A-Z ]*PRIVATE KEY-----([^-]+)-----END/.exec(Buffer.from(record).toString('latin1')) ?? []
-  // The first line begins with the algorithm and the public modulus: the private part fills the second half.
-  const lines = body.trim().split(/\s+/)
-  return lines
-    .slice(lines.length / 2, -1)
-    .map((line, at) => ({ name: `${name} TLS key, line ${at}`, bytes: Buffer.from(line, 'base64') }))
+  const text = Buffer.from(record).toString('latin1')
+  const [pem = '', body = ''] = /-----BEGIN PRIVATE KEY-----\s([^-]+)-----END PRIVATE KEY-----/.exec(text) ?? []
+  const { d = '' } = createPrivateKey(pem).export({ format: 'jwk' })
+  const [, line = ''] = body.split('\n')
+  return [
+    { name: `${name} TLS key`, bytes: Buffer.from(d, 'base64url') },
+    { name: `${name} TLS key, line of PEM`, bytes: Buffer.from(line, 'base64') },
+  ]
 }

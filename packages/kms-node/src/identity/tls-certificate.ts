@@ -1,12 +1,40 @@
-import { createHash, generateKeyPair, randomBytes, X509Certificate } from 'node:crypto'
+import { createHash, generateKeyPair, randomBytes, sign, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { promisify } from 'node:util'
-import { bytesToHex, concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
+import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
+import { AsnConvert, OctetString } from '@peculiar/asn1-schema'
+import {
+  AlgorithmIdentifier,
+  AttributeTypeAndValue,
+  AttributeValue,
+  BasicConstraints,
+  Certificate,
+  ExtendedKeyUsage,
+  Extension,
+  Extensions,
+  GeneralName,
+  id_ce_basicConstraints,
+  id_ce_extKeyUsage,
+  id_ce_keyUsage,
+  id_ce_subjectAltName,
+  id_kp_serverAuth,
+  KeyUsage,
+  KeyUsageFlags,
+  Name,
+  RelativeDistinguishedName,
+  SubjectAlternativeName,
+  SubjectPublicKeyInfo,
+  TBSCertificate,
+  Validity,
+  Version,
+} from '@peculiar/asn1-x509'
 import { decodeAll, KmsError, Secret, u8, varBytes } from '@tkms/dkg'
-import forge from 'node-forge'
 
-const RSA_BITS = 3072
+/** OIDs: X.520 commonName, RFC 5758 ecdsa-with-SHA256. */
+const COMMON_NAME = '2.5.4.3'
+const ECDSA_WITH_SHA256 = '1.2.840.10045.4.3.2'
 const LIFETIME_YEARS = 10
+const CLOCK_LEEWAY_MS = 3_600_000
 const MAX_PEM_BYTES = 64 * 1024
 
 /** The key and certificate of the HTTPS server. Self-signed: clients pin the key (SPKI hash) that the cluster file names. */
@@ -18,7 +46,7 @@ export interface TlsIdentity {
 }
 
 /**
- * A new RSA key and a self-signed certificate for it.
+ * A new P-256 key, whose signatures cost the server of a handshake little, and a self-signed certificate for it (RFC 5280).
  * @param hosts names and IP addresses of the server, for clients that compare them
  * @param serial 16 random bytes
  */
@@ -28,39 +56,50 @@ export async function createTlsIdentity(
   nowMs: number,
   serial: Uint8Array = randomBytes(16),
 ): Promise<TlsIdentity> {
-  const pair = await promisify(generateKeyPair)('rsa', {
-    modulusLength: RSA_BITS,
-    publicKeyEncoding: { type: 'spki', format: 'pem' },
-    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-  })
-  const certificate = forge.pki.createCertificate()
-  certificate.publicKey = forge.pki.publicKeyFromPem(pair.publicKey)
-  certificate.serialNumber = serialNumber(serial)
-  certificate.validity.notBefore = new Date(nowMs - 3_600_000)
-  certificate.validity.notAfter = new Date(nowMs)
-  certificate.validity.notAfter.setUTCFullYear(certificate.validity.notAfter.getUTCFullYear() + LIFETIME_YEARS)
-  const subject = [{ name: 'commonName', value: name }]
-  certificate.setSubject(subject)
-  certificate.setIssuer(subject)
-  certificate.setExtensions([
-    { name: 'basicConstraints', cA: false, critical: true },
-    { name: 'keyUsage', digitalSignature: true, critical: true },
-    { name: 'extKeyUsage', serverAuth: true },
-    { name: 'subjectAltName', altNames: hosts.map(altName) },
+  const { publicKey, privateKey } = await promisify(generateKeyPair)('ec', { namedCurve: 'P-256' })
+  const commonName = new RelativeDistinguishedName([
+    new AttributeTypeAndValue({ type: COMMON_NAME, value: new AttributeValue({ utf8String: name }) }),
   ])
-  certificate.sign(forge.pki.privateKeyFromPem(pair.privateKey), forge.md.sha256.create())
-  return { key: new Secret(utf8ToBytes(pair.privateKey)), cert: forge.pki.certificateToPem(certificate) }
+  const signature = new AlgorithmIdentifier({ algorithm: ECDSA_WITH_SHA256 })
+  const notAfter = new Date(nowMs)
+  notAfter.setUTCFullYear(notAfter.getUTCFullYear() + LIFETIME_YEARS)
+  const body = new TBSCertificate({
+    version: Version.v3,
+    serialNumber: serialNumber(serial),
+    signature,
+    issuer: new Name([commonName]),
+    subject: new Name([commonName]),
+    validity: new Validity({ notBefore: new Date(nowMs - CLOCK_LEEWAY_MS), notAfter }),
+    subjectPublicKeyInfo: AsnConvert.parse(publicKey.export({ type: 'spki', format: 'der' }), SubjectPublicKeyInfo),
+    extensions: new Extensions([
+      extension(id_ce_basicConstraints, true, new BasicConstraints({ cA: false })),
+      extension(id_ce_keyUsage, true, new KeyUsage(KeyUsageFlags.digitalSignature)),
+      extension(id_ce_extKeyUsage, false, new ExtendedKeyUsage([id_kp_serverAuth])),
+      extension(id_ce_subjectAltName, false, new SubjectAlternativeName(hosts.map(altName))),
+    ]),
+  })
+  const signed = sign('sha256', new Uint8Array(AsnConvert.serialize(body)), privateKey)
+  const certificate = new Certificate({
+    tbsCertificate: body,
+    signatureAlgorithm: signature,
+    signatureValue: Uint8Array.from(signed).buffer,
+  })
+  return {
+    key: new Secret(utf8ToBytes(privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())),
+    cert: new X509Certificate(new Uint8Array(AsnConvert.serialize(certificate))).toString(),
+  }
 }
 
-/**
- * Positive and in the fewest bytes, as DER wants an INTEGER (X.690 8.3.2, RFC 5280 4.1.2.2): its first byte lies in 0x40..0x7f.
- * forge takes one zero byte off the front, not more.
- */
-function serialNumber([first = 0, ...rest]: Uint8Array): string {
-  return bytesToHex(Uint8Array.of((first & 0x3f) | 0x40, ...rest))
+const extension = (extnID: string, critical: boolean, value: object): Extension =>
+  new Extension({ extnID, critical, extnValue: new OctetString(AsnConvert.serialize(value)) })
+
+/** Positive and in the fewest bytes, as DER wants an INTEGER (X.690 8.3.2, RFC 5280 4.1.2.2): its first byte lies in 0x40..0x7f. */
+function serialNumber([first = 0, ...rest]: Uint8Array): ArrayBuffer {
+  return Uint8Array.of((first & 0x3f) | 0x40, ...rest).buffer
 }
 
-const altName = (host: string): object => (isIP(host) === 0 ? { type: 2, value: host } : { type: 7, ip: host })
+const altName = (host: string): GeneralName =>
+  new GeneralName(isIP(host) === 0 ? { dNSName: host } : { iPAddress: host })
 
 /** SHA-256 of the certificate's public key (SPKI DER), 32 bytes: what clients pin. */
 export function spkiSha256(cert: string): Uint8Array {
