@@ -9,7 +9,7 @@ import { benchPrimitives, type PrimitiveCost } from './primitives.ts'
 const HELP = `npm run --silent bench [-- --json] [-- --quick]
 
 Measures the bare operations of the curve and of OpenSSL, one node's answers to 1, 16 and 256 items against the operations they need, what an audit record costs on this machine's
-disk, key generation and decryption with five processes, and what key generation costs a node of 5 to 64 (the engines of all nodes in one process; the largest take minutes).
+disk, key generation and decryption with five processes, and what key generation costs a node of 5 to 64 against the operations it needs (the engines of all nodes in one process; the largest take minutes).
   --json   the last line of stdout is one JSON object
   --quick  fewer rounds, key generation up to n = 16`
 
@@ -79,11 +79,7 @@ else {
       `  64 at once               ${audit.concurrent64_us} us each, ${audit.bytes_per_release} bytes per release`,
     )
     console.log(`key generation n=5 t=3     ${cluster.dkg.n5t3_ms} ms with five processes`)
-    for (const { n, t, cpu_ms_per_node: ms, messages_per_node: messages, kib_per_node: kib } of ceremonies)
-      console.log(
-        `key generation n=${n} t=${t}`.padEnd(27) +
-          `${ms} ms of processor, ${messages} messages, ${kib} KiB per node, in process`,
-      )
+    for (const ceremony of ceremonies) printCeremony(ceremony)
     console.log(
       `decryption 3 of 5          p50 ${cluster.e2e.p50_ms} ms, p99 ${cluster.e2e.p99_ms} ms, ${cluster.e2e.per_s}/s`,
     )
@@ -100,4 +96,13 @@ function printAnswer({
   const what = items === 1 ? 'node answer' : `  of ${items}, per item`
   const times = ratio === null ? '' : `, ${ratio.toFixed(2)} x its bare operations`
   console.log(`${what.padEnd(27)}${inUs(native)} native${times} (${inUs(floor)}), ${inUs(noble)} noble`)
+}
+
+function printCeremony(cost: CeremonyCost): void {
+  const { n, t, cpu_ms_per_node: ms, ratio, curve_ratio: curveRatio, messages_per_node: messages } = cost
+  console.log(
+    `key generation n=${n} t=${t}`.padEnd(27) +
+      `${ms.toFixed(0)} ms of processor per node, ${ratio.toFixed(2)} x its bare operations, ` +
+      `${curveRatio.toFixed(2)} x without signatures, ${messages} messages, ${cost.kib_per_node} KiB, in process`,
+  )
 }

@@ -4,7 +4,7 @@ import { createCeremonyEngine } from '../ceremony/engine.ts'
 import { type CeremonyInput, PROTOCOL_TIMINGS, type Step } from '../ceremony/engine-types.ts'
 import type { CeremonyState } from '../ceremony/state.ts'
 import type { Curve } from '../primitives/curve.ts'
-import { rememberVerified, type SignMessage, verifyEd25519 } from '../primitives/ed25519.ts'
+import { rememberVerified, type SignMessage, type VerifyMessage, verifyEd25519 } from '../primitives/ed25519.ts'
 import { Secret } from '../primitives/secret.ts'
 import type { ClusterId, NodePublicKey, ParticipantIndex } from '../primitives/types.ts'
 
@@ -27,6 +27,8 @@ export interface KeygenOptions {
   readonly purpose?: Purpose
   /** 32 bytes for each member and use: fixed ones make every byte of the run repeatable. */
   readonly seedOf: (index: ParticipantIndex, use: 'dealing' | 'receiver') => Secret
+  /** Default `verifyEd25519`. Asked once for each signature that a member sees. */
+  readonly verify?: VerifyMessage
 }
 
 export interface KeygenRun {
@@ -77,17 +79,18 @@ class InMemoryCeremony {
   }
 
   run(): KeygenRun {
-    const { curve, members } = this.#options
+    const { curve, members, verify = verifyEd25519 } = this.#options
     for (const member of members) {
-      const engine = createCeremonyEngine({ curve, sign: member.sign, verify: rememberVerified(verifyEd25519, 4096) })
+      const engine = createCeremonyEngine({ curve, sign: member.sign, verify: rememberVerified(verify, 4096) })
       const step = engine.open({ spec: this.#spec, self: member.index, timings: PROTOCOL_TIMINGS })
       const party = { member, engine, state: step.state }
       this.#parties.set(member.index, party)
       this.#perform(party, step)
     }
-    for (let event = this.#queue.shift(); event !== undefined; event = this.#queue.shift()) {
-      const party = this.#parties.get(event.to)
-      if (party !== undefined) this.#perform(party, party.engine.step(party.state, event.input))
+    // The queue grows while it is worked off.
+    for (const { to, input } of this.#queue) {
+      const party = this.#parties.get(to)
+      if (party !== undefined) this.#perform(party, party.engine.step(party.state, input))
     }
     if (this.#certificate === undefined || this.#shares.size !== members.length)
       throw new RangeError('honest members with nothing lost end in a certificate and a share each')
