@@ -91,7 +91,7 @@ describe.skipIf(loaded === undefined)('the libsecp256k1 backend agrees with nobl
   it('evaluates commitments at small indices, also through the identity', () => {
     const indices = fc.oneof(fc.constantFrom(1, 2, 64, 65535), fc.integer({ min: 1, max: 65535 }))
     fc.assert(
-      fc.property(fc.array(points, { maxLength: 4 }), indices, fc.boolean(), (list, x, root) => {
+      fc.property(fc.array(points, { maxLength: 10 }), indices, fc.boolean(), (list, x, root) => {
         const scaled = list[0] && nobleCurve.linearCombination([{ scalar: BigInt(x), point: list[0] }])
         const coefficients = root && list[0] && scaled ? [negated(scaled), list[0]] : list
         expect(native.evaluate(coefficients, x)).toEqual(nobleCurve.evaluate(coefficients, x))
@@ -99,6 +99,26 @@ describe.skipIf(loaded === undefined)('the libsecp256k1 backend agrees with nobl
       }),
       runs,
     )
+  })
+
+  it('evaluates commitments whose higher coefficients cancel each other', () => {
+    const { generator } = nobleCurve
+    const times = (factor: bigint) => nobleCurve.linearCombination([{ scalar: factor, point: generator }]) as PointBytes
+    // At x = 3 the fourth and fifth give 0, and in the second list each pair does.
+    const cancelling = [times(5n), times(3n), negated(generator), times(7n), negated(times(3n)), generator]
+    expect(native.evaluate(cancelling, 3)).toEqual(nobleCurve.evaluate(cancelling, 3))
+    const vanishing = [times(3n), negated(generator), times(9n), negated(times(3n)), times(3n), negated(generator)]
+    expect(native.evaluate(vanishing, 3)).toBeUndefined()
+    expect(nobleCurve.evaluate(vanishing, 3)).toBeUndefined()
+  })
+
+  it('names a coefficient that is not a point instead of calling the value the identity', () => {
+    const forged = Uint8Array.of(2, ...encodeScalar(5n)) as PointBytes
+    for (const coefficients of [
+      [forged, native.generator],
+      [native.generator, forged],
+    ])
+      expect(codeOf(() => native.evaluate(coefficients, 2))).toBe('bad-point')
   })
 
   it('accepts the same encodings of 33 bytes as points', () => {

@@ -10,6 +10,7 @@ import {
   type Term,
 } from '@tkms/dkg'
 import type bindings from 'secp256k1/bindings.js'
+import { createEvaluator } from './evaluate.ts'
 import { createPossessionSigner, createPossessionVerifier } from './possession.ts'
 
 /** The native library, as loaded from `secp256k1/bindings.js`. */
@@ -86,16 +87,6 @@ export function createNativeCurve(library: Libsecp256k1): Curve {
     return sum(terms.map(multiplyPublic).filter((point) => point !== undefined))
   }
 
-  function evaluate(coefficients: readonly PointBytes[], x: number): PointBytes | undefined {
-    const scalar = BigInt(x)
-    let result: PointBytes | undefined
-    for (const coefficient of coefficients.toReversed()) {
-      const scaled = result === undefined ? undefined : multiplyPublic({ scalar, point: result })
-      result = scaled === undefined ? coefficient : sum([scaled, coefficient])
-    }
-    return result
-  }
-
   const mulBaseSecret: Curve['mulBaseSecret'] = (k) =>
     useScalar(k, (bytes) => library.publicKeyCreate(bytes)) as PointBytes
   const verifyPossession = createPossessionVerifier({ generator, linearCombination })
@@ -115,7 +106,7 @@ export function createNativeCurve(library: Libsecp256k1): Curve {
     mulAddSecret,
     sum,
     linearCombination,
-    evaluate,
+    evaluate: createEvaluator(library, (point) => point),
     signPossession,
     verifyPossession,
     hashToCurve: (message, dst) => nobleCurve.hashToCurve(message, dst),
