@@ -24,7 +24,8 @@ export type CeremonyProgress = Extract<CeremonyEffect, { type: 'progress' }>
 export type ViewFailed = Extract<CeremonyEffect, { type: 'view-failed' }>
 export type NeededSeeds = Extract<CeremonyEffect, { type: 'need-seeds' }>
 
-type Order = Extract<CeremonyInput, { type: 'abandon' | 'supersede' }>
+/** What this node's operator, or a promise of its slot, asks of the engine. */
+export type Order = Extract<CeremonyInput, { type: 'abandon' | 'supersede' }>
 
 /** What a running ceremony needs of its node. */
 export interface DriverPorts {

@@ -1,5 +1,16 @@
-import { type CeremonyInput, type CeremonySpec, dealerConfig, type ParticipantIndex } from '@tkms/dkg'
+import {
+  type CeremonyInput,
+  type CeremonySpec,
+  ceremonyId,
+  dealerConfig,
+  memberAt,
+  type ParticipantIndex,
+  slotEntry,
+  type SlotState,
+  superseded,
+} from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
+import type { Order } from './driver.ts'
 import type { RoutedFrame } from './waiting-room.ts'
 
 type DeliveredFrame = Exclude<RoutedFrame, { type: 'authorization' }>
@@ -33,3 +44,13 @@ export const peersOf = (spec: CeremonySpec, self: ParticipantIndex): readonly Pa
   [...new Set([...dealerConfig(spec).members, ...spec.newConfig.members].map(({ index }) => index))].filter(
     (index) => index !== self,
   )
+
+/**
+ * What the engine of X is told before anything else, by what this node promised in the slot: an engine that was halted forgot what it
+ * was ordered, the slot did not. Who gave X up for a higher attempt may abandon it too; only a new member can.
+ */
+export function ordersOf(state: SlotState, spec: CeremonySpec, self: ParticipantIndex): readonly Order['type'][] {
+  const isNew = memberAt(spec.newConfig, self) !== undefined
+  const isAbandoned = isNew && slotEntry(state, ceremonyId(spec))?.abandoned === true
+  return [...(superseded(state, spec) ? ['supersede' as const] : []), ...(isAbandoned ? ['abandon' as const] : [])]
+}

@@ -20,7 +20,7 @@ import { installOutcome } from './install-outcome.ts'
 import { type CeremonyRun, type CeremonyRunPorts, OVERTAKEN, type RunOf } from './run-ports.ts'
 import { createRunDriver } from './run-driver.ts'
 import { type CeremonyStatus, initialStatus, keyFields } from './status.ts'
-import { errorFields, peersOf, rounded, toInput } from './run-input.ts'
+import { errorFields, ordersOf, peersOf, rounded, toInput } from './run-input.ts'
 import type { RoutedFrame } from './waiting-room.ts'
 
 /** The life of one ceremony at this node: AUTH, engine, certificate or abandonment, archive. */
@@ -31,6 +31,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
   const dealers = dealerConfig(spec)
   const nowS = (): number => Math.floor(ports.clock.nowMs() / 1000)
   const peers = peersOf(spec, self)
+  const orders = () => ordersOf(slots.state(spec), spec, self)
   let status: CeremonyStatus = {
     ...initialStatus(spec, spec.kind === 'keygen' ? 'running' : 'authorizing', {
       nameOf,
@@ -104,7 +105,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
     status = { ...status, holdsShare: share !== undefined, ...keyFields(key) }
   }
 
-  const open = async (stage: 'running' | 'left' | 'superseded', first?: 'abandon' | 'supersede'): Promise<void> => {
+  const open = async (stage: 'running' | 'left' | 'superseded'): Promise<void> => {
     if (driver !== undefined || over) return
     const key = await ports.imports.read(spec)
     // Nothing may come between this look and the engine: what is held here acts no more.
@@ -120,7 +121,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
       onSent,
     })
     driver = current
-    if (first !== undefined) current.order({ type: first })
+    for (const type of orders()) current.order({ type })
     finished = drive(current).finally(() => key?.destroy())
     log.info({ ceremony: status.ceremony, keyName: spec.keyName, kind: spec.kind, stage }, 'ceremony-started')
     ports.publish(status)
@@ -255,7 +256,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
       // Only members of the new committee can sign ABANDON. An old one that leaves just keeps out: no engine, so nothing of it is dealt.
       if (memberAt(spec.newConfig, self) === undefined)
         return update({ stage: 'left', reason: 'this node takes no part in it', missing: [] })
-      await open('left', 'abandon')
+      await open('left')
     },
     restore: (kept, { key, hasShare }) => {
       over = true
@@ -272,8 +273,8 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
       if (why !== 'given-up') return await clear({ stage: 'superseded', reason })
       if (status.stage !== 'superseded') update({ stage: 'superseded', reason, missing: [] })
       else if (driver !== undefined) return
-      if (driver !== undefined) driver.order({ type: 'supersede' })
-      else if ((await store.list('ceremony')).includes(id)) await open('superseded', 'supersede')
+      if (driver !== undefined) for (const type of orders()) driver.order({ type })
+      else if (orders().includes('abandon') || (await store.list('ceremony')).includes(id)) await open('superseded')
     },
     deliver,
     sawProposal: sawBegun,
