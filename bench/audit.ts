@@ -37,6 +37,7 @@ function randomEntry(): ReleaseEntry {
   const K = random(33).fill(2, 0, 1) as PointBytes
   return {
     requestId: random(32),
+    address: '192.0.2.1',
     expiresAt: Math.floor(Date.now() / 1000) + 300,
     release: {
       kind: 'release',

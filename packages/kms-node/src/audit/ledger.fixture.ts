@@ -26,8 +26,12 @@ const bytes32 = (value: number): Uint8Array => new Uint8Array(32).fill(value)
 export const alice: string = `ed25519:${'ab'.repeat(32)}`
 export const bob: string = `ed25519:${'cd'.repeat(32)}`
 
-/** A release to alice of one item, under a request id of its own. @param expiresAt Unix seconds */
-export function releaseEntry(changes: Partial<AuditRelease> = {}, expiresAt = 1_800_000_300): ReleaseEntry {
+/** A release to alice of one item, under a request id of its own. @param expiresAt Unix seconds @param address whence it came */
+export function releaseEntry(
+  changes: Partial<AuditRelease> = {},
+  expiresAt = 1_800_000_300,
+  address = '192.0.2.1',
+): ReleaseEntry {
   const release: AuditRelease = {
     kind: 'release',
     keyId: bytes32(1) as KeyId,
@@ -41,5 +45,5 @@ export function releaseEntry(changes: Partial<AuditRelease> = {}, expiresAt = 1_
     grants: [],
     ...changes,
   }
-  return { release, requestId: new Uint8Array(randomBytes(32)), expiresAt }
+  return { release, requestId: new Uint8Array(randomBytes(32)), address, expiresAt }
 }

@@ -7,6 +7,7 @@ import { followRecord } from './check-log.ts'
 import { type AuditDatabase, createAuditDatabase, openAuditDatabase } from './database.ts'
 import { alice, bob, releaseEntry, testLogKey } from './ledger.fixture.ts'
 import { createLedger, type Ledger, REFUSAL_WINDOW_MS } from './ledger.ts'
+import type { ReleaseEntry } from '../serve/release-ledger.ts'
 import { MAX_COUNTED_REQUESTERS } from './refusal-windows.ts'
 
 const bytes32 = (value: number): Uint8Array => new Uint8Array(32).fill(value)
@@ -135,6 +136,16 @@ describe('the ledger', () => {
     expect(await again.record(releaseEntry({ requester: bob }))).toBe('recorded')
     expect(await again.record(releaseEntry({ requester: `ed25519:${'ef'.repeat(32)}` }))).toBe('full')
     expect(kinds().filter((kind) => kind === 'release')).toHaveLength(3)
+  })
+
+  it('counts unsigned requests for where they come from: no caller takes the room of the others', async () => {
+    const ledger = openLedger({ perRequester: 2 })
+    const unsigned = (address: string): ReleaseEntry => releaseEntry({ requester: 'none' }, undefined, address)
+    const [first, ...others] = ['192.0.2.1', '192.0.2.1', '192.0.2.1', '192.0.2.2'].map(unsigned)
+    if (first === undefined) throw new Error('no entry')
+    expect(await ledger.record(first)).toBe('recorded')
+    expect(await Promise.all(others.map((entry) => ledger.record(entry)))).toEqual(['recorded', 'full', 'recorded'])
+    expect(await ledger.record({ ...first, address: '192.0.2.3' })).toBe('replayed')
   })
 
   it('records nothing while it may not, and says so', async () => {

@@ -4,7 +4,7 @@ import type { Clock } from '../ports.ts'
 import type { ReleaseEntry, ReleaseLedger, ReleaseOutcome } from '../serve/release-ledger.ts'
 import type { AuditDatabase, AuditWriter, LogPoint } from './database.ts'
 import { createRefusalWindows } from './refusal-windows.ts'
-import { createReplayCounts, replayId, requesterTag } from './replays.ts'
+import { createReplayCounts, replayId, countedFor, requesterTag } from './replays.ts'
 
 /** Refusals are written down as often as this. */
 export const REFUSAL_WINDOW_MS = 60_000
@@ -85,10 +85,11 @@ export function createLedger(options: LedgerOptions): Ledger {
       undo.push(() => void counts.take(requester))
     }
     for (const { time, entry } of notes) append(time, entry)
-    return group.map(({ entry: { release, requestId, expiresAt } }) => {
+    return group.map(({ entry }) => {
+      const { release, requestId, expiresAt } = entry
       const id = replayId(release.requester, requestId)
       if (database.hasReplay(id)) return 'replayed'
-      const requester = requesterTag(release.principal ?? release.requester)
+      const requester = requesterTag(countedFor(entry))
       if (!counts.take(requester)) return 'full'
       undo.push(() => counts.giveBack(requester))
       writer.remember({ id, requester, expires: expiresAt })

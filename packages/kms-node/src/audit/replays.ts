@@ -1,10 +1,15 @@
 import { sha256 } from '@noble/hashes/sha2.js'
 import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import { bytesKey } from '@tkms/dkg'
+import type { ReleaseEntry } from '../serve/release-ledger.ts'
 
 /** What a remembered request is found by, 32 bytes: SHA-256 of publicKeyId || "/" || requestId. */
 export const replayId = (requester: string, requestId: Uint8Array): Uint8Array =>
   sha256(concatBytes(utf8ToBytes(`${requester}/`), requestId))
+
+/** Who a request counts for: who signed it, or the session it came in; of an unsigned one, which anybody may send, its address. */
+export const countedFor = ({ release: { principal, requester }, address }: ReleaseEntry): string =>
+  requester === 'none' ? `none/${address}` : (principal ?? requester)
 
 /** Who it counts for, 16 bytes. */
 export const requesterTag = (requester: string): Uint8Array => sha256(utf8ToBytes(requester)).slice(0, 16)

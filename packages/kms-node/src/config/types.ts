@@ -47,7 +47,7 @@ export interface LimitsConfig {
   readonly httpRequestTimeoutMs: number
   /** Remembered request ids; further requests are refused as busy while it is full. */
   readonly replayEntries: number
-  /** The same for the requests of one requester, so that none takes the room of the others. */
+  /** The same for the requests of one requester, or the unsigned ones of one address, so that none takes the room of the others. */
   readonly replayEntriesPerRequester: number
   /** Remembered RSA keys and their verdicts. */
   readonly rsaKeyCacheEntries: number

@@ -154,7 +154,8 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     const hash = requestHash(authorization.payload)
     const { requesterId } = admitted.requester
     const record = releaseRecord({ request, requesterId, key: served.key }, hash, decisions)
-    const outcome = await ledger.record({ requestId: request.requestId, expiresAt: request.expiresAt, release: record })
+    const { requestId, expiresAt } = request
+    const outcome = await ledger.record({ requestId, expiresAt, address: call.address, release: record })
     if (outcome !== 'recorded') return refuse(NOT_RECORDED[outcome])
     counts.end(true)
     const ctx = answerContext(served, request, hash)

@@ -5,6 +5,8 @@ export interface ReleaseEntry {
   readonly release: AuditRelease
   /** 32 bytes, the requester's name for the request: together with `release.requester` it is answered once. */
   readonly requestId: Uint8Array
+  /** Where it came from (`callerOf`): an unsigned request counts for its address, since it names nobody. */
+  readonly address: string
   /** Unix seconds: when it can no longer be asked again. */
   readonly expiresAt: number
 }
