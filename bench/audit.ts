@@ -38,6 +38,7 @@ function randomEntry(): ReleaseEntry {
   return {
     requestId: random(32),
     address: '192.0.2.1',
+    holds: () => true,
     expiresAt: Math.floor(Date.now() / 1000) + 300,
     release: {
       kind: 'release',

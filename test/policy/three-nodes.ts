@@ -49,6 +49,7 @@ export async function startThreeNodes(): Promise<ThreeNodes> {
   const stops: (() => Promise<void> | void)[] = []
   const doors: Door[] = []
   let policy: Policy | undefined
+  let edition = 0
   const inForce = (): Policy => {
     if (policy === undefined) throw new Error('no policy was set')
     return policy
@@ -62,6 +63,9 @@ export async function startThreeNodes(): Promise<ThreeNodes> {
       lender,
       sign: (message) => new Uint8Array(signEd25519(null, message, identity)),
       policy: {
+        get edition() {
+          return edition
+        },
         decide: (...input) => inForce().decide(...input),
         explain: (...input) => inForce().explain(...input),
       },
@@ -107,6 +111,7 @@ export async function startThreeNodes(): Promise<ThreeNodes> {
     doors,
     setPolicy: (next) => {
       policy = next
+      edition++
     },
     usesOfShares() {
       const all = lenders.reduce((sum, { uses }) => sum + uses, 0)

@@ -45,5 +45,5 @@ export function releaseEntry(
     grants: [],
     ...changes,
   }
-  return { release, requestId: new Uint8Array(randomBytes(32)), address, expiresAt }
+  return { release, requestId: new Uint8Array(randomBytes(32)), address, expiresAt, holds: () => true }
 }

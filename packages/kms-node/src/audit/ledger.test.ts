@@ -148,6 +148,17 @@ describe('the ledger', () => {
     expect(await ledger.record({ ...first, address: '192.0.2.3' })).toBe('replayed')
   })
 
+  it('asks at the commit whether what decided still holds', async () => {
+    const ledger = openLedger()
+    const entry = releaseEntry()
+    let holds = true
+    const outcome = ledger.record({ ...entry, holds: () => holds })
+    holds = false
+    expect(await outcome).toBe('outdated')
+    expect(await ledger.record(entry)).toBe('recorded')
+    expect(records()).toHaveLength(1)
+  })
+
   it('records nothing while it may not, and says so', async () => {
     let blocked = true
     const ledger = openLedger({ blocked: () => blocked })

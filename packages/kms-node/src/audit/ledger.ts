@@ -89,6 +89,7 @@ export function createLedger(options: LedgerOptions): Ledger {
       const { release, requestId, expiresAt } = entry
       const id = replayId(release.requester, requestId)
       if (database.hasReplay(id)) return 'replayed'
+      if (!entry.holds()) return 'outdated'
       const requester = requesterTag(countedFor(entry))
       if (!counts.take(requester)) return 'full'
       undo.push(() => counts.giveBack(requester))

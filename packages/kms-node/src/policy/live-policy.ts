@@ -64,6 +64,7 @@ export async function openLivePolicy(options: LivePolicyOptions): Promise<LivePo
   let current = await load()
   options.onPolicy(current.hash)
   let since = nowSeconds()
+  let edition = 0
   let refused: PolicyState['refused']
   /** What the file looked like when it was last taken or refused. */
   let settled = look
@@ -78,6 +79,7 @@ export async function openLivePolicy(options: LivePolicyOptions): Promise<LivePo
     const changed = loaded.sha256 !== current.sha256
     if (changed) {
       current = loaded
+      edition++
       options.onPolicy(loaded.hash)
       since = nowSeconds()
     }
@@ -126,6 +128,9 @@ export async function openLivePolicy(options: LivePolicyOptions): Promise<LivePo
   timer.unref()
 
   return {
+    get edition() {
+      return edition
+    },
     decide: (keyName, input) => current.policy.decide(keyName, input),
     explain: (keyName, input) => current.policy.explain(keyName, input),
     state,

@@ -13,6 +13,8 @@ export interface PolicyEntry {
 
 /** This node's own answer to "who may ask". */
 export interface Policy {
+  /** Another number once other rules are in force: what was decided before that counts no more. */
+  readonly edition: number
   /** No rules for the key: nobody. */
   decide(keyName: string, input: DecisionInput): Promise<Decision>
   /** Asks every rule and tells what each said; `decision` is what `decide` says. `told` is absent when the key has no rules. */
@@ -41,6 +43,7 @@ export function createPolicy(options: { readonly entryOf: (keyName: string) => P
     return explanationOf(outcome, input)
   }
   return {
+    edition: 0,
     decide: async (keyName, input) => (await evaluate(keyName, input, false)).decision,
     explain: (keyName, input) => evaluate(keyName, input, true),
   }

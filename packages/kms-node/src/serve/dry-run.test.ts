@@ -32,7 +32,7 @@ describe('dry run', () => {
     const decision = { allowed: false, refusals: [] } as const
     const answers = [never.promise]
     const explain: Policy['explain'] = () => answers.shift() ?? Promise.resolve({ decision })
-    const { dryRun } = createTestPipeline({ policy: { decide: () => never.promise, explain } })
+    const { dryRun } = createTestPipeline({ policy: { edition: 0, decide: () => never.promise, explain } })
     const stop = new AbortController()
     const asked = Array.from({ length: 18 }, () =>
       dryRun.explain(authorize(requestOf()), call({ signal: stop.signal })),

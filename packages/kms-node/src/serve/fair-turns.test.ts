@@ -34,6 +34,7 @@ it('lets one address hold a part of the slots only', async () => {
 it('asks no rule about a label that nothing proves', async () => {
   const asked: DecisionInput[] = []
   const policy: PipelineOptions['policy'] = {
+    edition: 0,
     decide: async (_key, input) => {
       asked.push(input)
       return { allowed: true, rules: [] }

@@ -19,7 +19,7 @@ import type { Loan, ServedKey } from './key-table.ts'
 import { refuse, type Refusal } from './refusal.ts'
 import { type ItemVerdict, releaseRecord, rulesOf } from './release-record.ts'
 import type { ReleaseLedger, ReleaseOutcome } from './release-ledger.ts'
-import { createRsaPolicy } from './rsa-policy.ts'
+import { createRsaPolicy, type RsaVerdict } from './rsa-policy.ts'
 import { createRuleInputs, type RuleCall } from './rule-inputs.ts'
 import { createTentativeCounts, type TentativeCounts } from './tentative-counts.ts'
 import { ADDRESS_SHARE, createWorkQueue } from './work-queue.ts'
@@ -77,11 +77,20 @@ export interface DelegationPipeline {
 const NOT_RECORDED: Readonly<Record<Exclude<ReleaseOutcome, 'recorded'>, RefusalCode>> = {
   replayed: 'replayed',
   full: 'busy',
+  outdated: 'policy-unavailable',
   unavailable: 'audit-unavailable',
 }
 
+/** How often a request is decided whose policy changes before its release is on record. */
+const MAX_DECISIONS = 3
 /** Items of one batch whose rules may wait for a chain at once. */
 const DECISIONS_AT_ONCE = 16
+
+interface Recorded {
+  readonly kind: 'recorded'
+  readonly decisions: readonly ItemVerdict[]
+  readonly rsa: Extract<RsaVerdict, { kind: 'accepted' }>
+}
 
 interface Release {
   readonly kind: 'release'
@@ -127,6 +136,47 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     return eachItem(admitted.request.items, call.signal, decideItem, DECISIONS_AT_ONCE)
   }
 
+  /** Decides, and puts on record what is released: once more where a policy took the place of the one that decided. */
+  const decideAndRecord = async (
+    admitted: Admitted,
+    {
+      served,
+      call,
+      counts,
+      hash,
+    }: {
+      readonly served: ServedKey
+      readonly call: DelegationCall
+      readonly counts: TentativeCounts
+      readonly hash: Uint8Array
+    },
+    round = 1,
+  ): Promise<Recorded | Refusal> => {
+    const { request } = admitted
+    const { edition } = policy
+    const own = createTentativeCounts()
+    counts.unlessReleased(() => own.end(false))
+    const decisions = await decideItems(admitted, { served, call, counts: own })
+    const refusedAll = whole(decisions)
+    if (refusedAll !== undefined) return refusedAll
+    const rsa = rsaPolicy.check(request.spki)
+    if (rsa.kind === 'refused') return refuse('weak-rsa-key', rsa.weakness)
+    if (call.signal.aborted) return refuse('cancelled')
+    const { requesterId } = admitted.requester
+    const { requestId, expiresAt } = request
+    const outcome = await ledger.record({
+      requestId,
+      expiresAt,
+      address: call.address,
+      holds: () => policy.edition === edition,
+      release: releaseRecord({ request, requesterId, key: served.key }, hash, decisions),
+    })
+    if (outcome === 'recorded') return { kind: 'recorded', decisions, rsa }
+    own.end(false)
+    if (outcome !== 'outdated' || round >= MAX_DECISIONS) return refuse(NOT_RECORDED[outcome])
+    return decideAndRecord(admitted, { served, call, counts, hash }, round + 1)
+  }
+
   const release = async (
     authorization: Authorization,
     {
@@ -145,18 +195,10 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     const { request } = admitted
     const { signal } = call
     if (ledger.seen(request.publicKeyId, request.requestId)) return refuse('replayed')
-    const decisions = await decideItems(admitted, { served, call, counts })
-    const refusedAll = whole(decisions)
-    if (refusedAll !== undefined) return refusedAll
-    const rsa = rsaPolicy.check(request.spki)
-    if (rsa.kind === 'refused') return refuse('weak-rsa-key', rsa.weakness)
-    if (signal.aborted) return refuse('cancelled')
     const hash = requestHash(authorization.payload)
-    const { requesterId } = admitted.requester
-    const record = releaseRecord({ request, requesterId, key: served.key }, hash, decisions)
-    const { requestId, expiresAt } = request
-    const outcome = await ledger.record({ requestId, expiresAt, address: call.address, release: record })
-    if (outcome !== 'recorded') return refuse(NOT_RECORDED[outcome])
+    const recorded = await decideAndRecord(admitted, { served, call, counts, hash })
+    if (recorded.kind === 'refusal') return recorded
+    const { decisions, rsa } = recorded
     counts.end(true)
     const ctx = answerContext(served, request, hash)
     const items = await eachItem(request.items, signal, (item, at): BatchItem => {

@@ -9,10 +9,12 @@ export interface ReleaseEntry {
   readonly address: string
   /** Unix seconds: when it can no longer be asked again. */
   readonly expiresAt: number
+  /** Asked at the commit: whether the rules that decided are still in force. */
+  readonly holds: () => boolean
 }
 
-/** `replayed`: it was answered before. `full`: no more requests can be remembered. `unavailable`: it could not be written. */
-export type ReleaseOutcome = 'recorded' | 'replayed' | 'full' | 'unavailable'
+/** `replayed`: it was answered before. `full`: no more requests can be remembered. `outdated`: it holds no more. `unavailable`: it could not be written. */
+export type ReleaseOutcome = 'recorded' | 'replayed' | 'full' | 'outdated' | 'unavailable'
 
 /** A request, or what of it could be read, that got nothing. */
 export interface RefusedRequest {

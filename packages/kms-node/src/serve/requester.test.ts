@@ -37,6 +37,7 @@ const call = { remote: 'test', address: '10.0.0.1', signal: new AbortController(
 function watched(overrides: Partial<PipelineOptions> = {}): { pipeline: DelegationPipeline; asked: unknown[] } {
   const asked: unknown[] = []
   const policy: Policy = {
+    edition: 0,
     decide: async (_keyName, { requesterId, principal }) => {
       asked.push({ requesterId, principal })
       return { allowed: true, rules: ['test'] }
