@@ -12,7 +12,8 @@ import { startAudit } from './audit/start-audit.ts'
 import type { NodeConfig } from './config/types.ts'
 import { createRateLimit } from './http/rate-limit.ts'
 import { createHttpServer } from './http/server.ts'
-import { openNodeTls } from './http/tls-files.ts'
+import { openNodeTls, type TlsPair } from './http/tls-files.ts'
+import { createTlsWatch } from './http/tls-watch.ts'
 import { createSigner } from './identity/ed25519-signer.ts'
 import { forgetIdentity, loadNodeIdentity } from './identity/node-identity.ts'
 import { ceremonyKeys, livingCommittees } from './keys/ceremony-keys.ts'
@@ -148,7 +149,10 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     clock,
   })
   const directory = storeDirectory(config.dataDir)
-  const tls = await openNodeTls({ http: config.http, own: identity.tls, log, onChange: (pair) => http.setTls(pair) })
+  const pinned = (): Uint8Array | undefined => ownEntry(clusterKeeper.current(), identity.publicKey).tlsSpkiSha256
+  const watch = createTlsWatch({ pinned, clock, log })
+  const onTls = (pair: TlsPair): void => http.setTls(pair)
+  const tls = await openNodeTls({ http: config.http, own: identity.tls, log, watch, onChange: onTls })
   stops.push(async () => tls?.stop())
   const http = createHttpServer({
     pipeline,
@@ -194,12 +198,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   await delegate.start()
   stops.push(() => delegate.stop(AbortSignal.timeout(DRAIN_MS)))
 
-  const network = createCeremonyNetwork({
-    host,
-    roster,
-    limits,
-    events: logPeers(log),
-  })
+  const network = createCeremonyNetwork({ host, roster, limits, events: logPeers(log) })
   const updateRoster = (): void => {
     const open = ceremonies.openCommittees().map((committee) => committee.config)
     try {
@@ -264,6 +263,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
       peersConnected: network.connected,
       url: http.url,
       policy: policy.state(),
+      ...(tls && { tls: tls.state() }),
     }),
     keys: () => keys.operatorDirectory.list(),
     cluster: createClusterOperations({

@@ -16,7 +16,7 @@ export function startCommand(): Command {
     .option('--exit-with-parent', 'stop when standard input ends, as it does when the parent process dies')
     .addHelpText(
       'after',
-      `${EXIT_HELP}\n\nSIGTERM and SIGINT stop it gracefully; a second one at once. SIGHUP reads policy.yaml again, which a running node also\ndoes by itself when the file changes: a file with anything wrong in it is refused whole, and the policy before it stays.\nstatus shows which one is in force.\n\nExample:\n  ${COMMAND} start --data-dir alice`,
+      `${EXIT_HELP}\n\nSIGTERM and SIGINT stop it gracefully; a second one at once. SIGHUP reads policy.yaml again, and the files of\nhttp.tlsCertFile and http.tlsKeyFile, which a running node also does by itself when they change: what has anything wrong\nin it is refused whole, and what was there before stays. status shows which policy is in force, and the certificate that is\nserved: one that expired, is not valid yet, or whose key is not the one in the cluster file is served with a warning (tls-warning).\n\nExample:\n  ${COMMAND} start --data-dir alice`,
     )
     .action(async (options: { readonly exitWithParent?: boolean }, command: Command) => {
       const config = await loadNodeConfig({ directory: dataDirOf(command), env: process.env })

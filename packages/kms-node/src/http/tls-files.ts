@@ -6,6 +6,7 @@ import { isKmsError } from '../errors.ts'
 import { readBounded } from '../files.ts'
 import type { TlsIdentity } from '../identity/tls-certificate.ts'
 import type { Log } from '../ops/log.ts'
+import type { TlsState, TlsWatch } from './tls-watch.ts'
 
 /** PEM: a private key, and its certificate with those that lead to a trusted one. */
 export interface TlsPair {
@@ -18,6 +19,8 @@ export interface LiveTls {
   current(): TlsPair
   /** Reads the files now (SIGHUP). What is wrong is logged and the pair before it stays. */
   reload(): Promise<void>
+  /** What is served, and what is wrong with it now. */
+  state(): TlsState
   stop(): void
 }
 
@@ -31,15 +34,22 @@ export async function openNodeTls(options: {
   readonly http: HttpConfig
   readonly own: TlsIdentity
   readonly log: Log
+  readonly watch: TlsWatch
   readonly onChange: (pair: TlsPair) => void
 }): Promise<LiveTls | undefined> {
-  const { http, own, log, onChange } = options
+  const { http, own, log, watch, onChange } = options
   const { tls, tlsCertFile: certFile, tlsKeyFile: keyFile } = http
   if (!tls) return undefined
   if (certFile !== undefined && keyFile !== undefined)
-    return openTlsFiles({ files: { certFile, keyFile }, log, onChange })
+    return openTlsFiles({ files: { certFile, keyFile }, log, watch, onChange })
   const pair = { key: own.key.use((pem) => Buffer.from(pem).toString()), cert: own.cert }
-  return { current: () => pair, reload: () => Promise.resolve(), stop: () => undefined }
+  watch.look(pair.cert)
+  return {
+    current: () => pair,
+    reload: async () => watch.look(pair.cert),
+    state: () => watch.state(pair.cert),
+    stop: () => undefined,
+  }
 }
 
 const MAX_PEM_BYTES = 256 * 1024
@@ -75,13 +85,15 @@ export async function readTlsFiles({ certFile, keyFile }: TlsFiles): Promise<Tls
 export async function openTlsFiles(options: {
   readonly files: TlsFiles
   readonly log: Log
+  readonly watch: TlsWatch
   readonly onChange: (pair: TlsPair) => void
   readonly pollMs?: number
 }): Promise<LiveTls> {
-  const { files, log, onChange } = options
+  const { files, log, watch, onChange } = options
   let current = await readTlsFiles(files)
+  watch.look(current.cert)
   let refused: string | undefined
-  const look = async (): Promise<void> => {
+  const take = async (): Promise<void> => {
     try {
       const pair = await readTlsFiles(files)
       refused = undefined
@@ -95,11 +107,20 @@ export async function openTlsFiles(options: {
       refused = cause.message
     }
   }
+  const look = async (): Promise<void> => {
+    await take()
+    watch.look(current.cert)
+  }
   let turn: Promise<void> = Promise.resolve()
   const inTurn = (): Promise<void> => (turn = turn.then(look, look))
   const timer = setInterval(() => {
     inTurn().catch((cause: unknown) => log.error({ cause }, 'tls-unreadable'))
   }, options.pollMs ?? POLL_MS)
   timer.unref()
-  return { current: () => current, reload: inTurn, stop: () => clearInterval(timer) }
+  return {
+    current: () => current,
+    reload: inTurn,
+    state: () => watch.state(current.cert),
+    stop: () => clearInterval(timer),
+  }
 }
