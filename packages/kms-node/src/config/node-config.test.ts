@@ -132,6 +132,33 @@ describe('node.yaml', () => {
     expect(problemsOf({ name: 'a', chains })).toHaveLength(1)
   })
 
+  it.each(['https://app.example.org', 'http://127.0.0.1:3000', 'https://[::1]:8443', 'https://xn--bcher-kva.example'])(
+    'takes the origin %s',
+    (origin) => {
+      expect(parse({ name: 'a', http: { corsOrigins: [origin] } }).http.corsOrigins).toEqual([origin])
+    },
+  )
+
+  it.each([
+    '*',
+    'null',
+    'https://*',
+    'https://*.example.org',
+    'https://app.example.org/',
+    'https://app.example.org:443',
+    'https://app.example.org:*',
+    'https://App.example.org',
+    'https://bücher.example',
+    'https://user@app.example.org',
+    'https://app.example.org:99999',
+    'https://app.example.org?x',
+    'ftp://app.example.org',
+  ])('refuses %s as an origin: no browser sends it', (origin) => {
+    expect(problemsOf({ name: 'a', http: { corsOrigins: [origin] } })).toEqual([
+      expect.stringMatching(/^http\.corsOrigins\.0: an origin as browsers send it/),
+    ])
+  })
+
   it('has one variable per setting', () => {
     const variables = SETTINGS.map(({ variable }) => variable)
     expect(new Set(variables).size).toBe(variables.length)

@@ -14,7 +14,14 @@ const multiaddr = z
 const origin = z
   .string()
   .max(256)
-  .regex(/^https?:\/\/[^/\s]+$/, 'an origin such as https://app.example.org')
+  .refine(
+    isOrigin,
+    'an origin as browsers send it, such as https://app.example.org or http://127.0.0.1:3000, and no pattern',
+  )
+/** Whether a browser may send this as `Origin`: the comparison is by letter, so anything else would never match, or looks as if it matched more. */
+function isOrigin(text: string): boolean {
+  return /^https?:\/\/(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]+)?$/.test(text) && URL.parse(text)?.origin === text
+}
 const path = z.string().min(1).max(4096)
 
 const http = z.strictObject({
