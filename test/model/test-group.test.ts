@@ -95,6 +95,24 @@ describe('the test group', () => {
     )
   })
 
+  it('finds the point of a nonce again', () => {
+    fc.assert(
+      fc.property(scalars, scalars, factors, factors, (a, b, response, challenge) => {
+        expectSame(
+          (curve) =>
+            curve.proofCommitment({
+              base: curve.mulBaseSecret(secret(a)),
+              point: curve.mulBaseSecret(secret(b)),
+              response: encodeScalar(response),
+              challenge: encodeScalar(challenge),
+            }),
+          response * a - challenge * b,
+        )
+      }),
+      runs,
+    )
+  })
+
   it('computes proof responses', () => {
     fc.assert(
       fc.property(factors, scalars, scalars, (factor, a, b) => {

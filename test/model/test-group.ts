@@ -74,6 +74,12 @@ function factorOf({ scalar }: Term): bigint {
   return scalar
 }
 
+function publicOf(response: Uint8Array): bigint {
+  const value = toNumber(response)
+  if (value >= ORDER) throw dkgError('bad-scalar', 'a factor lies in 0..N-1')
+  return value
+}
+
 /** A signature that whoever sees the key can make: the key's x and the message. It binds both, which is all that honest code relies on. */
 const possession = (point: PointBytes, message: Uint8Array): Uint8Array => concatBytes(point.subarray(1), message)
 
@@ -87,6 +93,8 @@ export const testGroup: Curve = {
   sum: (points) => encode(modulo(points.reduce((total, point) => total + logarithm(point), 0n))),
   linearCombination: (terms) =>
     encode(modulo(terms.reduce((total, term) => total + factorOf(term) * logarithm(term.point), 0n))),
+  proofCommitment: ({ base, response, point, challenge }) =>
+    encode(modulo(publicOf(response) * logarithm(base) + (ORDER - modulo(toNumber(challenge))) * logarithm(point))),
   evaluate: (coefficients, x) =>
     encode(coefficients.reduceRight((total, point) => modulo(total * BigInt(x) + logarithm(point)), 0n)),
   signPossession: (key, message) => possession(requirePoint(encode(scalarOf(key))), message),

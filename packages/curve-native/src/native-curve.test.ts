@@ -17,6 +17,9 @@ function secret(scalar: bigint): Secret {
   return new Secret(encodeScalar(scalar))
 }
 
+const bytesOf = (value: bigint): Uint8Array =>
+  Uint8Array.from((value.toString(16).padStart(64, '0').match(/../g) ?? []).map((pair) => Number.parseInt(pair, 16)))
+
 function negated(point: PointBytes): PointBytes {
   const out = Uint8Array.from(point) as PointBytes
   out[0] = 5 - (out[0] ?? 0)
@@ -86,6 +89,52 @@ describe.skipIf(loaded === undefined)('the libsecp256k1 backend agrees with nobl
       }),
       runs,
     )
+  })
+
+  /** N + 2 is the least x of a point at or above N. */
+  const beyondOrder = decodePoint(nobleCurve, Uint8Array.of(2, ...bytesOf(ORDER + 2n)))
+
+  it('finds the point of a nonce again, on G and on other bases', () => {
+    const bases = fc.oneof(points, fc.constant(nobleCurve.generator))
+    const any32 = fc.oneof(
+      factors.map(encodeScalar),
+      fc.constantFrom(bytesOf(ORDER), bytesOf(ORDER + 1n), new Uint8Array(32).fill(255)),
+    )
+    const known = fc.oneof({ weight: 9, arbitrary: points }, { weight: 1, arbitrary: fc.constant(beyondOrder) })
+    fc.assert(
+      fc.property(bases, known, factors.map(encodeScalar), any32, (base, point, response, challenge) => {
+        const proof = { base, point, response, challenge }
+        const expected = nobleCurve.proofCommitment(proof)
+        expect(native.proofCommitment(proof)).toEqual(expected)
+        // Decoded points are computed with in another form.
+        decodePoint(native, base)
+        decodePoint(native, point)
+        expect(native.proofCommitment(proof)).toEqual(expected)
+      }),
+      { numRuns: 80 },
+    )
+  })
+
+  it('says when the point of a nonce is the identity, and refuses a response of N or more', () => {
+    for (const curve of [native, nobleCurve])
+      for (const base of [curve.generator, curve.mulBaseSecret(secret(7n))]) {
+        const point = curve.mulSecret(base, secret(3n))
+        const [challenge, response] = [encodeScalar(5n), encodeScalar(15n)]
+        expect(curve.proofCommitment({ base, point, response, challenge })).toBeUndefined()
+        const tooLarge = { base, point, response: bytesOf(ORDER), challenge }
+        expect(codeOf(() => curve.proofCommitment(tooLarge))).toBe('bad-scalar')
+      }
+  })
+
+  it('computes with the bytes that a decoded point has now', () => {
+    const point = nobleCurve.mulBaseSecret(secret(9n))
+    expect(native.isPoint(point)).toBe(true)
+    point.set(nobleCurve.mulBaseSecret(secret(10n)))
+    expect(native.mulSecret(point, secret(2n))).toEqual(nobleCurve.mulBaseSecret(secret(20n)))
+    point.set(negated(point))
+    expect(native.mulSecret(point, secret(2n))).toEqual(negated(nobleCurve.mulBaseSecret(secret(20n))))
+    point.set(encodeScalar(5n), 1)
+    expect(native.isPoint(point)).toBe(false)
   })
 
   it('evaluates commitments at small indices, also through the identity', () => {

@@ -1,4 +1,4 @@
-import { type Curve, encodeScalar, equalBytes, KmsError, ORDER, Secret } from '@tkms/dkg'
+import { type Curve, encodeScalar, equalBytes, isBelowOrder, KmsError, ORDER, Secret } from '@tkms/dkg'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 
@@ -19,20 +19,17 @@ const challengeHash = taggedHash('challenge')
  * signature. An r >= p equals no coordinate, so it needs no test of its own.
  */
 export function createPossessionVerifier(
-  group: Pick<Curve, 'generator' | 'linearCombination'>,
+  group: Pick<Curve, 'generator' | 'proofCommitment'>,
 ): Curve['verifyPossession'] {
   return (point, message, signature) => {
     if (signature.length !== 64) return false
     const r = signature.subarray(0, 32)
-    const s = number(signature.subarray(32))
-    if (s >= ORDER) return false
+    const s = signature.subarray(32)
+    if (!isBelowOrder(s)) return false
     const lifted = Uint8Array.from(point) as typeof point
     lifted[0] = EVEN
-    const e = number(challengeHash(r, point.subarray(1), message)) % ORDER
-    const R = group.linearCombination([
-      { scalar: s, point: group.generator },
-      { scalar: (ORDER - e) % ORDER, point: lifted },
-    ])
+    const challenge = challengeHash(r, point.subarray(1), message)
+    const R = group.proofCommitment({ base: group.generator, point: lifted, response: s, challenge })
     return R !== undefined && R[0] === EVEN && equalBytes(R.subarray(1), r)
   }
 }

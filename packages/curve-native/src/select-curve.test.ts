@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { nobleCurve } from '@tkms/dkg'
+import { type Curve, nobleCurve } from '@tkms/dkg'
 import { describe, expect, it } from 'vitest'
 import { chooseCurve, loadNativeCurve, selectCurve } from './select-curve.ts'
 
@@ -17,9 +17,12 @@ describe('selectCurve', () => {
     expect(fallbackReason).toMatch(/no libsecp256k1 binary/)
   })
 
-  it('falls back from a backend that computes wrongly', () => {
-    const wrong = { ...nobleCurve, mulSecret: () => nobleCurve.generator }
-    const { curve, fallbackReason } = chooseCurve(wrong)
+  it.each<Partial<Curve>>([
+    { mulSecret: () => nobleCurve.generator },
+    { mulBaseSecret: () => nobleCurve.generator },
+    { proofCommitment: () => undefined },
+  ])('falls back from a backend that computes wrongly: %o', (wrong) => {
+    const { curve, fallbackReason } = chooseCurve({ ...nobleCurve, ...wrong })
     expect(curve).toBe(nobleCurve)
     expect(fallbackReason).toMatch(/self-check/)
   })

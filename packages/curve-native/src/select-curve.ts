@@ -12,12 +12,15 @@ async function loadLibrary(): Promise<Libsecp256k1 | undefined> {
 
 const library = await loadLibrary()
 
-/** 2 * G both ways against noble's G + G: a binary that computes wrongly would leak shares through faulty proofs. */
+/** 2 * G in three ways against noble's G + G: a binary that computes wrongly would leak shares through faulty proofs, or take any proof. */
 function computesCorrectly(curve: Curve): boolean {
   const two = new Secret(encodeScalar(2n))
   const expected = nobleCurve.sum([nobleCurve.generator, nobleCurve.generator])
   if (expected === undefined) return false
-  return equalBytes(curve.mulBaseSecret(two), expected) && equalBytes(curve.mulSecret(curve.generator, two), expected)
+  const { generator } = curve
+  const proof = { base: generator, point: generator, response: encodeScalar(5n), challenge: encodeScalar(3n) }
+  const found = [curve.mulBaseSecret(two), curve.mulSecret(generator, two), curve.proofCommitment(proof)]
+  return found.every((point) => point !== undefined && equalBytes(point, expected))
 }
 
 const missing = 'no libsecp256k1 binary for this platform: using the slower portable curve backend'

@@ -90,7 +90,7 @@ export * from './cluster.ts'
 export * from './cluster-keys.ts'
 export { DKG_ERROR_CODES, type ErrorData, KmsError, type KmsErrorOptions } from './errors.ts'
 export * from './primitives/codec.ts'
-export type { Curve, Term } from './primitives/curve.ts'
+export type { Curve, ProofResponse, Term } from './primitives/curve.ts'
 export {
   decodeNodePublicKey,
   rememberVerified,
@@ -104,7 +104,14 @@ export {
 export { signedBytes, taggedHash } from './primitives/hash.ts'
 export { nobleCurve } from './primitives/noble-curve.ts'
 export { decodePoint, id32, participantIndex, POINT_BYTES } from './primitives/point.ts'
-export { decodeScalar, encodeScalar, ORDER } from './primitives/scalar.ts'
+export {
+  decodeScalar,
+  encodeScalar,
+  isBelowOrder,
+  ORDER,
+  publicScalar,
+  scalarModOrder,
+} from './primitives/scalar.ts'
 export { Secret } from './primitives/secret.ts'
 export type {
   CeremonyId,

@@ -7,6 +7,16 @@ export interface Term {
   readonly point: PointBytes
 }
 
+/** What a proof or a signature of Schnorr's kind says: a response to a challenge, for the logarithm of `point` to `base`. Public data. */
+export interface ProofResponse {
+  readonly base: PointBytes
+  readonly point: PointBytes
+  /** 32 bytes, 0..N-1. */
+  readonly response: Uint8Array
+  /** 32 bytes; taken mod N. */
+  readonly challenge: Uint8Array
+}
+
 /**
  * The group, as the protocol sees it: encoded points in, encoded points out. `undefined` is the identity, which has no encoding.
  * Backends: noble (`nobleCurve`, portable, the reference) and libsecp256k1 (`@tkms/curve-native`). Both pass the same tests.
@@ -30,6 +40,8 @@ export interface Curve {
   sum(points: readonly PointBytes[]): PointBytes | undefined
   /** Sum of scalar * point, public data. */
   linearCombination(terms: readonly Term[]): PointBytes | undefined
+  /** response * base - challenge * point: the nonce's point, as a verifier finds it again. @throws KmsError `bad-scalar` */
+  proofCommitment(proof: ProofResponse): PointBytes | undefined
   /** sum_k x^k * coefficients[k] by Horner's rule with the small public x (protocol D6). @param x 1..65535 */
   evaluate(coefficients: readonly PointBytes[], x: number): PointBytes | undefined
 

@@ -1,7 +1,7 @@
 import { schnorr, secp256k1, secp256k1_hasher } from '@noble/curves/secp256k1.js'
 import { dkgError } from '../errors.ts'
 import type { Curve, Term } from './curve.ts'
-import { decodeScalar, encodeScalar, modOrder, ORDER } from './scalar.ts'
+import { decodeScalar, encodeScalar, modOrder, ORDER, publicScalar, scalarModOrder } from './scalar.ts'
 import type { Secret } from './secret.ts'
 import type { PointBytes } from './types.ts'
 
@@ -32,6 +32,9 @@ function multiplyPublic({ scalar, point }: Term): Point {
   return decode(point).multiplyUnsafe(scalar)
 }
 
+const combine = (terms: readonly Term[]): Point =>
+  terms.reduce((total, term) => total.add(multiplyPublic(term)), Point.ZERO)
+
 /** Public inputs only: double-and-add over the 16 bits of a participant index is far cheaper than a full multiplication. */
 function evaluate(coefficients: readonly PointBytes[], x: number): PointBytes | undefined {
   const factor = BigInt(x)
@@ -51,7 +54,14 @@ export const nobleCurve: Curve = {
   mulAddSecret: (factor: bigint, a: Secret, b: Secret) =>
     encodeScalar(modOrder(factor * a.use(decodeScalar) + b.use(decodeScalar))),
   sum: (points) => encode(points.reduce((total, point) => total.add(decode(point)), Point.ZERO)),
-  linearCombination: (terms) => encode(terms.reduce((total, term) => total.add(multiplyPublic(term)), Point.ZERO)),
+  linearCombination: (terms) => encode(combine(terms)),
+  proofCommitment: ({ base, response, point, challenge }) =>
+    encode(
+      combine([
+        { scalar: publicScalar(response), point: base },
+        { scalar: modOrder(-scalarModOrder(challenge)), point },
+      ]),
+    ),
   evaluate,
   signPossession: (key, message, aux) => key.use((bytes) => schnorr.sign(message, bytes, aux)),
   verifyPossession: (point, message, signature) => schnorr.verify(signature, message, point.subarray(1)),

@@ -50,3 +50,23 @@ export function secretScalar(value: bigint): Secret {
 export function openScalar(secret: Secret): bigint {
   return secret.use(decodeScalar)
 }
+
+const ORDER_BYTES = numberToBytesBE(ORDER, SCALAR_BYTES)
+
+/** Whether 32 public bytes are a number below N. */
+export function isBelowOrder(bytes: Uint8Array): boolean {
+  const at = bytes.findIndex((byte, position) => byte !== ORDER_BYTES[position])
+  return at >= 0 && (bytes[at] ?? 0) < (ORDER_BYTES[at] ?? 0)
+}
+
+/** A public number of 32 bytes, 0..N-1. @throws KmsError `bad-scalar` */
+export function publicScalar(bytes: Uint8Array): bigint {
+  if (bytes.length !== SCALAR_BYTES || !isBelowOrder(bytes)) throw dkgError('bad-scalar', 'a factor lies in 0..N-1')
+  return bytesToNumberBE(bytes)
+}
+
+/** Any 32 public bytes as a number mod N. @throws KmsError `bad-scalar` for another length */
+export function scalarModOrder(bytes: Uint8Array): bigint {
+  if (bytes.length !== SCALAR_BYTES) throw dkgError('bad-scalar', 'a scalar has 32 bytes')
+  return modOrder(bytesToNumberBE(bytes))
+}

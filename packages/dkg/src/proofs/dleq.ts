@@ -4,7 +4,7 @@ import { bytesToNumberBE } from '@noble/curves/utils.js'
 import { dkgError } from '../errors.ts'
 import { equalBytes } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
-import { encodeScalar, modOrder, ORDER } from '../primitives/scalar.ts'
+import { encodeScalar, isBelowOrder, modOrder } from '../primitives/scalar.ts'
 import { Secret } from '../primitives/secret.ts'
 import type { PointBytes } from '../primitives/types.ts'
 
@@ -13,7 +13,12 @@ export const DLEQ_PROOF_BYTES = 64
 
 function bip374Hash(name: string): (...parts: readonly Uint8Array[]) => Uint8Array {
   const tag = sha256(utf8ToBytes(`BIP0374/${name}`))
-  return (...parts) => sha256(concatBytes(tag, tag, ...parts))
+  const tagged = sha256.create().update(tag).update(tag)
+  return (...parts) => {
+    const hash = tagged.clone()
+    for (const part of parts) hash.update(part)
+    return hash.digest()
+  }
 }
 
 const auxHash = bip374Hash('aux')
@@ -100,17 +105,10 @@ export function verifyDleq(curve: Curve, statement: DleqStatement, proof: Uint8A
   if (proof.length !== DLEQ_PROOF_BYTES) return false
   const { A, B, C, base } = statement
   const e = proof.subarray(0, 32)
-  const s = bytesToNumberBE(proof.subarray(32))
-  if (s >= ORDER) return false
-  const minusE = modOrder(-bytesToNumberBE(e))
-  const R1 = curve.linearCombination([
-    { scalar: s, point: base },
-    { scalar: minusE, point: A },
-  ])
-  const R2 = curve.linearCombination([
-    { scalar: s, point: B },
-    { scalar: minusE, point: C },
-  ])
+  const s = proof.subarray(32)
+  if (!isBelowOrder(s)) return false
+  const R1 = curve.proofCommitment({ base, point: A, response: s, challenge: e })
+  const R2 = curve.proofCommitment({ base: B, point: C, response: s, challenge: e })
   if (R1 === undefined || R2 === undefined) return false
   return equalBytes(e, challengeHash(A, B, C, base, R1, R2, statement.message ?? new Uint8Array(0)))
 }
