@@ -51,11 +51,21 @@ describe('the context of a partial', () => {
   })
 })
 
+const negative = (value: PointBytes): PointBytes => value.map((byte, at) => (at === 0 ? byte ^ 1 : byte)) as PointBytes
+
 describe('a partial decryption', () => {
-  it('is the share times K, with the verification share beside it', () => {
+  it('is the share times K', () => {
     expect(made.D).toEqual(point(0x1234n * 99n))
-    expect(made.verificationShare).toEqual(Y)
     expect(verifyPartial(curve, good)).toBe(true)
+  })
+
+  it('is the same when the verification share is given, and none when it is not that of the share', () => {
+    const input = { share, K, ctx, aux: bytes32('aux') }
+    expect(createPartial(curve, { ...input, verificationShare: Y })).toEqual(made)
+    for (const verificationShare of [point(0x1235n), negative(Y), K, made.D])
+      expect(() => createPartial(curve, { ...input, verificationShare })).toThrow(
+        expect.objectContaining({ code: 'self-check-failed' }),
+      )
   })
 
   it.each<[string, Partial<PartialContext>]>([
@@ -77,8 +87,6 @@ describe('a partial decryption', () => {
     }
   })
 
-  const negative = (value: PointBytes): PointBytes =>
-    value.map((byte, at) => (at === 0 ? byte ^ 1 : byte)) as PointBytes
   it.each([
     ['another K', { K: point(98n) }],
     ['-K', { K: negative(K) }],
@@ -106,7 +114,9 @@ describe('a partial decryption', () => {
       mulBaseSecret: (k) => (calls.push(k === share ? 'share*G' : 'nonce*G'), curve.mulBaseSecret(k)),
     }
     createPartial(counting, { share, K, ctx, aux: bytes32('aux') })
-    expect(calls).toEqual(['share*G', 'share*K', 'nonce*G', 'nonce*K'])
+    expect(calls.splice(0)).toEqual(['share*G', 'share*K', 'nonce*G', 'nonce*K'])
+    createPartial(counting, { share, verificationShare: Y, K, ctx, aux: bytes32('aux') })
+    expect(calls).toEqual(['share*K', 'nonce*G', 'nonce*K'])
   })
 
   it('row 46: uses another nonce for every context, also when the random source is stuck', () => {

@@ -50,24 +50,31 @@ export function pdecContext(context: PartialContext): Uint8Array {
 const pdecMessage = (ctx: Uint8Array): Uint8Array => taggedHash('pdec', ctx)
 
 /**
- * D = share * K and its proof, in two multiplications by the share and two by the nonce (protocol 10.1).
+ * D = share * K and its proof, in one multiplication by the share and two by the nonce (protocol 10.1).
  * The caller has checked everything else: purpose, window, signature, policy, RSA key, header proof.
  * @param input.aux 32 fresh random bytes
- * @returns also Y = share * G, which comes for free: a node compares it with its certified verification share
- * @throws KmsError `bad-scalar`, `self-check-failed`
+ * @param input.verificationShare Y = share * G as the node computed it from the certificate; computed anew where it is not given
+ * @throws KmsError `bad-scalar`, `self-check-failed` also when the share is not the one behind `verificationShare`
  */
 export function createPartial(
   curve: Curve,
-  input: { readonly share: Secret; readonly K: PointBytes; readonly ctx: Uint8Array; readonly aux: Uint8Array },
-): PartialDecryption & { readonly verificationShare: PointBytes } {
-  const { A, C, proof } = proveDleq(curve, {
+  input: {
+    readonly share: Secret
+    readonly verificationShare?: PointBytes
+    readonly K: PointBytes
+    readonly ctx: Uint8Array
+    readonly aux: Uint8Array
+  },
+): PartialDecryption {
+  const { C, proof } = proveDleq(curve, {
     secret: input.share,
+    ...(input.verificationShare && { A: input.verificationShare }),
     B: input.K,
     base: curve.generator,
     message: pdecMessage(input.ctx),
     aux: input.aux,
   })
-  return { D: C, proof, verificationShare: A }
+  return { D: C, proof }
 }
 
 /**

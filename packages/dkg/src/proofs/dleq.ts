@@ -40,6 +40,8 @@ export interface DleqStatement {
 export interface DleqWitness {
   /** a, 32 bytes, 1..N-1. */
   readonly secret: Secret
+  /** a * base where it is known from elsewhere, which saves a multiplication; another point than that ends in `self-check-failed`. */
+  readonly A?: PointBytes
   readonly B: PointBytes
   readonly base: PointBytes
   readonly message?: Uint8Array
@@ -58,7 +60,7 @@ export interface ProvenProduct {
  * BIP-374 v0.2.0 GenerateProof: computes A = a * base and C = a * B, and proves that both have the same logarithm.
  * v0.2.0 binds the message into the nonce; 0.1.0 did not, and two messages for one B with one r leaked the secret.
  * Ends with the BIP's self-verification (fault attacks).
- * @throws KmsError `bad-scalar` for a secret outside 1..N-1, `self-check-failed` if the machine computed wrongly
+ * @throws KmsError `bad-scalar` for a secret outside 1..N-1, `self-check-failed` if the machine computed wrongly, or the secret is not behind `A`
  */
 export function proveDleq(curve: Curve, witness: DleqWitness): ProvenProduct {
   const { secret, B, base, aux } = witness
@@ -67,7 +69,7 @@ export function proveDleq(curve: Curve, witness: DleqWitness): ProvenProduct {
   const onG = equalBytes(base, curve.generator)
   const multiplyBase = (k: Secret): PointBytes => (onG ? curve.mulBaseSecret(k) : curve.mulSecret(base, k))
 
-  const A = multiplyBase(secret)
+  const A = witness.A ?? multiplyBase(secret)
   const C = curve.mulSecret(B, secret)
   const masked = auxHash(aux)
   secret.use((bytes) => {
