@@ -1,5 +1,5 @@
 import { bytesKey, type Cluster, equalBytes, parseCluster } from '@tkms/dkg'
-import { clientError } from './errors.ts'
+import { clientError, isKmsError } from './errors.ts'
 import { parseHex } from './hex.ts'
 import { type HttpExchange, parseJsonReply } from './transport/exchange.ts'
 
@@ -28,7 +28,8 @@ export async function fetchCluster(
   const reply = await options
     .exchange({ url, method: 'GET', signal: options.signal, maxReplyBytes: MAX_CLUSTER_FILE_BYTES, ...pin })
     .catch((cause: unknown) => {
-      throw clientError('cluster-unreachable', 'the cluster file cannot be fetched', { cause, retryable: true })
+      const why = isKmsError(cause) ? `: ${cause.message}` : ''
+      throw clientError('cluster-unreachable', `the cluster file cannot be fetched${why}`, { cause, retryable: true })
     })
   if (reply.status !== 200)
     throw clientError('cluster-unreachable', `the cluster file is answered with HTTP status ${reply.status}`)

@@ -69,9 +69,9 @@ describe('pinnedExchange', () => {
   })
 
   it.each([
-    ['another key', new Uint8Array(32)],
-    ['no pin and no public certificate', undefined],
-  ])('sends nothing to a server with %s', async (_, tlsSpkiSha256) => {
+    ['another key', new Uint8Array(32), /TLS key is not the one in the cluster file/],
+    ['no pin and no public certificate', undefined, /\(DEPTH_ZERO_SELF_SIGNED_CERT\)/],
+  ])('sends nothing to a server with %s, and says so', async (_, tlsSpkiSha256, message) => {
     let heard = 0
     server = await startTestServer((_request, response) => {
       heard += 1
@@ -82,6 +82,8 @@ describe('pinnedExchange', () => {
     const pin = tlsSpkiSha256 === undefined ? {} : { tlsSpkiSha256 }
     await expect(door.exchange({ url, method: 'GET', signal, maxReplyBytes: 100, ...pin })).rejects.toMatchObject({
       code: 'unreachable',
+      retryable: true,
+      message: expect.stringMatching(message) as unknown,
     })
     expect(heard).toBe(0)
   })

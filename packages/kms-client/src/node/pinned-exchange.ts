@@ -9,6 +9,7 @@ import {
   type HttpReply,
   type HttpRequest,
   joinChunks,
+  requestFailed,
   transportError,
 } from '../transport/exchange.ts'
 
@@ -18,6 +19,10 @@ const MAX_HEADER_BYTES = 16_384
 /** Connecting and the TLS handshake together. No request is on the socket yet, so no request's signal ends it. */
 const HANDSHAKE_TIMEOUT_MS = 10_000
 const POOL: AgentOptions = { keepAlive: true, maxSockets: MAX_SOCKETS_PER_NODE, timeout: IDLE_SOCKET_TIMEOUT_MS }
+
+/** `tkms follow` does not help: a client believes no peer about the address of a node that its cluster file names. */
+const OTHER_KEY =
+  'the TLS key is not the one in the cluster file: take a newer cluster file of its operator, or somebody stands in between'
 
 type Connected = (error: Error | null, stream: Duplex) => void
 
@@ -70,8 +75,7 @@ class PinnedAgent extends HttpsAgent {
       finished()
       socket.removeListener('error', refuse)
       const shown = presentedKeyHash(socket)
-      if (shown === undefined || !timingSafeEqual(shown, this.#pin))
-        refuse(transportError('unreachable', 'the TLS key is not the one the cluster file lists'))
+      if (shown === undefined || !timingSafeEqual(shown, this.#pin)) refuse(transportError('unreachable', OTHER_KEY))
       else callback?.(null, socket)
     })
     return undefined as unknown as Duplex
@@ -124,7 +128,7 @@ function send(request: HttpRequest, agent: HttpAgent): Promise<HttpReply> {
     const cancel = (): void => settle(() => reject(signal.reason as Error))
     const fail = (error: unknown): void => {
       if (signal.aborted) cancel()
-      else settle(() => reject(transportError('unreachable', 'the HTTP request failed', error)))
+      else settle(() => reject(requestFailed(error)))
     }
     if (signal.aborted) return cancel()
     signal.addEventListener('abort', cancel, { once: true })

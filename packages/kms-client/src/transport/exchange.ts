@@ -1,4 +1,5 @@
 import { KmsError } from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
 import type { TransportErrorCode } from './types.ts'
 
 /** One bounded HTTP exchange. The URL is a whole one; bodies are JSON text. */
@@ -33,6 +34,24 @@ export function transportError(
   return new KmsError(code, message, { cause, retryable: code === 'unreachable' })
 }
 
+/**
+ * What became of a request that never got its reply, with the system's own short code where there is one ("ECONNREFUSED",
+ * "DEPTH_ZERO_SELF_SIGNED_CERT"): it tells an absent node from one with another certificate. An error of our own stays what it is.
+ */
+export function requestFailed(error: unknown): KmsError {
+  if (isKmsError(error)) return error
+  const code = systemCode(error) ?? (error instanceof Error ? systemCode(error.cause) : undefined)
+  return transportError('unreachable', `the HTTP request failed${code === undefined ? '' : ` (${code})`}`, error)
+}
+
+const systemCode = (error: unknown): string | undefined =>
+  error instanceof Error &&
+  'code' in error &&
+  typeof error.code === 'string' &&
+  /^[A-Z][A-Z0-9_]{2,63}$/.test(error.code)
+    ? error.code
+    : undefined
+
 /** Over `fetch`: no cookies, no cache, no referrer, no redirects. A reply longer than allowed is dropped while it arrives. */
 export function fetchExchange(fetchFn: typeof fetch = fetch): HttpExchange {
   return async (request) => {
@@ -48,7 +67,7 @@ export function fetchExchange(fetchFn: typeof fetch = fetch): HttpExchange {
       referrerPolicy: 'no-referrer',
     }).catch((error: unknown) => {
       signal.throwIfAborted()
-      throw transportError('unreachable', 'the HTTP request failed', error)
+      throw requestFailed(error)
     })
     return { status: response.status, body: await readBounded(response, maxReplyBytes, signal) }
   }
