@@ -113,7 +113,31 @@ describe('encrypt and decrypt', () => {
 
   it('knows no key but those the cluster certifies', async () => {
     const { kms } = await setUp()
-    await expect(kms.encrypt(text('x'), { key: 'ecies/other' })).rejects.toMatchObject({ code: 'unknown-key' })
+    await expect(kms.encrypt(text('x'), { key: 'ecies/other' })).rejects.toMatchObject({
+      code: 'unknown-key',
+      message: expect.stringContaining(`only of ${cluster.key.keyName}`) as unknown,
+    })
+  })
+
+  it.each([
+    ['an address with upper-case letters', [`eip712:0x${'aB'.repeat(20)}`], /lower case/],
+    ['an address without its prefix', [`0x${'ab'.repeat(20)}`], /"eip712:0x<40 hex>"/],
+    ['a session', [`session:${'ab'.repeat(32)}`], /publicKeyId of its signer/],
+    ['one owner that is no list', `ed25519:${'ab'.repeat(32)}`, /a list/],
+  ])('tells how an owner is written when it is given %s', async (_, owners, message) => {
+    const { kms } = await setUp()
+    await expect(kms.encrypt(text('x'), { owners: owners as readonly string[] })).rejects.toMatchObject({
+      code: 'bad-argument',
+      message: expect.stringMatching(message) as unknown,
+    })
+  })
+
+  it('encrypts bytes, and tells who gives it text', async () => {
+    const { kms } = await setUp()
+    await expect(kms.encrypt('x' as unknown as Uint8Array)).rejects.toMatchObject({
+      code: 'bad-argument',
+      message: expect.stringContaining('TextEncoder') as unknown,
+    })
   })
 
   it('refuses a cluster file that is not the pinned one', async () => {

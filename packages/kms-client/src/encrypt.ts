@@ -1,5 +1,6 @@
 import {
   anyOf,
+  attempt,
   type Curve,
   encodePolicy,
   parsePublicKeyId,
@@ -16,6 +17,8 @@ import type { KeySelector, TrustedCluster } from './trust.ts'
 
 /** Who may open an envelope by its label: any one of these public key ids ("ed25519:..", "eip712:0x.."), or an expression. */
 export type Owners = readonly string[] | PolicyExpression
+
+const OWNER_RULE = 'the publicKeyId of its signer, "ed25519:<64 hex>" or "eip712:0x<40 hex>", in lower case'
 
 interface EncryptCommon {
   /** A key name ("ecies/421614"), or a keyId. Needed only where the cluster has several keys. */
@@ -50,6 +53,8 @@ export function encrypt(
   plaintext: Uint8Array,
   options: EncryptOptions,
 ): SealedEnvelope {
+  if (!(plaintext instanceof Uint8Array))
+    throw clientError('bad-argument', 'the plaintext is bytes, a Uint8Array: of text, new TextEncoder().encode(text)')
   const key = trusted.key(options.key)
   const handle = options.handle ?? randomBytes(32)
   const k = randomScalar()
@@ -70,6 +75,7 @@ export function encrypt(
 
 function ownerExpression(owners: Owners | undefined): PolicyExpression | undefined {
   if (owners === undefined) return undefined
+  if (typeof owners !== 'object') throw clientError('bad-argument', `owners is a list: each ${OWNER_RULE}`)
   if ('kind' in owners) return owners
   const principals = owners.map(ownerPrincipal)
   const [only] = principals
@@ -77,8 +83,8 @@ function ownerExpression(owners: Owners | undefined): PolicyExpression | undefin
 }
 
 function ownerPrincipal(publicKeyId: string): Principal {
-  const requester = parsePublicKeyId(publicKeyId)
-  if (requester.kind === 'ed25519') return { kind: 'ed25519', key: requester.key }
-  if (requester.kind === 'eip712') return { kind: 'ethereum', address: requester.address }
-  throw clientError('bad-argument', 'an owner is an "ed25519:" or "eip712:" public key id')
+  const requester = attempt(() => parsePublicKeyId(publicKeyId))
+  if (requester?.kind === 'ed25519') return { kind: 'ed25519', key: requester.key }
+  if (requester?.kind === 'eip712') return { kind: 'ethereum', address: requester.address }
+  throw clientError('bad-argument', `an owner is ${OWNER_RULE}`)
 }

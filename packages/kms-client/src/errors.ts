@@ -26,6 +26,20 @@ export function clientError(code: KmsClientErrorCode, message: string, options?:
   return new KmsError(code, message, options)
 }
 
+/** A key that is not among these, the names of those there are. */
+export const noSuchKey = (names: readonly string[]): KmsClientError =>
+  clientError(
+    'unknown-key',
+    `the cluster has no certificate of this key that could be found, only of ${names.join(', ') || 'no key'}: check the name, or take the cluster.json of a node that has made it`,
+    { data: { keys: names } },
+  )
+
+/** None was named, and these are the names to choose from. */
+export const severalKeys = (names: readonly string[]): KmsClientError =>
+  clientError('ambiguous-key', `the cluster has several keys, name one of them: ${names.join(', ')}`, {
+    data: { keys: names },
+  })
+
 /**
  * Why one node gave nothing usable. A refusal keeps the node's own code; the rest is found out here:
  * - `unreachable`, `timed-out`: no answer.

@@ -27,7 +27,7 @@ import {
   type VerifyMessage,
   withoutRefreshes,
 } from '@tkms/dkg'
-import { clientError, isKmsError } from './errors.ts'
+import { isKmsError, noSuchKey, severalKeys } from './errors.ts'
 import { parseHex } from './hex.ts'
 import { learnNodes } from './learn-nodes.ts'
 
@@ -271,23 +271,18 @@ function lengthen(
 const KEY_ID_HEX = /^0x[0-9a-fA-F]{64}$/
 
 function selectKey(keys: readonly VerifiedKey[], selector: KeySelector | undefined): VerifiedKey {
-  const byName = typeof selector === 'string' && !KEY_ID_HEX.test(selector)
-  const candidates = byName ? keys.filter((key) => key.keyName === selector) : keysById(keys, selector)
+  const candidates =
+    typeof selector === 'string' && !KEY_ID_HEX.test(selector)
+      ? keys.filter((key) => key.keyName === selector)
+      : keysById(keys, selector)
   const newest = candidates.toSorted((left, right) => right.generation - left.generation)[0]
-  if (newest === undefined)
-    throw clientError(
-      'unknown-key',
-      'the cluster has no certificate of this key that could be found: take the cluster.json of a node that has made it',
-    )
+  if (newest === undefined) throw noSuchKey(keyNames(keys))
   if (selector === undefined && candidates.some((key) => key.keyName !== newest.keyName))
-    throw severalKeys([...new Set(keys.map((key) => key.keyName))])
+    throw severalKeys(keyNames(keys))
   return newest
 }
 
-const severalKeys = (names: readonly string[]): Error =>
-  clientError('ambiguous-key', `the cluster has several keys, name one of them: ${names.join(', ')}`, {
-    data: { keys: names },
-  })
+const keyNames = (keys: readonly VerifiedKey[]): readonly string[] => [...new Set(keys.map((key) => key.keyName))]
 
 function keysById(keys: readonly VerifiedKey[], selector: KeySelector | undefined): readonly VerifiedKey[] {
   if (selector === undefined) return keys

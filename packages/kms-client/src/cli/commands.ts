@@ -63,7 +63,7 @@ function requireOwner(owner: string): void {
   } catch (cause) {
     throw clientError(
       'bad-argument',
-      `--owner ${owner} is no public name: give what keygen printed, ed25519: and the key, or eip712:0x and an address`,
+      `--owner ${owner} is no public name: give what keygen printed, ed25519: and the key, or eip712:0x and an address, in lower case`,
       { cause },
     )
   }
