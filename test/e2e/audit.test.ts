@@ -96,7 +96,7 @@ describe('what a node released', () => {
     timeout: 240_000,
   }, async () => {
     const files = await mkdtemp(join(tmpdir(), 'tkms-audit-'))
-    const [exported, head, publicFile] = ['audit.jsonl', 'head.json', 'cluster.json'].map((name) => join(files, name))
+    const [exported, head, publicFile] = ['audit.jsonl', 'head.json', 'public.json'].map((name) => join(files, name))
     if (exported === undefined || head === undefined || publicFile === undefined) throw new Error('three names')
     await writeFile(publicFile, JSON.stringify(await cluster.file()))
     expect(await audit('verify', '--data-dir', node.directory)).toMatchObject([{ whole: true, node: 1, from: 0 }])
@@ -104,7 +104,18 @@ describe('what a node released', () => {
     expect(await auditError('export', '--out', exported, '--data-dir', node.directory)).toMatchObject({
       code: 'output-exists',
     })
+    const late = join(files, 'late.jsonl')
+    expect(await auditError('export', '--from', '99', '--out', late, '--data-dir', node.directory)).toMatchObject({
+      code: 'bad-range',
+      data: { count: 7 },
+    })
+    expect(await auditError('verify', exported, '--data-dir', files)).toMatchObject({
+      message: expect.stringContaining('--cluster FILE') as unknown,
+    })
     await audit('head', '--out', head, '--data-dir', node.directory)
+    expect(await auditError('verify', head, '--cluster', publicFile)).toMatchObject({
+      message: expect.stringContaining('--head') as unknown,
+    })
     expect(await audit('verify', exported, '--cluster', publicFile)).toMatchObject([
       { whole: true, node: 1, from: 0, count: 7 },
     ])

@@ -57,7 +57,8 @@ export async function openExport(file: string): Promise<ExportedLog> {
   const lines = readLines(file)
   const first = await lines.next()
   const begin = first.done === true ? undefined : parsed(beginSchema, first.value)
-  if (begin === undefined) throw badFile(file, 'does not begin as an export of an audit log')
+  if (begin === undefined)
+    throw badFile(file, 'does not begin as an export of an audit log (what "audit head" wrote goes behind --head)')
   const head = await readHeadFile(file)
   return {
     base: { count: begin.from, hash: begin.previous },

@@ -1,8 +1,8 @@
-import { createWriteStream } from 'node:fs'
+import { createWriteStream, existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { decodeAuditHead, decodeAuditRecord, KmsError, type SignedAuditHead } from '@tkms/dkg'
+import { type Cluster, decodeAuditHead, decodeAuditRecord, KmsError, type SignedAuditHead } from '@tkms/dkg'
 import { Command, InvalidArgumentError } from 'commander'
 import type { StoredRecord } from '../audit/database.ts'
 import { describeHead, describeStored, formatRecord } from '../audit/describe-record.ts'
@@ -98,6 +98,9 @@ async function show(output: Output, records: AsyncIterable<StoredRecord>): Promi
     output.result(describeStored(stored), [formatRecord(decodeAuditRecord(stored.record))])
 }
 
+const span = (from: number, end: number): string =>
+  from === end ? `no record from ${end} on` : `records ${from} to ${end - 1}`
+
 interface VerifyOptions {
   readonly head?: string
   readonly cluster?: string
@@ -114,7 +117,7 @@ async function verify(file: string | undefined, options: VerifyOptions, command:
     outputOf(command).result(
       { whole: true, node: index, from, count: end, head: describeHead(head), comparedWith: kept.length },
       [
-        `the log of node ${index} is whole: records ${from} to ${end - 1} follow from each other and lead to its signed head`,
+        `the log of node ${index} is whole: ${span(from, end)}, each following from the one before, up to its signed head`,
         ...kept.map(({ what }) => `  it contains what ${what} is of`),
         ...(from > 0 ? [`  what came before record ${from} is not here`] : []),
       ],
@@ -122,7 +125,7 @@ async function verify(file: string | undefined, options: VerifyOptions, command:
   }
   if (file !== undefined) {
     const exported = await openExport(file)
-    const cluster = await readClusterFile(options.cluster ?? clusterPath(dataDirOf(command)))
+    const cluster = await clusterFor(options, command)
     const heads = [{ what: 'the head at its end', signed: exported.head }, ...kept]
     const owner = ownerOf(cluster, exported.head)
     return report(await verifyLog({ owner, base: exported.base, heads }, exported.records()), exported.head)
@@ -140,13 +143,23 @@ async function verify(file: string | undefined, options: VerifyOptions, command:
   })
 }
 
+/** Whose keys count: `--cluster`, or what the node of this directory joined. @throws KmsError `bad-cluster-file` */
+async function clusterFor({ cluster }: VerifyOptions, command: Command): Promise<Cluster> {
+  if (cluster !== undefined) return readClusterFile(cluster)
+  const joined = clusterPath(dataDirOf(command))
+  if (existsSync(joined)) return readClusterFile(joined)
+  throw new KmsError('bad-cluster-file', `whose log is it? Name the cluster file: --cluster FILE (no ${joined} here)`, {
+    data: { path: joined },
+  })
+}
+
 async function exportLog(
   { out, from }: { readonly out: string; readonly from?: number },
   command: Command,
 ): Promise<void> {
   await withAuditSource(command, async (source) => {
     const { count: end } = decodeAuditHead(source.head.head)
-    const base = await pointBefore(source, Math.min(from ?? source.base.count, end))
+    const base = await pointBefore(source, from ?? source.base.count, end)
     await writeNew(out, exportLines({ base, records: source.records(base.count, end), head: source.head }))
     try {
       // What was written is what the node signed, or there is no file.
@@ -158,15 +171,19 @@ async function exportLog(
       throw cause
     }
     outputOf(command).result({ out, from: base.count, count: end }, [
-      `${out}: records ${base.count} to ${end - 1} with the signed head`,
+      `${out}: ${span(base.count, end)} with the signed head`,
       `Anybody can check it: ${COMMAND} audit verify ${out} --cluster cluster.json`,
     ])
   })
 }
 
-/** Where record `at` begins. @throws KmsError `bad-range` before the first record that is there */
-async function pointBefore(source: AuditSource, at: number): Promise<AuditSource['base']> {
+/** Where record `at` begins. @throws KmsError `bad-range` before the first record that is there, and behind the `end` */
+async function pointBefore(source: AuditSource, at: number, end: number): Promise<AuditSource['base']> {
   const { base } = source
+  if (at > end)
+    throw new KmsError('bad-range', `the log of this node ends before record ${end}: export from there at the latest`, {
+      data: { count: end },
+    })
   if (at < base.count)
     throw new KmsError('bad-range', `the log of this node begins at record ${base.count}`, {
       data: { from: base.count },
