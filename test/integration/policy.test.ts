@@ -77,6 +77,12 @@ it('an operator sees which rule refuses a request, changes the file, and the run
   expect(await (await alice.admin()).get('/status')).toMatchObject({ policy: { inForce: { sha256: inForce } } })
   expect(alice.log()).toContain('policy-refused')
 
+  const nowhere = await run('check', join(cluster.directory, 'none.yaml'), '--json')
+  expect(nowhere.code).toBe(1)
+  expect(nowhere.stdout).toMatch(/none\.yaml does not exist"/)
+  await writeFile(policyFile(), `version: 1\nkeys:\n  '*': { envelopes: v1, rule: owner }\n`)
+  expect((await run('check')).stdout).toMatch(/is right \(.* profile\)\n {2}but keys\.\*: never says yes/)
+
   const missing = await run('explain', '--request', join(cluster.directory, 'none.json'), '--json')
   expect([missing.code, JSON.parse(missing.stdout)]).toMatchObject([1, { error: { code: 'config-missing' } }])
 })

@@ -18,7 +18,7 @@ export function policyCommand(): Command {
   policy
     .command('check')
     .description(
-      'check a policy file without a running node and without asking a chain; everything that is wrong is listed',
+      'check a policy file without a running node and without asking a chain, by the profile and the chains of its node.yaml; everything that is wrong is listed',
     )
     .argument('[file]', 'default: the policy file of the node')
     .addHelpText('after', `${EXIT_HELP}\n\nExample:\n  ${COMMAND} policy check policy.new.yaml --data-dir alice`)
@@ -42,9 +42,12 @@ export function policyCommand(): Command {
 async function check(file: string | undefined, _options: unknown, command: Command): Promise<void> {
   const config = await loadNodeConfig({ directory: dataDirOf(command), env: process.env })
   const checked = file ?? config.policyFile
-  await loadPolicy(checked, { ports: await openRulePorts(config), profile: config.profile })
-  outputOf(command).result({ ok: true, file: checked, profile: config.profile }, [
+  const remarks: string[] = []
+  const remark = (path: string, message: string): void => void remarks.push(`${path}: ${message}`)
+  await loadPolicy(checked, { ports: await openRulePorts(config), profile: config.profile, remark })
+  outputOf(command).result({ ok: true, file: checked, profile: config.profile, remarks }, [
     `${checked} is right (${config.profile} profile)`,
+    ...remarks.map((line) => `  but ${line}`),
   ])
 }
 

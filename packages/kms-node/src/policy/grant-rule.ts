@@ -13,7 +13,7 @@ import { createForgeryLimit } from './forgery-limit.ts'
 import type { RuleType } from './rule-type.ts'
 import type { SignatureVerifier } from './signature-verifier.ts'
 
-const GRANT = 'grant'
+export const GRANT = 'grant'
 const MAX_ISSUERS = 256
 /** Clocks of issuers and nodes may differ by this much, either way (interfaces 2). */
 const LEEWAY_SECONDS = 60

@@ -1,6 +1,6 @@
 import { attempt, parseKeyName } from '@tkms/dkg'
 import { configError, readYamlFile } from '../config/yaml-file.ts'
-import { grantRuleType } from './grant-rule.ts'
+import { GRANT, grantRuleType } from './grant-rule.ts'
 import { NOX, noxRuleType } from './nox-rule.ts'
 import { onchainRuleType } from './onchain-rule.ts'
 import { ownerRuleType } from './owner-rule.ts'
@@ -25,6 +25,7 @@ const MAX_DEPTH = 8
 const MAX_BRANCHES = 64
 const ANY_KEY = '*'
 const NEEDS_V1 = 'must be v1 with the rule nox, which knows no other envelopes; those of v2 need another key'
+const NEVER = 'never says yes: an item of a v1 envelope needs a yes of grant or nox, and this entry has neither'
 const COARSE = 'lets rules that say nothing of who may open what (token, quota) say yes alone, which is'
 
 /** What `init` writes: who an envelope's label names may open it, and nobody else. */
@@ -64,6 +65,8 @@ export interface PolicyContext {
   readonly profile?: 'production' | 'development'
   /** Rules beside those that every node has; they replace a name that is only announced, such as `attested`. */
   readonly ruleTypes?: readonly RuleType[]
+  /** Told of what is allowed and hardly meant. */
+  readonly remark?: (path: string, message: string) => void
 }
 
 /** @throws KmsError `bad-config-file` */
@@ -82,10 +85,12 @@ export function parsePolicy(document: unknown, context: PolicyContext): Policy {
   const types = [...RULE_TYPES, ...(context.ruleTypes ?? [])]
   for (const [name, value] of entries) {
     if (name !== ANY_KEY && attempt(() => parseKeyName(name)) === undefined)
-      problem(`keys.${name}`, 'is not a key name')
+      problem(`keys.${name}`, 'is not a key name: 1 to 64 of a-z 0-9 . _ / -, the first a letter or digit')
     const entry = parseEntry(value, { path: `keys.${name}`, depth: 1, ports: context.ports, types, problem })
     if (entry === undefined) continue
     known.set(name, entry)
+    if (entry.envelopes === 1 && !hasRule(entry.tree, NOX) && !hasRule(entry.tree, GRANT))
+      context.remark?.(`keys.${name}`, NEVER)
     if (context.profile !== 'development' && isCoarse(entry.tree))
       problem(`keys.${name}`, `${COARSE} only in the development profile`)
   }

@@ -167,6 +167,19 @@ describe('policy', () => {
     )
   })
 
+  it('is remarked on where an entry for v1 envelopes can never say yes', () => {
+    const remarks: string[] = []
+    const remark = (path: string): void => void remarks.push(path)
+    const keys = {
+      'ecies/1': { envelopes: 'v1', ...owner },
+      'ecies/2': { envelopes: 'v1', any: [owner, grant] },
+      'ecies/3': { envelopes: 'v1', ...nox },
+      '*': owner,
+    }
+    parsePolicy({ version: 1, keys }, { file: 'policy.yaml', ports: rulePorts(), remark })
+    expect(remarks).toEqual(['keys.ecies/1'])
+  })
+
   it('the file that init writes allows owners only, within a quota', async () => {
     const policy = parsePolicy(parseYaml(POLICY_TEMPLATE, 'policy.yaml'), {
       file: 'policy.yaml',

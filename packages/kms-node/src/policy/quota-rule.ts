@@ -94,7 +94,10 @@ function readWindows(path: string, value: unknown, problem: Report): readonly Qu
   const windows = value.map((window: unknown) => readWindow(window))
   const wrong = windows.findIndex((window) => window === undefined)
   if (wrong >= 0)
-    return problem(`${path}.${wrong}`, `must be {items, seconds}, at most ${MAX_ITEMS} in ${MAX_SECONDS} seconds`)
+    return problem(
+      `${path}.${wrong}`,
+      `must be {items, seconds}, 1 to ${MAX_ITEMS} items in 1 to ${MAX_SECONDS} seconds`,
+    )
   return windows.filter((window) => window !== undefined)
 }
 
