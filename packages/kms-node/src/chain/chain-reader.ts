@@ -74,8 +74,10 @@ function createChain(
 
 /** @param problems fixed words, those of endpoints with their place: "2:timeout" */
 function unavailable(chainId: number, problems: readonly string[]): KmsError<ChainErrorCode> {
-  return new KmsError('chain-unavailable', 'too few endpoints of the chain gave the same answer in time', {
-    data: { chainId, problems },
-    retryable: true,
-  })
+  const which = problems.length === 0 ? '' : `: ${problems.join(', ')}`
+  return new KmsError(
+    'chain-unavailable',
+    `too few endpoints of chain ${chainId} gave the same answer in time${which}`,
+    { data: { chainId, problems }, retryable: true },
+  )
 }

@@ -104,7 +104,9 @@ describe('configuration of a combiner', () => {
   })
 
   it('refuses what is wrong, all at once', async () => {
-    await expect(load('{}')).rejects.toThrow(/cluster: [\s\S]*signerFile: [\s\S]*chains: /)
+    await expect(load('{}')).rejects.toThrow(
+      /cluster: is missing \(or TKMS_COMBINER_CLUSTER\)[\s\S]*signerFile: [\s\S]*chains: is missing/,
+    )
     await expect(load(`${YAML}extra: 1`)).rejects.toMatchObject({ code: 'bad-config-file' })
     const zero = { ...OURS, ...NOX, NOX_KMS_CHAINS__421614__NOX_COMPUTE_CONTRACT_ADDRESS: `0x${'00'.repeat(20)}` }
     await expect(load(undefined, zero)).rejects.toEqual(refusal('chains.421614.contract: must not be the zero address'))

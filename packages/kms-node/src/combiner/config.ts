@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
-import { overlayEnvironment, type Setting, settingsOf } from '../config/environment.ts'
+import { overlayEnvironment, schemaProblems, type Setting, settingsOf } from '../config/environment.ts'
 import { configError, readYamlFile } from '../config/yaml-file.ts'
 import { readNoxEnvironment } from './nox-environment.ts'
 
@@ -124,9 +124,7 @@ export async function loadCombinerConfig(source: {
   const nox = await readNoxEnvironment(env)
   const whole = overlayEnvironment(layOver(document, nox.document), env, COMBINER_SETTINGS)
   const parsed = checked.safeParse(whole)
-  const problems = parsed.success
-    ? ruleProblems(parsed.data)
-    : parsed.error.issues.map((issue) => `${issue.path.join('.') || '(the file)'}: ${issue.message}`)
+  const problems = parsed.success ? ruleProblems(parsed.data) : schemaProblems(parsed.error, COMBINER_SETTINGS)
   if (!parsed.success || problems.length > 0)
     throw configError('bad-config-file', `${name} is refused`, { file: name, problems })
   const base = resolve(file === undefined ? '.' : dirname(file))

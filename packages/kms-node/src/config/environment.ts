@@ -44,6 +44,18 @@ const variableOf = (prefix: string, path: readonly string[]): string =>
 /** Every setting of node.yaml. */
 export const SETTINGS: readonly Setting[] = settingsOf(nodeConfigFields, 'TKMS')
 
+/** What a schema finds wrong, one line each: the path, and for what is missing the variable that would give it too. */
+export const schemaProblems = (error: z.ZodError, settings: readonly Setting[] = SETTINGS): readonly string[] =>
+  error.issues.map(({ path, message }) => {
+    const name = path.join('.') || '(the file)'
+    if (!message.endsWith('received undefined')) return `${name}: ${message}`
+    const setting = settings.find(
+      (known) => known.path.length === path.length && known.path.every((part, at) => part === ANY || part === path[at]),
+    )
+    const any = path.find((_, at) => setting?.path[at] === ANY)
+    return `${name}: is missing${setting === undefined ? '' : ` (or ${setting.variable.replace(ANY, String(any))})`}`
+  })
+
 /** The document of the file with the variables that are set laid over it. Lists are separated by commas. */
 export function overlayEnvironment(
   document: unknown,

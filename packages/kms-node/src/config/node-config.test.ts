@@ -168,7 +168,17 @@ describe('node.yaml', () => {
 
   it('is read from disk; a missing one says so', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'tkms-config-'))
-    await expect(loadNodeConfig({ directory, env: {} })).rejects.toMatchObject({ code: 'config-missing' })
+    await expect(loadNodeConfig({ directory, env: {} })).rejects.toMatchObject({
+      code: 'config-missing',
+      message: expect.stringContaining('init done?') as unknown,
+    })
+    await writeFile(join(directory, 'node.yaml'), 'chains:\n  421614: {}\n')
+    await expect(loadNodeConfig({ directory, env: {} })).rejects.toMatchObject({
+      code: 'bad-config-file',
+      data: {
+        problems: ['name: is missing (or TKMS_NAME)', 'chains.421614.rpc: is missing (or TKMS_CHAINS_421614_RPC)'],
+      },
+    })
     await writeFile(join(directory, 'node.yaml'), 'name: alice\nhttp:\n  port: 0\n')
     expect(await loadNodeConfig({ directory, env: {} })).toMatchObject({
       name: 'alice',

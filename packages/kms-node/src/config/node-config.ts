@@ -4,12 +4,13 @@ import { majority } from '../chain/agreement.ts'
 import { DEFAULT_RETIREMENT } from '../keys/life.ts'
 import { DEFAULT_STARTUP_WAIT_MS } from '../keys/startup-check.ts'
 import { DEFAULT_SCRYPT } from '../seal/passphrase-sealer.ts'
-import { overlayEnvironment } from './environment.ts'
+import { overlayEnvironment, schemaProblems } from './environment.ts'
 import { nodeConfigSchema } from './schema.ts'
 import type { NodeConfig, NodeConfigFile } from './types.ts'
 import { configError, readYamlFile } from './yaml-file.ts'
 
 export const NODE_CONFIG_FILE = 'node.yaml'
+const NO_NODE = ': is the data directory right (--data-dir), and init done?'
 
 export interface NodeConfigSource {
   /** The directory of node.yaml; relative paths in it start here. */
@@ -24,16 +25,14 @@ export interface NodeConfigSource {
  */
 export async function loadNodeConfig(source: NodeConfigSource): Promise<NodeConfig> {
   const file = join(source.directory, NODE_CONFIG_FILE)
-  return parseNodeConfig(await readYamlFile(file), source)
+  return parseNodeConfig(await readYamlFile(file, NO_NODE), source)
 }
 
 /** The same for a document that was already read. @throws KmsError `bad-config-file` */
 export function parseNodeConfig(document: unknown, source: NodeConfigSource): NodeConfig {
   const file = join(source.directory, NODE_CONFIG_FILE)
   const parsed = nodeConfigSchema.safeParse(overlayEnvironment(document, source.env))
-  const problems = parsed.success
-    ? ruleProblems(parsed.data)
-    : parsed.error.issues.map(({ path, message }) => `${path.join('.') || '(the file)'}: ${message}`)
+  const problems = parsed.success ? ruleProblems(parsed.data) : schemaProblems(parsed.error)
   if (!parsed.success || problems.length > 0)
     throw configError('bad-config-file', `${file} is refused`, { file, problems })
   const config = parsed.data

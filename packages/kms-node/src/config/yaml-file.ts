@@ -25,10 +25,11 @@ export function configError(
 
 /**
  * Reads one YAML (or JSON) document of at most 1 MiB; keys are unique, aliases and custom tags refused.
+ * @param hint said behind "does not exist"
  * @throws KmsError `config-missing`, `config-unreadable`, `bad-config-file`
  */
-export async function readYamlFile(file: string): Promise<unknown> {
-  return parseYaml(await readConfigText(file), file)
+export async function readYamlFile(file: string, hint = ''): Promise<unknown> {
+  return parseYaml(await readConfigText(file, hint), file)
 }
 
 /** @param file named in the error. @throws KmsError `bad-config-file` */
@@ -44,14 +45,11 @@ export function parseYaml(text: string, file: string): unknown {
 }
 
 /** A text file of at most 1 MiB, UTF-8. @throws KmsError `config-missing`, `config-unreadable` */
-export async function readConfigText(file: string): Promise<string> {
+export async function readConfigText(file: string, hint = ''): Promise<string> {
   const handle = await open(file).catch((cause: unknown) => {
     const missing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT'
     throw missing
-      ? configError('config-missing', `${file} does not exist: is the data directory right, and init done?`, {
-          file,
-          cause,
-        })
+      ? configError('config-missing', `${file} does not exist${hint}`, { file, cause })
       : configError('config-unreadable', `${file} cannot be read`, { file, cause })
   })
   try {
