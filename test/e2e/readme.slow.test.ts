@@ -222,15 +222,17 @@ test('every example in the help of tkms works with the documented cluster', { ti
   const place = await programDirectory('tkms')
   await writeFile(join(place, 'secret.txt'), 'a secret\n')
   const examples = await examplesOf('tkms')
-  const order = ['keygen', 'encrypt', 'verify', 'follow', 'request', 'decrypt']
+  const order = ['keygen', 'encrypt', 'verify', 'follow', 'grant', 'request', 'decrypt']
   expect(new Set(examples.map(([command]) => command))).toEqual(new Set(order))
   let owner = ''
+  let recipient = ''
   for (const example of examples.toSorted(([a = ''], [b = '']) => order.indexOf(a) - order.indexOf(b))) {
     if (example[0] === 'decrypt') await rm(join(place, 'secret.txt'))
-    const args = example.map((word) => word.replace('ed25519:<key>', owner))
+    const args = example.map((word) => word.replace('ed25519:<key>', owner).replace('spki-sha256:<hash>', recipient))
     const { code, stdout, stderr } = await runProgram('tkms', args, place)
     expect({ example, code, stderr: code === 0 ? '' : stderr }).toEqual({ example, code: 0, stderr: '' })
     if (stdout.startsWith('ed25519:')) owner = stdout.trim()
+    if (stdout.startsWith('spki-sha256:')) recipient = stdout.trim()
   }
   expect(await readFile(join(place, 'secret.txt'), 'utf8')).toBe('a secret\n')
 })

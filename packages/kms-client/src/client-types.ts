@@ -3,6 +3,7 @@ import type { AskLimits, NodeAnswer } from './ask-nodes.ts'
 import type { DecryptOutcome } from './decrypt-many.ts'
 import type { EncryptOptions } from './encrypt.ts'
 import type { NodeFailure } from './errors.ts'
+import type { GrantOptions, IssuedGrant } from './issue-grant.ts'
 import type { RequesterKey } from './requester.ts'
 import type { EnvelopeSource, SealedEnvelope } from './sealed-envelope.ts'
 import type { SignedRequest } from './signed-request.ts'
@@ -56,7 +57,7 @@ export interface KmsClientOptions {
 
 export interface DecryptOptions {
   readonly signal?: AbortSignal
-  /** An encoded grant (`encodeGrant`). */
+  /** An encoded grant, as `issueGrant` makes it. */
   readonly grant?: Uint8Array
   /** The key of a v1 envelope, which names none itself. */
   readonly key?: KeySelector
@@ -103,6 +104,11 @@ export interface KmsClient {
   delegate(ephemeralPublicKey: Uint8Array, options?: DelegateOptions): Promise<SharedSecret>
   /** The signed request that `decrypt` would send, to inspect or to explain it by a node's policy. Nothing is sent. */
   request(envelope: EnvelopeSource, options?: DecryptOptions): Promise<SignedRequest>
+  /**
+   * A grant for one envelope, signed by this client's signer: for policies that list it under `issuers`. Nothing is sent.
+   * @throws KmsError `no-signer`, `bad-argument`, `unknown-key`, `bad-envelope`
+   */
+  issueGrant(envelope: EnvelopeSource, options: GrantOptions): Promise<IssuedGrant>
   /**
    * Asks the nodes for newer certificates now; calls do so by themselves where they need to. Then `cluster` is what to store.
    * @returns whether anything was learnt @throws KmsError `degraded-certificate`, `cancelled`

@@ -24,6 +24,7 @@ import { clientError, isKmsError, throwIfCancelled } from './errors.ts'
 import { loadCluster } from './fetch-cluster.ts'
 import { createChainFollower } from './follow-chain.ts'
 import { parseHex } from './hex.ts'
+import { issueGrant } from './issue-grant.ts'
 import { createNodeRecords } from './node-records.ts'
 import { randomU32 } from './random.ts'
 import { cancellable } from './cancellable.ts'
@@ -129,7 +130,7 @@ function wireKmsClient(
     return new Secret(point)
   }
 
-  function questionOf(envelope: Envelope, call: DecryptOptions): Question {
+  function questionOf(envelope: Envelope, call: Pick<DecryptOptions, 'key' | 'chainId' | 'grant'>): Question {
     if (envelope.version === 1) {
       const permission = { chainId: call.chainId ?? 0, grant: call.grant ?? new Uint8Array(0) }
       return { key: trusted.key(call.key), item: requestItemV1(envelope, permission), grant: undefined }
@@ -200,6 +201,12 @@ function wireKmsClient(
     request: async (source, call = {}) => {
       const { key, item, grant } = questionOf(readEnvelope(curve, source), call)
       return sign(key, item, grant)
+    },
+    issueGrant: async (source, grant) => {
+      if (signer === undefined) throw clientError('no-signer', 'a grant needs a signer: that of its issuer')
+      const { key, item } = questionOf(readEnvelope(curve, source), grant)
+      const { clusterId } = trusted.cluster.config
+      return issueGrant({ issuer: signer, clusterId, key, item, options: grant, nowMs: nowMs() })
     },
     async follow({ signal } = {}) {
       throwIfCancelled(signal)

@@ -23,6 +23,7 @@ export {
   OWN_FAILURE_CODES,
   QuorumError,
 } from './errors.ts'
+export type { GrantOptions, IssuedGrant } from './issue-grant.ts'
 export { createRequesterKey, type RequesterKey, requesterKeyFromPair } from './requester.ts'
 export { type EnvelopeSource, SealedEnvelope } from './sealed-envelope.ts'
 export type { SignedRequest } from './signed-request.ts'

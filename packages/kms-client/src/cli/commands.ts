@@ -14,39 +14,21 @@ import { clientError } from '../errors.ts'
 import { parseHex } from '../hex.ts'
 import { nodeCurve } from '../node/client.ts'
 import { readEnvelope } from '../sealed-envelope.ts'
-import { readBounded, readStream, writeAtomically } from '../node/files.ts'
+import { readBounded, writeAtomically } from '../node/files.ts'
 import { generateKeyFile, type KeyFileType } from '../node/key-files.ts'
+import {
+  MAX_ENVELOPE_BYTES,
+  type OutputOptions,
+  PRIVATE_MODE,
+  PUBLIC_MODE,
+  readInput,
+  writeOutput,
+} from './input-output.ts'
 import { describePolicy } from './policy-text.ts'
 import { type AskOptions, type ClusterOptions, isUrl, withClient, withOfflineClient } from './session.ts'
 import type { Terminal } from './terminal.ts'
 
-/** The JSON form of the longest envelope. */
-const MAX_ENVELOPE_BYTES = 2 * MAX_PLAINTEXT_BYTES + 65_536
 const MAX_GRANT_FILE_BYTES = 65_536
-const PUBLIC_MODE = 0o644
-const PRIVATE_MODE = 0o600
-
-interface OutputOptions {
-  readonly out?: string
-  readonly force: boolean
-  readonly json: boolean
-}
-
-const readInput = (terminal: Terminal, path: string, maxBytes: number): Promise<Uint8Array> =>
-  path === '-' ? readStream(terminal.stdin, maxBytes) : readBounded(path, maxBytes)
-
-/** Data goes to the file, or to standard output; a report of what was written only with --out. */
-async function writeOutput(
-  terminal: Terminal,
-  data: Uint8Array,
-  options: OutputOptions & { readonly mode: number; readonly report: Readonly<Record<string, string>> },
-): Promise<void> {
-  if (options.out === undefined) return terminal.writeOut(data)
-  await writeAtomically(options.out, data, { force: options.force, mode: options.mode })
-  const report = { written: options.out, ...options.report }
-  if (options.json) await terminal.writeOut(`${JSON.stringify(report)}\n`)
-  else for (const [name, value] of Object.entries(report)) terminal.writeErr(`${name} ${value}\n`)
-}
 
 export interface EncryptCommand extends ClusterOptions, OutputOptions {
   readonly key?: string

@@ -11,6 +11,7 @@ import {
   runVerify,
 } from './commands.ts'
 import { clientError } from '../errors.ts'
+import { type GrantCommand, runGrant } from './grant-command.ts'
 import { EXIT_CODES, exitCodeOf } from './exit-codes.ts'
 import type { ClusterOptions } from './session.ts'
 import { COMMAND, reportError, type Terminal } from './terminal.ts'
@@ -63,7 +64,7 @@ const askOptions = (command: Command): Command =>
     .requiredOption('--signer <file>', 'the key that signs the request (see keygen)')
     .option('--token-file <file>', 'a bearer token for policies that ask for one, in a file that only you can read')
     .option('--recipient-key <file>', 'the RSA key answers are boxed to; a fresh one unless given')
-    .option('--grant <file>', 'a grant that allows it')
+    .option('--grant <file>', 'a grant that allows it (see grant), issued for this signer and this --recipient-key')
     .option('--key <name|0x..>', 'the key of a version 1 envelope')
     .option('--chain-id <number>', 'the chain of a version 1 envelope', naturalNumber, 0)
     .addOption(new Option('--transport <name>', 'how nodes are reached').choices(['http', 'libp2p']).default('http'))
@@ -104,6 +105,25 @@ function createProgram(terminal: Terminal): Command {
     .argument('[input]', 'a file, or - for standard input', '-')
     .addHelpText('after', examples('request --cluster cluster.json --signer signer.pem secret.tkms --out request.json'))
     .action((input: string, options: DecryptCommand) => runRequest(terminal, input, options))
+
+  outputOptions(clusterOptions(program.command('grant')))
+    .description(
+      'sign that somebody may have an envelope opened, for policies that list you as an issuer; sends nothing',
+    )
+    .argument('[input]', 'the envelope: a file, or - for standard input', '-')
+    .requiredOption('--signer <file>', 'your key, whose public name the policies list under issuers')
+    .requiredOption('--requester <id>', 'who may ask, "ed25519:.." or "eip712:0x.."')
+    .requiredOption('--recipient <id>', 'the RSA key that answers go to: what keygen --type recipient printed')
+    .option('--lifetime <seconds>', 'how long it holds', naturalNumber, 3600)
+    .option('--key <name|0x..>', 'the key of a version 1 envelope')
+    .option('--chain-id <number>', 'the chain of a version 1 envelope', naturalNumber, 0)
+    .addHelpText(
+      'after',
+      examples(
+        'grant --cluster cluster.json --signer signer.pem --requester ed25519:<key> --recipient spki-sha256:<hash> secret.tkms --out grant.bin',
+      ),
+    )
+    .action((input: string, options: GrantCommand) => runGrant(terminal, input, options))
 
   clusterOptions(program.command('verify'))
     .description('check a cluster file with its certificates, and an envelope if given; asks no node')

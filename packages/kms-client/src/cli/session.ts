@@ -7,6 +7,7 @@ import { libp2p } from '../node/libp2p.ts'
 import { pinnedHttp } from '../node/pinned-http.ts'
 import { readBounded, readPrivate, writeAtomically } from '../node/files.ts'
 import { readRecipient, readSigner } from '../node/key-files.ts'
+import type { RequestSigner } from '../signer.ts'
 import type { Terminal } from './terminal.ts'
 
 /** Options every command that knows a cluster has. */
@@ -57,14 +58,16 @@ const pinsOf = (
   acceptedConfigHashes: options.acceptConfigHash,
 })
 
-/** Runs `work` with a client that cannot ask, and closes it. */
+/** Runs `work` with a client that asks no node, and closes it. @param signer of what is signed offline */
 export async function withOfflineClient<T>(
   terminal: Terminal,
   options: ClusterOptions,
   work: (client: KmsClient) => Promise<T>,
+  signer?: RequestSigner,
 ): Promise<T> {
   const cluster = await clusterSource(options)
-  return closing(await createNodeKmsClient({ cluster, ...pinsOf(options), signal: terminal.signal }), work)
+  const signs = signer === undefined ? {} : { signer }
+  return closing(await createNodeKmsClient({ cluster, ...pinsOf(options), ...signs, signal: terminal.signal }), work)
 }
 
 /** Runs `work` with a client that can ask, and closes it. Failed nodes are named on the way. */
