@@ -114,6 +114,7 @@ describe('a combiner', () => {
     while (!lines.some(({ code }) => code === 'bad-partial')) await opens(combiner)
     const [told] = lines.filter(({ code }) => code === 'bad-partial')
     expect(told).toMatchObject({ msg: 'node-failed', index: 2, node: 'node-2' })
+    expect(told?.['detail']).toMatch(/[a-z]+ [a-z]+/)
     expect(told?.['evidence']).toMatch(/^[0-9a-f]{200,}$/)
     expect(JSON.stringify(lines)).not.toContain(bytesToHex(walletKey))
   })

@@ -130,9 +130,9 @@ async function readClusterJson(file: string): Promise<unknown> {
 
 function logNodeFailure(log: Log, failure: NodeFailure): void {
   if (failure.code === 'not-needed') return
-  const { index, name, code, evidence } = failure
+  const { index, name, code, detail, evidence } = failure
   // Evidence is public, and convicts the node: whoever reads the log can hand it to `kms-node evidence verify`.
-  log.warn({ index, node: name, code, ...(evidence && { evidence: bytesToHex(evidence) }) }, 'node-failed')
+  log.warn({ index, node: name, code, detail, ...(evidence && { evidence: bytesToHex(evidence) }) }, 'node-failed')
 }
 
 /** The cluster's key of a chain. */
