@@ -40,6 +40,9 @@ it('explains a request instead of answering it where it is asked to, and takes n
     const items = [{ allowed: true, rules: { says: 'yes', any: told } }]
     expect(await response.json()).toMatchObject({ keyName: 'ecies/1', allowed: true, items })
   }
+  expect(await (await send('?dryRun=1', body)).json()).toMatchObject({
+    error: { code: 'malformed', message: expect.stringContaining('query') as unknown },
+  })
   for (const query of ['?dryRun=1', '?dryRun', '?dryRun=TRUE', '?dryRun=true&dryRun=false'])
     expect(await (await send(query, body)).json()).toMatchObject({ error: { code: 'malformed' } })
   const late = JSON.stringify(formatAuthorization(authorize(requestOf({ notBefore: 1, expiresAt: 2 }))))

@@ -40,7 +40,10 @@ interface HttpErrorKind {
 const kind = (status: number, message: string, retryable = false): HttpErrorKind => ({ status, message, retryable })
 
 export const HTTP_ERRORS: Readonly<Record<HttpErrorCode, HttpErrorKind>> = {
-  malformed: kind(400, 'The request is not a well-formed authorization.'),
+  malformed: kind(
+    400,
+    'The body is not a well-formed authorization, or a parameter in the path or the query is wrong: see /openapi.json.',
+  ),
   'too-large': kind(413, 'The request is too large.'),
   busy: kind(503, 'The node has too many requests under way.', true),
   'wrong-cluster': kind(404, 'The request is for another cluster.'),
