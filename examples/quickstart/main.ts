@@ -152,12 +152,14 @@ async function keepRunning(
   if (node === undefined) throw new Error('five nodes were made')
   const clusterFile = shellWord(join(node.dataDir, 'cluster.json'))
   const sealed = shellWord(join(cluster.directory, 'sample.tkms'))
-  report.step('The cluster keeps running until Ctrl-C. From another terminal, in this folder:')
+  report.step('The cluster keeps running until Ctrl-C, which removes it. From another terminal, in this folder:')
   for (const line of [
     `curl --silent --cacert ${shellWord(join(node.dataDir, 'tls.crt'))} ${node.url}/v1/status`,
     `npm run --silent kms-node -- keys --data-dir ${shellWord(node.dataDir)}`,
     `npm run --silent tkms -- encrypt ${shellWord(file)} --cluster ${clusterFile} --owner ${owner.publicKeyId} --out ${sealed}`,
     `npm run --silent tkms -- decrypt ${sealed} --cluster ${clusterFile} --signer ${shellWord(owner.file)}`,
+    `npm run --silent kms-node -- audit tail --data-dir ${shellWord(node.dataDir)}`,
+    `npm run --silent kms-node -- policy check --data-dir ${shellWord(node.dataDir)}`,
   ])
     console.log(line)
   if (!interrupted.aborted)

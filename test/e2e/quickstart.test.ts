@@ -86,13 +86,13 @@ test('it opens a file of a path with a space, refuses with two nodes, and with -
   await writeFile(join(directory, 'a file.txt'), content)
   const run = quickstart('--file', 'a file.txt', '--keep')
   await run.printed('The cluster keeps running')
-  await run.printed('tkms -- decrypt')
+  await run.printed('policy check')
   expect(verdicts(run.output())).toEqual(story)
   expect(run.output()).toMatch(/at most 2 of the 3 needed answers/)
   expect(run.output()).toMatch(/group public key {2}0x0[23][0-9a-f]{64}\n/)
   const [, printed = ''] = run.output().split('in this folder:\n')
   const lines = printed.trim().split('\n')
-  expect(lines.map((line) => line.split(' ')[0])).toEqual(['curl', 'npm', 'npm', 'npm'])
+  expect(lines.map((line) => line.split(' ')[0])).toEqual(['curl', 'npm', 'npm', 'npm', 'npm', 'npm'])
   const outputs: string[] = []
   for (const line of lines) {
     const { stdout } = await execute('bash', ['-c', line], { cwd: root, timeout: 60_000 }).catch((cause: unknown) => {
@@ -100,10 +100,12 @@ test('it opens a file of a path with a space, refuses with two nodes, and with -
     })
     outputs.push(stdout)
   }
-  const [status = '', keys, , plaintext] = outputs
+  const [status = '', keys, , plaintext, audit, policy] = outputs
   expect(JSON.parse(status)).toMatchObject({ name: 'node-1', keys: [{ keyName: 'ecies/quickstart' }] })
   expect(keys).toContain('ecies/quickstart')
   expect(plaintext).toBe(content)
+  expect(audit).toContain('the node started')
+  expect(policy).toContain('policy.yaml is right')
   expect(await readFile(join(directory, 'a file.txt'), 'utf8')).toBe(content)
 
   const nodes = hasProc ? await descendants(pidOf(run)) : []
