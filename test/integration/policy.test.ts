@@ -52,6 +52,8 @@ it('an operator sees which rule refuses a request, changes the file, and the run
   expect(explained.code).toBe(0)
   expect(explained.stdout).toContain(`would be answered: ${signer.publicKeyId} asks for ecies/1`)
   expect(explained.stdout).toContain('item 1: answered')
+  expect(alice.log()).toContain('delegation explained')
+  expect(alice.log()).not.toContain('delegation answered')
 
   const strict = `version: 1\nkeys:\n  '*':\n    all:\n      - rule: owner\n      - rule: token\n        sha256: ['${'00'.repeat(32)}']\n`
   await writeFile(policyFile(), strict)

@@ -3,6 +3,7 @@ import { type DestinationStream, type Logger, pino } from 'pino'
 import type { LogLevel } from '../config/types.ts'
 import { isKmsError } from '../errors.ts'
 import type { NetworkEvents } from '../net/ceremony-protocol.ts'
+import type { DryRunEvent } from '../serve/dry-run.ts'
 import type { DelegationEvent } from '../serve/pipeline.ts'
 
 export type Log = Logger
@@ -46,6 +47,9 @@ export function logDelegation(log: Log, event: DelegationEvent): void {
   if (event.outcome === 'internal') log.error(event, 'delegation failed')
   else log.info(event, event.outcome === 'answer' ? 'delegation answered' : 'delegation refused')
 }
+
+/** One line per explanation, beside those of requests: who asks what would be answered learns it without a release. */
+export const logDryRun = (log: Log, event: DryRunEvent): void => log.info(event, 'delegation explained')
 
 /** Peers that come and go, and streams that are refused. */
 export const logPeers = (log: Log): NetworkEvents => ({

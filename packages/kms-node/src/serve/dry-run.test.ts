@@ -1,16 +1,19 @@
 import { sha256 } from '@noble/hashes/sha2.js'
 import { generateKeyPairSync } from 'node:crypto'
-import { KmsError } from '@tkms/dkg'
-import { describe, expect, it } from 'vitest'
+import { bytesKey, KmsError } from '@tkms/dkg'
+import { describe, expect, it, vi } from 'vitest'
+import { memoryLedger } from '../audit/ledger.fixture.ts'
 import type { ChainReader } from '../chain/chain-reader.ts'
 import {
   alice,
   authorize,
+  clock,
   createSigner,
   createTestPipeline,
   grantedItem,
   issuer,
   itemFor,
+  keyId,
   policyOf,
   requestOf,
 } from './pipeline.fixture.ts'
@@ -109,6 +112,28 @@ describe('dry run', () => {
     expect([lender.loans, lender.uses, events.length]).toEqual([0, 0, 0])
     expect(await pipeline.handle(authorization, { ...call(), remote: 'test' })).toMatchObject({ kind: 'answer' })
     expect(await dryRun.explain(authorization, call())).toMatchObject({ report: { items: [{ code: 'not-allowed' }] } })
+  })
+
+  it('is told to the log under a name of its own, also where it is refused, and never to the audit log', async () => {
+    const ledger = memoryLedger(clock)
+    const written = vi.spyOn(ledger, 'refused')
+    const { dryRun, explained, events } = createTestPipeline({ ledger })
+    const request = requestOf({ items: [itemFor(alice), itemFor(createSigner())] })
+    await dryRun.explain(authorize(request), call())
+    await dryRun.explainToOperator(authorize(requestOf()), call({ address: '203.0.113.7' }))
+    await dryRun.explain(authorize(requestOf({ expiresAt: 2, notBefore: 1 })), call())
+    const known = { keyId: bytesKey(keyId), requester: alice.id, durationMs: 0 }
+    expect(explained).toMatchObject([
+      { remote: '192.0.2.1', asked: 'by-caller', outcome: 'not-allowed', items: 2, allowed: 1, ...known },
+      { remote: '203.0.113.7', asked: 'by-operator', outcome: 'allowed', items: 1, allowed: 1, ...known },
+      { remote: '192.0.2.1', asked: 'by-caller', outcome: 'clock-skew' },
+    ])
+    expect([explained[0]?.requestId, events.length, written.mock.calls.length, ledger.tail().count]).toEqual([
+      bytesKey(request.requestId),
+      0,
+      0,
+      0,
+    ])
   })
 
   it('says the code the request would be refused with, as the pipeline does', async () => {

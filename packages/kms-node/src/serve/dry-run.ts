@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import { type Authorization, type RefusalCode, type RequestItem, verifyHeaderProof } from '@tkms/dkg'
+import { type Authorization, bytesKey, type RefusalCode, type RequestItem, verifyHeaderProof } from '@tkms/dkg'
 import type { Decision } from '../policy/decision.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Explained } from '../policy/rule-tree.ts'
@@ -47,6 +47,21 @@ export type DryRunResult =
   | { readonly kind: 'report'; readonly report: RequestReport }
   | { readonly kind: 'refusal'; readonly code: RefusalCode; readonly skewSeconds?: number }
 
+/** One explanation's end, for the log: public values and fixed words only. It is never in the audit log, for nothing was released. */
+export interface DryRunEvent {
+  /** Where it came from, or where the operator says that it would. */
+  readonly remote: string
+  readonly asked: 'by-caller' | 'by-operator'
+  readonly outcome: 'allowed' | 'not-allowed' | RefusalCode
+  readonly durationMs: number
+  readonly requestId?: string
+  readonly keyId?: string
+  readonly requester?: string
+  readonly items?: number
+  /** Items that would be answered. */
+  readonly allowed?: number
+}
+
 /** Says what would be answered and why, and answers nothing. */
 export interface DryRun {
   /** Asks every rule about every item whose header proof holds. No share is borrowed, nothing counted and nothing remembered, a requestId that was used is not noticed. */
@@ -56,14 +71,22 @@ export interface DryRun {
 }
 
 export function createDryRun(
-  ports: AdmissionPorts & { readonly policy: Pick<Policy, 'explain'>; readonly clock: Clock },
+  ports: AdmissionPorts & {
+    readonly policy: Pick<Policy, 'explain'>
+    readonly clock: Clock
+    readonly onExplained: (event: DryRunEvent) => void
+  },
 ): DryRun {
   const limits = { maxRunning: MAX_RUNNING, maxWaiting: MAX_WAITING }
   const queue = createWorkQueue({ ...limits, callerShare: ADDRESS_SHARE })
   const operatorQueue = createWorkQueue(limits)
   const rsaPolicy = createRsaPolicy({ maxEntries: MAX_RSA_KEYS })
 
-  const run = async (authorization: Authorization, call: RuleCall): Promise<DryRunResult> => {
+  const run = async (
+    authorization: Authorization,
+    call: RuleCall,
+    tell: (details: Partial<DryRunEvent>) => void,
+  ): Promise<DryRunResult> => {
     const nowSeconds = Math.floor(ports.clock.nowMs() / 1000)
     const admitted = await admitRequest(ports, authorization, { nowSeconds, signal: call.signal })
     if (admitted.kind === 'refusal') {
@@ -71,6 +94,12 @@ export function createDryRun(
       return { kind: 'refusal', code, ...(skewSeconds === undefined ? {} : { skewSeconds }) }
     }
     const { request, requester } = admitted
+    tell({
+      requestId: bytesKey(request.requestId),
+      keyId: bytesKey(request.keyId),
+      requester: requester.requesterId,
+      items: request.items.length,
+    })
     const found = ports.lender.find(request.keyId, request.sharingId)
     if (found.kind !== 'found') return { kind: 'refusal', code: found.kind }
     const { keyName } = found.served.key
@@ -102,12 +131,26 @@ export function createDryRun(
   }
 
   const explainIn =
-    (places: WorkQueue): DryRun['explain'] =>
+    (places: WorkQueue, asked: DryRunEvent['asked']): DryRun['explain'] =>
     async (authorization, call) => {
-      const result = await places.enter(call.signal, () => run(authorization, call), call.address)
-      return typeof result === 'string' ? { kind: 'refusal', code: result } : result
+      const startMs = ports.clock.monotonicMs()
+      let details: Partial<DryRunEvent> = {}
+      const tell = (known: Partial<DryRunEvent>): void => {
+        details = known
+      }
+      const entered = await places.enter(call.signal, () => run(authorization, call, tell), call.address)
+      const result: DryRunResult = typeof entered === 'string' ? { kind: 'refusal', code: entered } : entered
+      const durationMs = ports.clock.monotonicMs() - startMs
+      ports.onExplained({ remote: call.address, asked, durationMs, ...details, ...outcomeOf(result) })
+      return result
     }
-  return { explain: explainIn(queue), explainToOperator: explainIn(operatorQueue) }
+  return { explain: explainIn(queue, 'by-caller'), explainToOperator: explainIn(operatorQueue, 'by-operator') }
+}
+
+function outcomeOf(result: DryRunResult): Pick<DryRunEvent, 'outcome' | 'allowed'> {
+  if (result.kind === 'refusal') return { outcome: result.code }
+  const { allowed, items } = result.report
+  return { outcome: allowed ? 'allowed' : 'not-allowed', allowed: items.filter((item) => item.allowed).length }
 }
 
 /** The code with which the pipeline refuses an item whose header proof holds, in the order of its checks. */

@@ -1,6 +1,6 @@
 import type { ClusterId, Curve } from '@tkms/dkg'
 import type { NodeConfig } from '../config/types.ts'
-import type { Log } from '../ops/log.ts'
+import { type Log, logDryRun } from '../ops/log.ts'
 import type { LivePolicy } from '../policy/live-policy.ts'
 import { openPolicy } from '../policy/open-policy.ts'
 import type { Clock } from '../ports.ts'
@@ -35,5 +35,5 @@ export async function openAsking(node: {
   const { policy, signatures } = await openPolicy(node)
   const requesters = createRequesterVerifier({ signatures, maxSessions: MAX_SESSIONS })
   const asking = { curve, clusterId, lender, requesters, policy, clock }
-  return { ...asking, dryRun: createDryRun(asking) }
+  return { ...asking, dryRun: createDryRun({ ...asking, onExplained: (event) => logDryRun(node.log, event) }) }
 }

@@ -48,7 +48,7 @@ import type { RulePorts } from '../policy/rule-type.ts'
 import { createSignatureVerifier } from '../policy/signature-verifier.ts'
 import type { Clock, Rng } from '../ports.ts'
 import type { ShareLender, ShareLookup } from './key-table.ts'
-import { createDryRun, type DryRun } from './dry-run.ts'
+import { createDryRun, type DryRun, type DryRunEvent } from './dry-run.ts'
 import { createRequesterVerifier } from './requester.ts'
 import {
   createDelegationPipeline,
@@ -176,9 +176,11 @@ export function createTestPipeline(overrides: Partial<PipelineOptions> = {}): {
   dryRun: DryRun
   lender: ReturnType<typeof createTestLender>
   events: DelegationEvent[]
+  explained: DryRunEvent[]
 } {
   const lender = createTestLender()
   const events: DelegationEvent[] = []
+  const explained: DryRunEvent[] = []
   const limits = { maxRequestsInFlight: 2, maxRequestsQueued: 2, rsaKeyCacheEntries: 16 }
   const options: PipelineOptions = {
     curve,
@@ -194,7 +196,8 @@ export function createTestPipeline(overrides: Partial<PipelineOptions> = {}): {
     onEvent: (event) => events.push(event),
     ...overrides,
   }
-  return { pipeline: createDelegationPipeline(options), dryRun: createDryRun(options), lender, events }
+  const dryRun = createDryRun({ ...options, onExplained: (event) => explained.push(event) })
+  return { pipeline: createDelegationPipeline(options), dryRun, lender, events, explained }
 }
 
 /** A v2 item whose label names `owner`, or holds these policy bytes. */
