@@ -12,7 +12,7 @@ import { bytesToHex } from '@noble/hashes/utils.js'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type Cluster, formatCluster } from '../../packages/dkg/src/cluster.ts'
 import { createMovingCluster, type MovingCluster } from '../support/moving-cluster.ts'
 import {
@@ -144,6 +144,20 @@ describe('a combiner', () => {
     await expect(start()).rejects.toMatchObject({ code: 'no-gateway' })
     await chain.stop()
     await expect(start()).rejects.toMatchObject({ code: 'chain-unavailable' })
+  })
+
+  it('answers nothing while the contract has another key than at its start', async () => {
+    const combiner = await start(moving.born, { refreshMs: 50 })
+    await opens(combiner)
+    const stored = value()
+    state.kmsPublicKey = stored.publicKey
+    await vi.waitFor(async () => expect((await ask(combiner, stored)).status).toBe(500), 10_000)
+    expect(await ask(combiner, stored)).toMatchObject({
+      error: 'Storage error: kmsPublicKey() on chain is no longer the key of this service',
+    })
+    expect(lines.filter(({ msg }) => msg === 'kms-public-key-changed')).toHaveLength(1)
+    state.kmsPublicKey = `0x${bytesToHex(moving.genesis.groupKey)}`
+    await vi.waitFor(() => opens(combiner), 10_000)
   })
 
   it('starts with a cluster file that is older than its key', async () => {

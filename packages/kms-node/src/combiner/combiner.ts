@@ -17,7 +17,7 @@ import { type Stop, stopAll } from '../stop-all.ts'
 import { systemClock } from '../system.ts'
 import type { CombinerConfig } from './config.ts'
 import { createDelegateHandler, formatAddress, type ServedChain } from './delegate.ts'
-import { readKmsPublicKey, watchGateway } from './nox-contract.ts'
+import { watchGateway, watchKmsPublicKey } from './nox-contract.ts'
 import { createRenewingKey } from './renewing-key.ts'
 import { createCombinerServer } from './server.ts'
 import type { Wallet } from './wallet.ts'
@@ -34,6 +34,8 @@ export interface CombinerParams {
   readonly transport?: Transport
   /** Of cluster files, when the committee moves on; default: as the client of Node has it. */
   readonly exchange?: HttpExchange
+  /** How often the contracts are read again; default: a minute. */
+  readonly refreshMs?: number
 }
 
 export interface Combiner {
@@ -58,7 +60,10 @@ export async function startCombiner(params: CombinerParams): Promise<Combiner> {
     const reader = await createChainReader(config.chains)
     const served = await Promise.all(
       Object.entries(config.chains).map(([id, { contract, keyName = `ecies/${id}` }]) =>
-        serveChain({ client, curve, reader, log, stops }, { chainId: Number(id), contract, keyName }),
+        serveChain(
+          { client, curve, reader, log, stops, refreshMs: params.refreshMs },
+          { chainId: Number(id), contract, keyName },
+        ),
       ),
     )
     const { limits } = config
@@ -148,21 +153,25 @@ interface ChainPorts {
   readonly reader: ChainReader
   readonly log: Log
   readonly stops: Stop[]
+  readonly refreshMs: number | undefined
 }
 
 async function serveChain(
-  { client, curve, reader, log, stops }: ChainPorts,
+  { client, curve, reader, log, stops, refreshMs }: ChainPorts,
   { chainId, contract, keyName }: ChainKey,
 ): Promise<ServedChain & { readonly chainId: number; readonly keyName: string }> {
-  const onChain = await readKmsPublicKey(reader, curve, { chainId, address: contract })
-  const key = await findKey(client, { chainId, keyName, groupKey: onChain })
-  const gateway = await watchGateway(reader, { chainId, address: contract }, log)
+  const nox = { chainId, address: contract }
+  const onChain = await watchKmsPublicKey(reader, curve, nox, { log, refreshMs })
+  stops.push(() => onChain.stop())
+  const key = await findKey(client, { chainId, keyName, groupKey: onChain.key })
+  const gateway = await watchGateway(reader, nox, log, refreshMs)
   stops.push(() => gateway.stop())
   return {
     chainId,
     keyName,
     gateway: () => gateway.current(),
     async sharedSecret({ K, handle, grant, signal }): Promise<Secret> {
+      onChain.require()
       const { point, x } = await client.delegate(K, { key, chainId, handle, grant, signal })
       point.destroy()
       return x

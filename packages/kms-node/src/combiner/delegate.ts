@@ -15,6 +15,7 @@ import {
 } from '@tkms/dkg'
 import { QuorumError } from '@tkms/kms-client'
 import { getAddress } from 'viem/utils'
+import { isKmsError } from '../errors.ts'
 import { type RsaPolicy, wrapOaep } from '../serve/rsa-policy.ts'
 import type { WorkQueue } from '../serve/work-queue.ts'
 import {
@@ -44,7 +45,7 @@ export interface ClusterQuestion {
 export interface ServedChain {
   /** The wallet of the Handle Gateway as the contract names it, 20 bytes. */
   gateway(): Uint8Array
-  /** @returns the x coordinate of S = s*K, 32 bytes; the caller destroys it. @throws as `KmsClient.delegate` */
+  /** @returns the x coordinate of S = s*K, 32 bytes; the caller destroys it. @throws as `KmsClient.delegate`; KmsError `key-mismatch` when the contract tells everybody another key now */
   sharedSecret(question: ClusterQuestion): Promise<Secret>
 }
 
@@ -139,6 +140,8 @@ export function createDelegateHandler(ports: DelegatePorts): (call: DelegateCall
     } catch (cause) {
       if (question.signal.aborted) return BUSY
       ports.onFailure(cause, chainId)
+      if (isKmsError(cause) && cause.code === 'key-mismatch')
+        return storageError('kmsPublicKey() on chain is no longer the key of this service')
       return isRefusal(cause)
         ? unauthorized('the nodes of the cluster do not allow it')
         : storageError('the cluster did not answer')

@@ -1,10 +1,11 @@
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
-import { nobleCurve } from '@tkms/dkg'
+import { nobleCurve, Secret } from '@tkms/dkg'
 import { encodeAbiParameters } from 'viem/utils'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { fakeChain, word } from '../chain/fake-chain.fixture.ts'
+import { isKmsError } from '../errors.ts'
 import { createLog } from '../ops/log.ts'
-import { readKmsPublicKey, watchGateway } from './nox-contract.ts'
+import { readKmsPublicKey, watchGateway, watchKmsPublicKey } from './nox-contract.ts'
 
 const contract = { chainId: 421_614, address: `0x${'c0'.repeat(20)}` } as const
 const KEY = 'ac6c544f'
@@ -33,6 +34,40 @@ describe('kmsPublicKey()', () => {
     ])
       await expect(read(answer)).rejects.toMatchObject({ code: 'no-kms-public-key' })
     await expect(read('chain-unavailable')).rejects.toMatchObject({ code: 'chain-unavailable' })
+  })
+})
+
+describe('a change of kmsPublicKey()', () => {
+  beforeEach(() => {
+    vi.useFakeTimers()
+  })
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+
+  it('stops what the key was read for, until the contract has that key again', async () => {
+    const other = nobleCurve.mulSecret(nobleCurve.generator, new Secret(new Uint8Array(32).fill(3)))
+    const answers: Record<string, Uint8Array | string> = { [KEY]: abiBytes(nobleCurve.generator) }
+    const watch = await watchKmsPublicKey(fakeChain(contract.chainId, answers), nobleCurve, contract, { log })
+    expect(watch.key).toEqual(nobleCurve.generator)
+    const after = async (answer: Uint8Array | string): Promise<string> => {
+      answers[KEY] = answer
+      await vi.advanceTimersByTimeAsync(60_000)
+      try {
+        watch.require()
+        return 'serves'
+      } catch (cause) {
+        return isKmsError(cause) ? cause.code : String(cause)
+      }
+    }
+    expect(await after(abiBytes(nobleCurve.generator))).toBe('serves')
+    expect(await after('chain-unavailable')).toBe('serves')
+    expect(await after(abiBytes(other))).toBe('key-mismatch')
+    expect(await after('chain-unavailable')).toBe('key-mismatch')
+    expect(await after(abiBytes(nobleCurve.generator))).toBe('serves')
+    expect(await after(abiBytes(new Uint8Array(0)))).toBe('key-mismatch')
+    watch.stop()
+    expect(vi.getTimerCount()).toBe(0)
   })
 })
 
