@@ -149,7 +149,6 @@ describe('a key is not gone while a sharing of it exists that is not known here'
     expect(node.phase).toBe('gone')
     const told = node.take(message(5, receipt(5, epoch(1))))
     expect(node.phase).toBe('erased')
-    expect(types(told)).toContain('start-timer')
     expect(told).toContainEqual(
       expect.objectContaining({ type: 'progress', unseen: [{ sharingId: epoch(1).sharingId, from: 5 }] }),
     )
@@ -157,6 +156,19 @@ describe('a key is not gone while a sharing of it exists that is not known here'
     again.take(message(5, receipt(5)))
     expect(again.phase).toBe('erased')
     expect(new Node([first, epoch(1)], again.snapshot).phase).toBe('gone')
+  })
+
+  it('and is not asked for for ever: what is known is all there, so nobody has an answer', () => {
+    const node = new Node()
+    node.take(...order, erased, message(2, receipt(2)), message(5, receipt(5, epoch(1))))
+    expect(types(node.take({ type: 'timer' }))).toContain('start-timer')
+    node.take(message(3, receipt(3)), message(4, receipt(4)))
+    expect(node.phase).toBe('erased')
+    const last = types(node.take({ type: 'timer' }))
+    expect(last).toContain('send')
+    expect(last).not.toContain('start-timer')
+    expect(types(new Node([first], node.snapshot).effects)).not.toContain('start-timer')
+    expect(types(node.take({ type: 'peer-connected', peer: participantIndex(5) }))).toEqual(['send', 'send'])
   })
 
   it('so does an ERASED on the word of a certificate that is not known', () => {

@@ -244,7 +244,9 @@ export class DestroyTurn {
     const receipt = receipts.get(params.self)
     if (receipt !== undefined) messages.push(encodeDestroyMessage(receipt))
     for (const message of messages) this.#effects.push({ type: 'send', to, message })
-    if (!timer || phase === 'gone' || messages.length === 0) return
+    // Where only sharings that are not known here keep the key from being gone, nobody has anything to answer.
+    const isSilent = phase === 'gone' || (phase === 'erased' && isGone(this.#count(), []))
+    if (!timer || isSilent || messages.length === 0) return
     const { retransmitMs, retransmitMaxMs } = params.timings
     const ms = Math.min(retransmitMaxMs, retransmitMs * 2 ** Math.min(retransmits, 16))
     this.#effects.push({ type: 'start-timer', ms })
