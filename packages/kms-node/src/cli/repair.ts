@@ -44,11 +44,7 @@ export function repairCommand(): Command {
       const statuses = (await client.get('/repairs')) as RepairStatus[]
       output.result(statuses, statuses.length === 0 ? ['no repairs'] : statuses.flatMap(describe))
     })
-  addWord(
-    repair,
-    'approve',
-    "help with another node's repair, and with its further tries within the hour, until it is done",
-  )
+  addWord(repair, 'approve', "help with another node's repair, under this request only: another try is a new question")
   addWord(repair, 'deny', 'refuse to help with this repair')
   addWord(repair, 'retry', 'ask the nodes that were replaced again, or begin a repair again that was interrupted here')
   addWord(repair, 'give-up', 'end this repair; nothing is lost but the time')
@@ -98,13 +94,14 @@ async function watch(client: AdminClient, output: Output, id: string): Promise<v
 }
 
 function describe(status: RepairStatus): string[] {
-  const { id, role, keyName, generation, epoch, recoverer, phase, missing, interrupted, end, advice } = status
+  const { id, role, keyName, generation, epoch, recoverer, phase, missing, interrupted, end, advice, request } = status
   const what = role === 'helper' ? `help ${recoverer.name} (${recoverer.index})` : 'own share'
   const state = interrupted === true ? 'interrupted' : (end ?? phase)
   const names = missing.map(({ name }) => name).join(', ')
   const waiting = names === '' ? '' : `, waiting for ${names}`
   return [
     `${id.slice(0, 18)} ${keyName} generation ${generation} epoch ${epoch}: ${what}: ${state}${waiting}`,
+    ...(request === undefined ? [] : [`  asks as request ${request.slice(0, 18)}`]),
     ...(advice === undefined ? [] : [`  ${advice}`]),
   ]
 }

@@ -4,7 +4,7 @@ import { COMMAND } from '../command.ts'
 import type { RepairServiceParams } from './ports.ts'
 import type { RepairRecords, RepairRole } from './records.ts'
 import type { RepairRunPorts } from './run.ts'
-import { aboutKey, adviseOnRepair, type NamedNode, type RepairStatus } from './status.ts'
+import { aboutKey, adviseOnRepair, hexId, type NamedNode, type RepairStatus } from './status.ts'
 
 /** What one run is about. */
 export interface RunOf {
@@ -24,7 +24,8 @@ export interface RunContext {
   erase(role: RepairRole, id: string): Promise<void>
   /** A run that was never durable is not shown any more. */
   forget(id: string): void
-  statuses(): readonly RepairStatus[]
+  /** @param requestOf of the repairs of this node, by the hex of their ids */
+  statuses(requestOf: (id: string) => Uint8Array | undefined): readonly RepairStatus[]
 }
 
 type Draft = Omit<RepairStatus, 'advice'>
@@ -100,8 +101,10 @@ export function createRunContext(params: RepairServiceParams, records: RepairRec
     },
     erase: (role, id) => records.erase(role, id),
     forget: (id) => drafts.delete(id),
-    statuses: () =>
-      [...drafts.values()].map((draft) => {
+    statuses: (requestOf) =>
+      [...drafts.values()].map((known) => {
+        const request = known.role === 'recoverer' ? requestOf(known.id.slice(2)) : undefined
+        const draft = request === undefined ? known : { ...known, request: hexId(request) }
         const connected = (index: number): boolean => network.connected.some((peer) => peer === index)
         const advice = adviseOnRepair(draft, { command: COMMAND, dataDir: params.dataDir, connected })
         return advice === undefined ? draft : { ...draft, advice }

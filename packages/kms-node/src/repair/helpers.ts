@@ -43,8 +43,8 @@ export interface Helpers {
   /** A `request` message of a rid that is not known here. */
   requested(from: ParticipantIndex, message: Uint8Array): void
   /**
-   * Approves this request, and every other of the same node for the same sharing within the hour, until one of them got this node's
-   * sum: a second try needs no second question, a second repair does. False unless the request waits for its operator.
+   * Approves this request and no other: whoever has the other node's key can ask beside it, and say in its name that a request is over,
+   * so that nothing here tells its next try from a stranger's. False unless the request waits for its operator.
    */
   approve(rid: string): Promise<boolean>
   deny(rid: string): Promise<boolean>
@@ -59,12 +59,10 @@ export function createHelpers(context: RunContext): Helpers {
   const { keys, network, clock, rng, nodeSeed, timings, self, curve, sign } = params
   const machine = createRepairHelper({ curve, sign, verify: verifyEd25519 })
   const entries = new Map<string, Entry>()
-  const approvals = new Map<string, number>()
   const asked = new Map<number, readonly number[]>()
   /** One word of the operator after the other. */
   const inTurn = createTurns()
 
-  const approvalOf = (key: RepairableKey['key'], recoverer: number): string => `${bytesKey(key.sharingId)}/${recoverer}`
   const refuse = (to: ParticipantIndex, rid: RepairId, reason: Parameters<typeof encodeRepairRefusal>[1]): void => {
     network.send(to, { type: 'repair', message: encodeRepairRefusal(rid, reason) })
   }
@@ -79,11 +77,6 @@ export function createHelpers(context: RunContext): Helpers {
     const ports = context.portsOf({ role: 'helper', id, rid, key, recoverer })
     const run: HelperRun = new RepairRun((state, input) => machine.step(state, input), first, {
       ...ports,
-      onProgress: (progress) => {
-        // Its sum left this node: the repair that the operator approved needs nothing more.
-        if (progress.phase === 'summed') approvals.delete(approvalOf(key, recoverer))
-        ports.onProgress(progress)
-      },
       onBroken: (cause) => {
         ports.onBroken(cause)
         refuse(recoverer, rid, 'failed')
@@ -128,9 +121,7 @@ export function createHelpers(context: RunContext): Helpers {
     if (first === undefined) return refuse(from, rid, 'bad-request')
     if (isTooOften(from)) return refuse(from, rid, 'rate-limited')
     makeRoom()
-    const { run } = open(known.key, rid, from, first)
-    const until = approvals.get(approvalOf(known.key, from)) ?? 0
-    if (until > clock.monotonicMs()) void run.input({ type: 'approve' })
+    open(known.key, rid, from, first)
   }
 
   return {
@@ -151,25 +142,13 @@ export function createHelpers(context: RunContext): Helpers {
       inTurn(async () => {
         const entry = entries.get(rid)
         if (entry === undefined || phaseOf(entry) !== 'waiting') return false
-        const { key, recoverer } = entry
-        const approval = approvalOf(key, recoverer)
-        approvals.set(approval, clock.monotonicMs() + HOUR_MS)
         await entry.run.input({ type: 'approve' })
-        if (phaseOf(entry) === 'done') {
-          approvals.delete(approval)
-          return false
-        }
-        const same = [...entries.values()].filter(
-          (other) => other.recoverer === recoverer && equalBytes(other.key.sharingId, key.sharingId),
-        )
-        await Promise.all(same.map(({ run }) => run.input({ type: 'approve' })))
-        return true
+        return phaseOf(entry) !== 'done'
       }),
     deny: (rid) =>
       inTurn(async () => {
         const entry = entries.get(rid)
         if (entry === undefined) return false
-        approvals.delete(approvalOf(entry.key, entry.recoverer))
         await entry.run.input({ type: 'deny', reason: 'denied' })
         return true
       }),

@@ -32,6 +32,8 @@ export interface Recoverers {
   deliver(rid: RepairId, from: ParticipantIndex, message: Uint8Array): boolean
   /** The operator's word to one repair; one that broke off begins again first. False when there is none. */
   tell(id: string, input: RecovererInput): Promise<boolean>
+  /** The request of the try under way. */
+  requestOf(id: string): RepairId | undefined
   greet(peer: ParticipantIndex): void
   expire(isCurrent: (key: RepairableKey['key']) => boolean): void
   halt(): Promise<unknown>
@@ -102,6 +104,10 @@ export function createRecoverers(context: RunContext): Recoverers {
       const found = runs.get(id)
       await found?.run.input(input)
       return found !== undefined
+    },
+    requestOf: (id) => {
+      const known = runs.get(id)
+      return known && currentRepairId(known.run.state)
     },
     greet: (peer) => {
       for (const { run } of runs.values()) void run.input({ type: 'peer-connected', peer })

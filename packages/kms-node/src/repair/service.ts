@@ -33,7 +33,7 @@ export interface RepairService {
   list(): readonly RepairStatus[]
   /** @param id 64 hex digits, `0x` optional, or a unique beginning of at least 8. @throws KmsError `unknown-repair` */
   find(id: string): RepairStatus
-  /** Contributes to the repair of another node's share. @throws KmsError `unknown-repair`, `repair-over` where it does not wait for that */
+  /** Contributes to the repair of another node's share, under this request and no other of that node. @throws KmsError `unknown-repair`, `repair-over` where it does not wait for that */
   approve(id: string): Promise<RepairStatus>
   deny(id: string): Promise<RepairStatus>
   /** Asks another node instead of this one. @throws KmsError `unknown-repair`, `repair-over` */
@@ -49,13 +49,14 @@ export function createRepairService(params: RepairServiceParams): RepairService 
   const context = createRunContext(params, records)
   const helpers = createHelpers(context)
   const recoverers = createRecoverers(context)
+  const statuses = (): readonly RepairStatus[] => context.statuses((id) => recoverers.requestOf(id))
 
   const isCurrent = (key: VerifiedKey): boolean =>
     keys.list().some((known) => equalBytes(known.key.sharingId, key.sharingId))
 
   const find = (id: string): RepairStatus => {
     const wanted = id.toLowerCase().replace(/^0x/, '')
-    const matches = context.statuses().filter((status) => wanted.length >= 8 && status.id.startsWith(`0x${wanted}`))
+    const matches = statuses().filter((status) => wanted.length >= 8 && status.id.startsWith(`0x${wanted}`))
     const [match] = matches
     if (match === undefined || matches.length > 1)
       throw repairError('unknown-repair', 'no repair here, or more than one, has this id: repair status lists them', {
@@ -110,7 +111,7 @@ export function createRepairService(params: RepairServiceParams): RepairService 
       const key = lostKey(keys.list(), keyName, generation)
       return find(recoverers.start(key))
     },
-    list: () => context.statuses(),
+    list: statuses,
     find,
     approve: (id) => say(id, (hex) => helpers.approve(hex)),
     deny: (id) => say(id, (hex) => helpers.deny(hex)),

@@ -37,6 +37,9 @@ test('who is there and was asked must approve, also where it is away since', () 
   expect(adviceWith([1, 2, 3], { refusals })).toContain(
     'node-3 (3) must approve: there, kms-node repair status --data-dir DIR',
   )
+  expect(adviceWith([1, 2, 3], { refusals, request: `0x${'cd'.repeat(32)}` })).toContain(
+    'node-3 (3) must approve request 0xcdcdcdcdcdcdcdcd: there, kms-node repair status',
+  )
   expect(adviceWith([1, 2], { refusals })).not.toContain('must approve')
   expect(adviceWith([1, 2, 3])).toContain('node-3 (3) did not answer yet')
 })

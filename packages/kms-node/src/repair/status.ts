@@ -10,6 +10,8 @@ export interface RepairStatus {
   /** `0x..`: of the request at a helper, of the sharing at the node that lost its share. */
   readonly id: string
   readonly role: 'recoverer' | 'helper'
+  /** `0x..`, at the node that lost its share: the request of the try under way, which helpers see as the id. */
+  readonly request?: string
   readonly keyName: string
   readonly generation: number
   readonly epoch: number
@@ -57,8 +59,8 @@ export function adviseOnRepair(
       : `This node could not go on with it: see its log. When the cause is mended: ${here(`retry ${short}`)}`
   if (role === 'helper' && phase === 'waiting')
     return (
-      `${recoverer.name} says that it lost its share. Ask its operator by another channel whether that is so: whoever holds its node key ` +
-      `and not its store could ask too. Then: ${here(`approve ${short}`)}, or ${here(`deny ${short}`)}`
+      `${recoverer.name} says that it lost its share. Ask its operator by another channel whether that is so, and whether ${short} is the request that its repair status ` +
+      `shows: whoever holds its node key and not its store could ask too. Then: ${here(`approve ${short}`)}, or ${here(`deny ${short}`)}`
     )
   if (role === 'helper' || phase === 'complete' || phase === 'done') return undefined
   if (phase === 'stuck') return `Too few nodes are left to help. When they can again: ${here(`retry ${short}`)}`
@@ -67,7 +69,7 @@ export function adviseOnRepair(
 
 /** Who approved waits for those who did not: nothing more is asked of its operator. */
 function adviseOnHelpers(
-  { missing, approved, refusals }: Omit<RepairStatus, 'advice'>,
+  { missing, approved, refusals, request }: Omit<RepairStatus, 'advice'>,
   {
     command,
     connected,
@@ -88,7 +90,7 @@ function adviseOnHelpers(
   const parts = [
     done.length > 0 && `${names(done)} approved and wait for ${names(open)}`,
     waiting.length > 0 &&
-      `${names(waiting)} must approve: there, ${command} repair status --data-dir DIR shows the request`,
+      `${names(waiting)} must approve${request === undefined ? '' : ` request ${request.slice(0, 18)}`}: there, ${command} repair status --data-dir DIR shows it`,
     silent.length > 0 && `${names(silent)} did not answer yet. To ask another node instead: ${instead(silent)}`,
     away.length > 0 &&
       `${names(away)}: no connection from here; start it, or ask another node instead: ${instead(away)}`,
