@@ -23,7 +23,7 @@ beforeEach(() => {
   sync = createKeySync({
     curve: nobleCurve,
     keeper: {
-      find: () => undefined,
+      find: () => ({ key: { ceremony: new Uint8Array(32), certificate: new Uint8Array(100) } }) as never,
       heard: (peer) => void heard.push(peer),
       learn: async () => ({ keys: [], refused: [] }),
       list: () => [],
@@ -56,4 +56,22 @@ test('a peer that floods with key heads is heard and answered at a rate, and nob
   expect(heard.filter((peer) => peer === bob)).toHaveLength(128 + 4 + 100)
   flood(100)
   expect(logged).toEqual(['key-heads-too-many', 'key-heads-too-many'])
+})
+
+test('a peer that floods with requests for certificates is answered at a rate, and nobody else suffers', () => {
+  const ask = (times: number): void => {
+    for (let at = 0; at < times; at++)
+      sync.onFrame(bob, { type: 'fetchCertificate', sharingId: new Uint8Array(32).fill(at) })
+  }
+  ask(5_000)
+  expect(sent).toHaveLength(1024)
+  expect(logged).toEqual(['certificate-requests-too-many'])
+  sync.onFrame(carol, { type: 'fetchCertificate', sharingId: new Uint8Array(32) })
+  expect(sent.at(-1)).toBe(carol)
+  // The heads of the same peer have a rate of their own.
+  flood(1)
+  expect(heard).toEqual([bob])
+  nowMs += 1_000
+  ask(5_000)
+  expect(sent.filter((peer) => peer === bob)).toHaveLength(1024 + 1 + 64)
 })

@@ -1,5 +1,5 @@
 import { bytesKey, equalBytes, type KeyId, MAX_CLUSTER_NODES, type ParticipantIndex, type SharingId } from '@tkms/dkg'
-import { createRateLimit } from '../http/rate-limit.ts'
+import { createRateLimit, type RateLimitOptions } from '../http/rate-limit.ts'
 import type { CeremonyFrame, KeyHead } from '../net/ceremony-frame.ts'
 import { MAX_KEY_HEADS } from '../net/frame-caps.ts'
 import type { Clock } from '../ports.ts'
@@ -11,6 +11,9 @@ import type { KeysLog } from './open-keys.ts'
 
 /** Frames of key heads of one peer that are heard and answered: a node says its heads with every change of a key. More are dropped unread. */
 const HEADS_RATE = { requestsPerSecond: 4, burst: 128, maxCallers: MAX_CLUSTER_NODES }
+
+/** Certificates that one peer is given: a chain is fetched step by step, and whatever is open is asked for again every minute. */
+const FETCH_RATE = { requestsPerSecond: 64, burst: 1024, maxCallers: MAX_CLUSTER_NODES }
 
 /** A peer that floods is logged once in this time. */
 const FLOOD_LOG_MS = 60_000
@@ -80,20 +83,25 @@ export function createKeySync(ports: KeySyncPorts): KeySync {
     for (const head of heads) onHead(from, lives.get(bytesKey(head.keyId)), head)
   }
 
-  const headsRate = createRateLimit(HEADS_RATE)
-  /** When the log was last told of a peer. */
-  const told = new Map<ParticipantIndex, number>()
-  const admitsHeads = (from: ParticipantIndex): boolean => {
-    const now = ports.clock.monotonicMs()
-    if (headsRate.retryAfterSeconds(String(from), now) === 0) return true
-    if (now - (told.get(from) ?? -Infinity) >= FLOOD_LOG_MS) {
-      told.set(from, now)
-      log.warn({ peer: from }, 'key-heads-too-many')
+  const admission = (rate: RateLimitOptions, event: string): ((from: ParticipantIndex) => boolean) => {
+    const limit = createRateLimit(rate)
+    /** When the log was last told of a peer. */
+    const told = new Map<ParticipantIndex, number>()
+    return (from) => {
+      const now = ports.clock.monotonicMs()
+      if (limit.retryAfterSeconds(String(from), now) === 0) return true
+      if (now - (told.get(from) ?? -Infinity) >= FLOOD_LOG_MS) {
+        told.set(from, now)
+        log.warn({ peer: from }, event)
+      }
+      return false
     }
-    return false
   }
+  const admitsHeads = admission(HEADS_RATE, 'key-heads-too-many')
+  const admitsFetch = admission(FETCH_RATE, 'certificate-requests-too-many')
 
   const onFetch = (from: ParticipantIndex, sharingId: Uint8Array): void => {
+    if (!admitsFetch(from)) return
     const known = keeper.find(sharingId as SharingId)
     if (known === undefined) return
     const { ceremony, certificate } = known.key
