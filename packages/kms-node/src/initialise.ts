@@ -34,6 +34,8 @@ export interface InitInput {
   readonly publicUrl?: string | undefined
   /** From the data directory, where it is relative. */
   readonly passphraseFile?: string | undefined
+  /** Told what production would refuse. */
+  readonly onWarning?: (warning: string) => void
   readonly env: Record<string, string | undefined>
 }
 
@@ -42,7 +44,7 @@ export interface InitInput {
  * card. Nothing is written before everything given was found good. Existing configuration files are kept. Without a card an earlier call was cut short: it is finished, with the identity that
  * it may have stored. Where there is a card nothing is touched.
  * @throws KmsError `bad-config-file`, `address-unknown`, `passphrase-missing`, `passphrase-unreadable`, `passphrase-weak`, `store-exists`,
- * `unseal-failed`
+ * `unseal-failed`, `unsafe-permissions`
  */
 export async function initialiseNode(
   input: InitInput,
@@ -59,7 +61,12 @@ export async function initialiseNode(
     })
   }
   publicUrl(config)
-  const passphrase = await readPassphrase({ file: config.sealer.passphraseFile, env: input.env })
+  const passphrase = await readPassphrase({
+    file: config.sealer.passphraseFile,
+    env: input.env,
+    profile: config.profile,
+    ...(input.onWarning && { onWarning: input.onWarning }),
+  })
   const params = { logN: config.sealer.scryptLogN, r: 8, p: 1 }
   const sealer = createPassphraseSealer({ passphrase, rng: systemRng, params })
   try {

@@ -8,7 +8,7 @@ import { storeDirectory, systemRng } from './system.ts'
 
 /**
  * Lends the sealed store of a node that does not run.
- * @throws KmsError `store-missing`, `store-locked`, `unseal-failed`, `passphrase-missing`
+ * @throws KmsError `store-missing`, `store-locked`, `unseal-failed`, `passphrase-missing`, `unsafe-permissions`
  */
 export async function withNodeStore<T>(
   config: NodeConfig,
@@ -16,7 +16,7 @@ export async function withNodeStore<T>(
   use: (store: RecordStore) => Promise<T>,
 ): Promise<T> {
   await requireStore(config)
-  const passphrase = await readPassphrase({ file: config.sealer.passphraseFile, env })
+  const passphrase = await readPassphrase({ file: config.sealer.passphraseFile, env, profile: config.profile })
   const params = { logN: config.sealer.scryptLogN, r: 8, p: 1 }
   const sealer = createPassphraseSealer({ passphrase, rng: systemRng, params })
   try {

@@ -57,6 +57,7 @@ export function initCommand(): Command {
         publicUrl: options.publicUrl,
         passphraseFile: options.passphraseFile === undefined ? undefined : resolve(options.passphraseFile),
         env: process.env,
+        onWarning: (warning) => output.hint(`warning: ${warning}`),
       })
       output.result(card, [JSON.stringify(card, undefined, 2)])
       output.hint(

@@ -21,8 +21,13 @@ export function startCommand(): Command {
     .action(async (options: { readonly exitWithParent?: boolean }, command: Command) => {
       const config = await loadNodeConfig({ directory: dataDirOf(command), env: process.env })
       await requireStore(config)
-      const passphrase = await readPassphrase({ file: config.sealer.passphraseFile, env: process.env })
       const log = createLog({ level: config.log.level, node: config.name })
+      const passphrase = await readPassphrase({
+        file: config.sealer.passphraseFile,
+        env: process.env,
+        profile: config.profile,
+        onWarning: (problem) => log.warn({ problem }, 'passphrase-unprotected'),
+      })
       const { startNode } = await import('../node.ts')
       const stopped = waitForStop(options.exitWithParent === true)
       const starting = startNode({ config, passphrase, log })

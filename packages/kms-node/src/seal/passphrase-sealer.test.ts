@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Secret } from '@tkms/dkg'
-import { describe, expect, it } from 'vitest'
-import { readPassphrase } from './passphrase.ts'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { type PassphraseSource, readPassphrase } from './passphrase.ts'
 import {
   createPassphraseSealer,
   DEFAULT_SCRYPT,
@@ -67,13 +67,13 @@ describe('passphrase sealer', () => {
 })
 
 describe('passphrase', () => {
-  const read = async (source: Parameters<typeof readPassphrase>[0]): Promise<string> =>
-    (await readPassphrase(source)).use((bytes) => Buffer.from(bytes).toString())
+  const read = async (source: Omit<PassphraseSource, 'profile'> & Partial<PassphraseSource>): Promise<string> =>
+    (await readPassphrase({ profile: 'production', ...source })).use((bytes) => Buffer.from(bytes).toString())
 
   it('comes from the configured file, the file of the environment, or the environment, which forgets it', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'tkms-pass-'))
     const file = join(directory, 'passphrase')
-    await writeFile(file, 'from the file!\r\n')
+    await writeFile(file, 'from the file!\r\n', { mode: 0o600 })
     const env: Record<string, string | undefined> = {
       TKMS_PASSPHRASE: 'from the environment',
       TKMS_PASSPHRASE_FILE: '/nowhere',
@@ -83,6 +83,26 @@ describe('passphrase', () => {
     expect(await read({ env: { TKMS_PASSPHRASE_FILE: file } })).toBe('from the file!')
     expect(await read({ env: { TKMS_PASSPHRASE: 'from the environment' } })).toBe('from the environment')
     await rm(directory, { recursive: true })
+  })
+
+  it.each([
+    [0o644, true],
+    [0o602, true],
+    [0o440, false],
+    [0o400, false],
+  ])('in a file of mode %o is refused in production, and warned of in development: %s', async (mode, isOpen) => {
+    const directory = await mkdtemp(join(tmpdir(), 'tkms-pass-'))
+    onTestFinished(() => rm(directory, { recursive: true }))
+    const file = join(directory, 'passphrase')
+    await writeFile(file, 'from the file!')
+    await chmod(file, mode)
+    const warnings: string[] = []
+    const asked = { env: { TKMS_PASSPHRASE_FILE: file }, onWarning: (warning: string) => void warnings.push(warning) }
+    if (isOpen) await expect(read(asked)).rejects.toMatchObject({ code: 'unsafe-permissions', data: { file } })
+    else expect(await read(asked)).toBe('from the file!')
+    expect(warnings).toEqual([])
+    expect(await read({ ...asked, profile: 'development' })).toBe('from the file!')
+    expect(warnings).toEqual(isOpen ? [expect.stringContaining('chmod 600')] : [])
   })
 
   it('is refused when missing, unreadable, short or long', async () => {

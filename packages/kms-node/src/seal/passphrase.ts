@@ -5,6 +5,9 @@ const MAX_PASSPHRASE_BYTES = 1024
 /** Shorter ones are refused: the sealed file may be attacked offline. */
 export const MIN_PASSPHRASE_BYTES = 12
 
+/** A group may be let in: where a file is mounted into a container its owner often is not the node. */
+const OTHERS = 0o007
+
 const PASSPHRASE_VARIABLE = 'TKMS_PASSPHRASE'
 const FILE_VARIABLE = 'TKMS_PASSPHRASE_FILE'
 
@@ -13,17 +16,21 @@ export interface PassphraseSource {
   readonly file?: string | undefined
   /** `process.env`: TKMS_PASSPHRASE_FILE, then TKMS_PASSPHRASE, which is removed after it was read. */
   readonly env: Record<string, string | undefined>
+  /** A file that every user of the machine can read or change is refused in production. */
+  readonly profile: 'production' | 'development'
+  /** Told of such a file in development. */
+  readonly onWarning?: (warning: string) => void
 }
 
 /**
  * Reads the passphrase: a file (its last line break does not count) or the environment; never an argument of the command line.
- * @throws KmsError `passphrase-missing`, `passphrase-unreadable`, `passphrase-weak`
+ * @throws KmsError `passphrase-missing`, `passphrase-unreadable`, `passphrase-weak`, `unsafe-permissions`
  */
 export async function readPassphrase(source: PassphraseSource): Promise<Secret> {
   const direct = source.env[PASSPHRASE_VARIABLE]
   delete source.env[PASSPHRASE_VARIABLE]
   const file = source.file ?? source.env[FILE_VARIABLE]
-  if (file !== undefined) return requireStrong(await readFirstBytes(file))
+  if (file !== undefined) return requireStrong(await readFirstBytes(file, source))
   if (direct !== undefined) return requireStrong(Buffer.from(direct, 'utf8'))
   throw new KmsError(
     'passphrase-missing',
@@ -31,7 +38,7 @@ export async function readPassphrase(source: PassphraseSource): Promise<Secret> 
   )
 }
 
-async function readFirstBytes(file: string): Promise<Uint8Array> {
+async function readFirstBytes(file: string, { profile, onWarning }: PassphraseSource): Promise<Uint8Array> {
   const unreadable = (cause?: unknown): KmsError =>
     new KmsError('passphrase-unreadable', `${file} cannot be read: the passphrase should be in it`, {
       cause,
@@ -42,7 +49,13 @@ async function readFirstBytes(file: string): Promise<Uint8Array> {
     throw unreadable(cause)
   })
   try {
-    if (!(await handle.stat()).isFile()) throw unreadable()
+    const facts = await handle.stat()
+    if (!facts.isFile()) throw unreadable()
+    if ((facts.mode & OTHERS) !== 0) {
+      const warning = `${file} can be read or changed by every user of this machine: run chmod 600 on it`
+      if (profile === 'production') throw new KmsError('unsafe-permissions', warning, { data: { file } })
+      onWarning?.(warning)
+    }
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
     let end = bytesRead
     if (end > 0 && buffer[end - 1] === 0x0a) end--
