@@ -12,8 +12,8 @@ import {
 } from '@tkms/dkg'
 import { type KeygenMember, type KeygenRun, runKeygen } from '@tkms/dkg/testing'
 import { createSigner } from '@tkms/kms-node/serve'
-import { measureCeremonyFloor } from './ceremony-floor.ts'
-import { cpuMs, median } from './statistics.ts'
+import { type CeremonyFloor, createFloorSampler, type FloorSampler } from './ceremony-floor.ts'
+import { median } from './statistics.ts'
 
 /**
  * One key generation of the real engines with real signatures, all in this process: what the protocol itself costs a node, without
@@ -48,58 +48,71 @@ const memberOf = (index: number): KeygenMember => {
 
 interface Measured {
   readonly run: KeygenRun
+  /** Of the processor, per node. */
   readonly cpuMs: number
-  readonly verifyMs: number
+  readonly curveMs: number
+  readonly floor: CeremonyFloor
+  /** Signatures, by all nodes. */
   readonly verified: number
 }
 
-function measureKeygen(members: readonly KeygenMember[], t: number): Measured {
-  let verifyUs = 0
+/** Times of parts are taken from the clock, between the messages of the ceremony, and scaled to what the processor worked. */
+function measureKeygen(members: readonly KeygenMember[], t: number, sampler: FloorSampler): Measured {
+  const n = members.length
+  let verifyMs = 0
   let verified = 0
+  const sampleEvery = Math.max(1, Math.floor((5 * n * (n - 1)) / (FLOORS_PER_RUN * n)))
   const verify: VerifyMessage = (...signed) => {
-    const before = process.cpuUsage()
+    const startMs = performance.now()
     const holds = verifyEd25519(...signed)
-    const { user, system } = process.cpuUsage(before)
-    verifyUs += user + system
+    verifyMs += performance.now() - startMs
     verified += 1
+    if (verified % sampleEvery === 0) sampler.sample()
     return holds
   }
-  const n = members.length
-  let run: KeygenRun | undefined
-  const cpu = cpuMs(() => {
-    run = runKeygen({
-      curve: loadNativeCurve() ?? nobleCurve,
-      members,
-      t,
-      clusterId: seedOf('bench cluster', n) as ClusterId,
-      seedOf: (index, use) => new Secret(seedOf('bench seed', n, index, use)),
-      verify,
-    })
+  const startMs = performance.now()
+  const before = process.cpuUsage()
+  const run = runKeygen({
+    curve: loadNativeCurve() ?? nobleCurve,
+    members,
+    t,
+    clusterId: seedOf('bench cluster', n) as ClusterId,
+    seedOf: (index, use) => new Secret(seedOf('bench seed', n, index, use)),
+    verify,
   })
-  if (run === undefined) throw new Error('a run that did not throw has a result')
+  const { user, system } = process.cpuUsage(before)
+  const allMs = performance.now() - startMs
   for (const share of run.shares.values()) share.destroy()
-  return { run, cpuMs: cpu, verifyMs: verifyUs / 1000, verified }
+  const busy = (user + system) / 1000 / allMs
+  const ceremonyMs = allMs - sampler.tookMs
+  const { curveMs, signaturesMs } = sampler.floor()
+  return {
+    run,
+    cpuMs: (ceremonyMs * busy) / n,
+    curveMs: ((ceremonyMs - verifyMs) * busy) / n,
+    floor: { curveMs: curveMs * busy, signaturesMs: signaturesMs * busy },
+    verified,
+  }
 }
 
-/** Small committees are measured several times, after one that warms the compiler up. The floor is measured around each. */
+/** How often the floor of one node is measured during a ceremony. */
+const FLOORS_PER_RUN = 3
+
+/** Small committees are measured several times, all after one that warms the compiler up. */
 export function benchCeremony(n: number, t: number): CeremonyCost {
   const members = Array.from({ length: n }, (_, at) => memberOf(at + 1))
   const sign = members[0]?.sign
   if (sign === undefined) throw new RangeError('a committee has members')
-  const rounds = Math.ceil(16 / n)
-  if (n < 16) measureKeygen(members, t)
-  const floors = [measureCeremonyFloor(n, t, sign)]
-  const measured = Array.from({ length: rounds }, () => {
-    const result = measureKeygen(members, t)
-    floors.push(measureCeremonyFloor(n, t, sign), measureCeremonyFloor(n, t, sign))
-    return result
-  })
+  measureKeygen(members.slice(0, 7), 3, createFloorSampler(7, 3, sign))
+  const measured = Array.from({ length: Math.ceil(16 / n) }, () =>
+    measureKeygen(members, t, createFloorSampler(n, t, sign)),
+  )
   const [first] = measured
   if (first === undefined) throw new RangeError('there is a round')
-  const cpu = median(measured.map(({ cpuMs: ms }) => ms)) / n
-  const curve = median(measured.map(({ cpuMs: ms, verifyMs }) => ms - verifyMs)) / n
-  const curveFloor = median(floors.map(({ curve_ms: ms }) => ms))
-  const floor = curveFloor + median(floors.map(({ signatures_ms: ms }) => ms))
+  const cpu = median(measured.map(({ cpuMs }) => cpuMs))
+  const curve = median(measured.map(({ curveMs }) => curveMs))
+  const curveFloor = median(measured.map(({ floor: { curveMs } }) => curveMs))
+  const floor = curveFloor + median(measured.map(({ floor: { signaturesMs } }) => signaturesMs))
   const { messages } = first.run
   const bytes = messages.reduce((sum, { length }) => sum + length, 0)
   // Every message goes to n - 1 members: sent by one of n, received by each other.

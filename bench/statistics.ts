@@ -30,11 +30,3 @@ export function createSampler(sliceMs: number, run: () => void): Sampler {
     median: () => median(samplesUs),
   }
 }
-
-/** Processor time of this process during one run, in ms. */
-export function cpuMs(run: () => void): number {
-  const before = process.cpuUsage()
-  run()
-  const { user, system } = process.cpuUsage(before)
-  return (user + system) / 1000
-}
