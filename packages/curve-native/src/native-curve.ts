@@ -128,7 +128,7 @@ export function createNativeCurve(library: Libsecp256k1): Curve {
       ) as PointBytes,
     mulBaseSecret,
     mulAddSecret,
-    sum,
+    sum: (summands) => sum(summands.map((point) => points.of(point))),
     linearCombination,
     proofCommitment,
     evaluate: createEvaluator(library, (point) => points.of(point)),
