@@ -1,13 +1,14 @@
-import { attempt, bytesKey, equalBytes } from '../primitives/codec.ts'
+import { bytesKey, equalBytes } from '../primitives/codec.ts'
 import type { ParticipantIndex, SharingId } from '../primitives/types.ts'
 import { type Cert1, createCert1 } from './cert1.ts'
 import type { FlaggedSignature, MemberSignature } from './certificate.ts'
 import { findDeal, want } from './deals.ts'
 import { keepOwn } from './inbox.ts'
-import { decodeCommit, decodeVote, encodePropose, encodeVote } from './messages.ts'
+import { encodePropose, encodeVote } from './messages.ts'
 import { encodeOutcome, type Outcome, outcomeHash } from './outcome.ts'
 import { followsSession, missums, type ProposalReading, readPropose } from './proposal.ts'
 import { combineDealtShares, computeOutcome } from './qualify.ts'
+import { readVote } from './readings.ts'
 import type { SignedMessage } from './signed-message.ts'
 import type { CeremonyState, ViewRecord } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -148,6 +149,7 @@ function commit(turn: Turn): void {
 
 /** The CERT1 of a view whose votes are here: Q holding votes for a fresh outcome, Q of any kind for a carried one (protocol R5). */
 export function cert1Of(turn: Turn, record: ViewRecord): Cert1 | undefined {
+  if (record.inbox.votes.size < turn.quorum) return undefined
   const proposal = readProposal(turn, record)
   if (proposal === undefined) return undefined
   const { outcome, bytes: outcomeBytes, hash, carried } = proposal
@@ -164,8 +166,9 @@ const byIndex = (left: MemberSignature, right: MemberSignature): number => left.
 /** VOTEs for this outcome, ascending by member. */
 export function votesFor({ inbox }: ViewRecord, outcome: SharingId): FlaggedSignature[] {
   return [...inbox.votes]
-    .flatMap(([index, { payload, signature }]) => {
-      const vote = attempt(() => decodeVote(payload))
+    .flatMap(([index, message]) => {
+      const { signature } = message
+      const vote = readVote(message)
       const matches = vote !== undefined && equalBytes(vote.outcomeHash, outcome)
       return matches ? [{ index, holds: vote.holds, signature }] : []
     })
@@ -180,10 +183,7 @@ const signatureOf = ([index, message]: readonly [ParticipantIndex, SignedMessage
 /** COMMITs for this outcome, ascending by member. */
 export function commitsFor({ inbox }: ViewRecord, outcome: SharingId): MemberSignature[] {
   return [...inbox.commits]
-    .filter(([, message]) => {
-      const hash = attempt(() => decodeCommit(message.payload))
-      return hash !== undefined && equalBytes(hash, outcome)
-    })
+    .filter(([, message]) => equalBytes(message.payload, outcome))
     .map(signatureOf)
     .toSorted(byIndex)
 }

@@ -4,6 +4,7 @@ import { decodeAll, equalBytes, list, requireAscending, u16 } from '../primitive
 import { decodeNodePublicKey } from '../primitives/ed25519.ts'
 import { taggedHash } from '../primitives/hash.ts'
 import { id32, participantIndex } from '../primitives/point.ts'
+import { onceFor } from './memo.ts'
 import type { ClusterId, NodePublicKey, ParticipantIndex } from '../primitives/types.ts'
 
 /** Suite 1: secp256k1 with SHA-256 (protocol 3). */
@@ -36,9 +37,11 @@ export const faultTolerance = (n: number, t: number): number =>
 /** Q = n - f (protocol 1). */
 export const quorum = (config: CommitteeConfig): number => config.n - config.f
 
-export function memberAt(config: CommitteeConfig, index: number): Member | undefined {
-  return config.members.find((member) => member.index === index)
-}
+const byIndex = onceFor(
+  (members: readonly Member[]) => new Map<number, Member>(members.map((member) => [member.index, member])),
+)
+
+export const memberAt = ({ members }: CommitteeConfig, index: number): Member | undefined => byIndex(members).get(index)
 
 /**
  * A committee of these members with threshold t.

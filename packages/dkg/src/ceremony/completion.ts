@@ -10,10 +10,11 @@ import { findDeal, want } from './deals.ts'
 import { joinCheckOf } from './inbox.ts'
 import { openSession, type Session } from './join.ts'
 import { isAddressed } from './joining.ts'
-import { type DealingRef, type DealPayload, decodeDeal, encodeComplain } from './messages.ts'
+import { type DealingRef, type DealPayload, encodeComplain } from './messages.ts'
 import type { Outcome } from './outcome.ts'
 import { everybody, isKeyOf } from './parties.ts'
 import { sumShares } from './qualify.ts'
+import { readDeal } from './readings.ts'
 import { destroyDealing, destroyReceiver, type ReceiverSecrets } from './seeds.ts'
 import type { SignedMessage } from './signed-message.ts'
 import type { ViewRecord } from './state.ts'
@@ -115,7 +116,7 @@ function openFetched(turn: Turn, outcome: Outcome, receiver: ReceiverSecrets): S
   for (const ref of dealings) {
     const { dealer, dealHash } = ref
     const message = findDeal(turn.state, dealer, dealHash)
-    const deal = message && attempt(() => decodeDeal(curve, turn.parties, message.payload))
+    const deal = message && readDeal(turn.ports, turn.parties, message)
     if (message === undefined || deal === undefined) continue
     const shared = curve.mulSecret(deal.ephemeral, receiver.key)
     const share = openDealtShare(curve, deal, { sid, dealer, receiver: turn.self, receiverKey, shared })

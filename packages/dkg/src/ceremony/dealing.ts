@@ -6,8 +6,10 @@ import { Secret } from '../primitives/secret.ts'
 import type { CeremonyId, ParticipantIndex, PointBytes } from '../primitives/types.ts'
 import { type Commitment, commit, verifyShare } from '../sharing/feldman.ts'
 import type { Session } from './join.ts'
-import { type DealPayload, decodeDeal } from './messages.ts'
+import { onceOnCurve } from './memo.ts'
+import type { DealPayload } from './messages.ts'
 import { mayDeal, type Parties } from './parties.ts'
+import { readDeal } from './readings.ts'
 import { type DealingSecrets, dealtShare, openPolynomial } from './seeds.ts'
 import type { SignedMessage } from './signed-message.ts'
 
@@ -64,10 +66,10 @@ export interface DealtPoints {
   readonly ephemeral: PointBytes
 }
 
-export const dealtPoints = (curve: Curve, secrets: DealingSecrets): DealtPoints => ({
+export const dealtPoints: (curve: Curve, secrets: DealingSecrets) => DealtPoints = onceOnCurve((curve, secrets) => ({
   commitment: commit(curve, openPolynomial(secrets)),
   ephemeral: curve.mulBaseSecret(secrets.ephemeral),
-})
+}))
 
 /** popA of a RESHARE: the constant term is the old share, which D5 checks instead. */
 const NO_POSSESSION = new Uint8Array(64)
@@ -114,7 +116,7 @@ export type DealCheck =
 /** D1..D5 of protocol R2 on a DEAL whose signature holds and whose sid is this session's. Public data only. */
 export function checkDeal(curve: Curve, parties: Parties, session: Session, message: SignedMessage): DealCheck {
   const dealer = message.header.from
-  const deal = attempt(() => decodeDeal(curve, parties, message.payload))
+  const deal = readDeal({ curve }, parties, message)
   if (deal === undefined) return { ok: false, failed: 'D2' }
   const expected = session.dealers.get(dealer)
   if (expected === undefined || !equalBytes(deal.sid, session.sid)) return { ok: false, failed: 'D1' }

@@ -1,7 +1,7 @@
-import { bytesKey } from '../primitives/codec.ts'
+import { bytesKey, equalBytes } from '../primitives/codec.ts'
 import type { ParticipantIndex } from '../primitives/types.ts'
-import type { SignedMessage } from './signed-message.ts'
-import type { CeremonyState } from './state.ts'
+import { messageHash, type SignedMessage } from './signed-message.ts'
+import type { CeremonyState, Inbox } from './state.ts'
 import type { Turn } from './turn.ts'
 
 /** The DEAL with this hash, of whatever view, if it is here. */
@@ -10,13 +10,19 @@ export function findDeal(
   dealer: ParticipantIndex,
   dealHash: Uint8Array,
 ): SignedMessage | undefined {
-  const key = bytesKey(dealHash)
-  const here = inbox.deals.get(dealer)?.get(key)
+  const here = dealIn(inbox, dealer, dealHash)
   if (here !== undefined) return here
   for (const record of past.values()) {
-    const found = record.inbox.deals.get(dealer)?.get(key)
+    const found = dealIn(record.inbox, dealer, dealHash)
     if (found !== undefined) return found
   }
+  return undefined
+}
+
+/** At most two of a dealer are kept: comparing them is cheaper than making a key of the hash. */
+function dealIn({ deals }: Inbox, dealer: ParticipantIndex, dealHash: Uint8Array): SignedMessage | undefined {
+  for (const message of deals.get(dealer)?.values() ?? [])
+    if (equalBytes(messageHash(message), dealHash)) return message
   return undefined
 }
 

@@ -1,9 +1,11 @@
 import { attempt, bytesKey, equalBytes } from '../primitives/codec.ts'
 import type { ParticipantIndex } from '../primitives/types.ts'
 import { contradicts, SINGLE_SLOT_NAMES } from './evidence.ts'
+import type { ForkMap } from './fork.ts'
 import { type JoinCheck, leaderOf, readJoin } from './join.ts'
-import { decodeCommit, decodeComplain, decodeVote, decodeVouch } from './messages.ts'
+import { decodeCommit, decodeComplain } from './messages.ts'
 import { isDealer, isReceiver } from './parties.ts'
+import { readVote, readVouch } from './readings.ts'
 import { decodeSigned, MAX_DEAL_BYTES, messageHash, type SignedMessage, verifySigned } from './signed-message.ts'
 import { copyInbox, type CeremonyState, type Inbox } from './state.ts'
 import type { Turn } from './turn.ts'
@@ -97,6 +99,7 @@ function isKnown(state: CeremonyState, message: SignedMessage): boolean {
 export const inboxOf = (state: CeremonyState, view: number): Inbox | undefined =>
   view === state.view ? state.inbox : state.past.get(view)?.inbox
 
+/** What no honest member sends is not kept: a member fills at most its slots, and each with what belongs there. */
 function store(turn: Turn, inbox: Inbox, message: SignedMessage): void {
   const { name, from } = message.header
   const kept = slotOf(inbox, message)
@@ -116,24 +119,21 @@ function store(turn: Turn, inbox: Inbox, message: SignedMessage): void {
     case 'deal':
       return storeDeal(turn, inbox, message)
     case 'vouch':
-      if (isReadable(() => decodeVouch(turn.parties, message.payload))) inbox.vouches.set(from, message)
+      if (readVouch(turn.parties, message) !== undefined) inbox.vouches.set(from, message)
       return
     case 'complain':
       return storeComplaint(turn, inbox, message)
     case 'vote':
-      if (isReadable(() => decodeVote(message.payload))) inbox.votes.set(from, message)
+      if (readVote(message) !== undefined) inbox.votes.set(from, message)
       return
     case 'commit':
-      if (!isReadable(() => decodeCommit(message.payload))) return
+      if (attempt(() => decodeCommit(message.payload)) === undefined) return
       inbox.commits.set(from, message)
       return remember(turn, turn.state.lastCommits, message)
     case 'abandon':
       return
   }
 }
-
-/** What no honest member sends is not kept: a member fills at most its slots, and each with what belongs there. */
-const isReadable = (decode: () => unknown): boolean => attempt(decode) !== undefined
 
 export const joinCheckOf = ({ ports, parties }: Turn): JoinCheck => ({
   curve: ports.curve,
@@ -148,7 +148,7 @@ function storeJoin(turn: Turn, inbox: Inbox, message: SignedMessage): void {
 }
 
 /** Keeps the JOIN or COMMIT of the highest view of a member: a COMMIT beside a later JOIN that hides it is a fault (protocol 7, E2). */
-function remember(turn: Turn, last: Map<ParticipantIndex, SignedMessage>, message: SignedMessage): void {
+function remember(turn: Turn, last: ForkMap<ParticipantIndex, SignedMessage>, message: SignedMessage): void {
   const { from, view } = message.header
   if ((last.get(from)?.header.view ?? -1) < view) last.set(from, message)
   blameContradiction(turn, from)
@@ -207,7 +207,7 @@ const LASTING_NAMES: ReadonlySet<string> = new Set(['propose', 'vote', 'commit']
 function storeDeal(turn: Turn, inbox: Inbox, message: SignedMessage): void {
   const { from } = message.header
   if (message.bytes.length > MAX_DEAL_BYTES || !isDealer(turn.parties, from)) return
-  const variants = inbox.deals.get(from) ?? new Map<string, SignedMessage>()
+  const variants = new Map(inbox.deals.get(from))
   // A DEAL that was pulled for an outcome of another view lies here too: one per view is a dealer's right.
   const first = [...variants.values()].find(({ header }) => header.view === message.header.view)
   if (first !== undefined) turn.blame('E2', from, [first, message])
@@ -233,7 +233,7 @@ function storeComplaint(turn: Turn, inbox: Inbox, message: SignedMessage): void 
   const { from } = message.header
   const complaint = attempt(() => decodeComplain(turn.ports.curve, message.payload))
   if (complaint === undefined || !isDealer(turn.parties, complaint.dealer)) return
-  const byDealer = inbox.complaints.get(from) ?? new Map<ParticipantIndex, SignedMessage>()
+  const byDealer = new Map(inbox.complaints.get(from))
   if (byDealer.has(complaint.dealer)) return
   byDealer.set(complaint.dealer, message)
   inbox.complaints.set(from, byDealer)

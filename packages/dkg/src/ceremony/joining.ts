@@ -1,13 +1,21 @@
 import { equalBytes } from '../primitives/codec.ts'
-import type { Secret } from '../primitives/secret.ts'
+import type { Curve } from '../primitives/curve.ts'
+import type { PointBytes } from '../primitives/types.ts'
 import { authorizationStrength } from './authorization.ts'
 import { createDeal, dealCommitment, dealtPoints } from './dealing.ts'
 import type { CeremonyInput } from './engine-types.ts'
 import { joinCheckOf, keepOwn } from './inbox.ts'
 import { openSession, readJoin, type Session } from './join.ts'
+import { onceOnCurve } from './memo.ts'
 import { encodeDeal, encodeJoin, encodeJoinset, type JoinRole } from './messages.ts'
 import { isDealer, isReceiver, mayDeal } from './parties.ts'
-import { type DealingSecrets, destroyDealing, expandDealingSeed, expandReceiverSeed } from './seeds.ts'
+import {
+  type DealingSecrets,
+  destroyDealing,
+  expandDealingSeed,
+  expandReceiverSeed,
+  type ReceiverSecrets,
+} from './seeds.ts'
 import type { Turn } from './turn.ts'
 
 type Seeds = Extract<CeremonyInput, { type: 'seeds' }>
@@ -36,7 +44,7 @@ export function join(turn: Turn, seeds: Seeds): void {
   const cert1 = turn.rules.carryCert1 ? state.cert1 : undefined
   const payload = encodeJoin({
     role,
-    ...(receiver && { receiverKey: ports.curve.mulBaseSecret(receiver.key) }),
+    ...(receiver && { receiverKey: receiverPoint(ports.curve, receiver) }),
     ...(dealCommit && { dealCommit }),
     ...(cert1 && { cert1: cert1.bytes }),
   })
@@ -151,7 +159,10 @@ function isCommittedTo(turn: Turn, session: Session, dealing: DealingSecrets): b
 export function isAddressed(turn: Turn, session: Session): boolean {
   const receiverKey = session.receivers.get(turn.self)
   const own = turn.state.receiverKeys.get(session.view)
-  return receiverKey !== undefined && own !== undefined && equalBytes(receiverKey, publicPart(turn, own.key))
+  return receiverKey !== undefined && own !== undefined && equalBytes(receiverKey, receiverPoint(turn.ports.curve, own))
 }
 
-const publicPart = ({ ports }: Turn, key: Secret): Uint8Array => ports.curve.mulBaseSecret(key)
+/** EK_j. */
+const receiverPoint: (curve: Curve, secrets: ReceiverSecrets) => PointBytes = onceOnCurve((curve, { key }) =>
+  curve.mulBaseSecret(key),
+)

@@ -1,3 +1,4 @@
+import type { Curve } from '../primitives/curve.ts'
 import type { Parties } from './parties.ts'
 import type { SignedMessage } from './signed-message.ts'
 
@@ -18,4 +19,24 @@ export function readOnce<Ports, T>(
     ofCeremony.set(message, { value })
     return value
   }
+}
+
+/** A public value that follows from an object alone, computed once for each and forgotten with it. */
+export function onceFor<Key extends object, T>(compute: (key: Key) => T): (key: Key) => T {
+  const known = new WeakMap<Key, { readonly value: T }>()
+  return (key) => {
+    const before = known.get(key)
+    if (before !== undefined) return before.value
+    const value = compute(key)
+    known.set(key, { value })
+    return value
+  }
+}
+
+/** The same for what a curve makes of an object: the public points of secrets that every message asks about. */
+export function onceOnCurve<Key extends object, T>(
+  compute: (curve: Curve, key: Key) => T,
+): (curve: Curve, key: Key) => T {
+  const onCurve = onceFor((curve: Curve) => onceFor((key: Key) => compute(curve, key)))
+  return (curve, key) => onCurve(curve)(key)
 }

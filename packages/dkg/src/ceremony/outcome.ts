@@ -112,3 +112,32 @@ export function combineCommitments(
   }
   return combined
 }
+
+interface Combined {
+  /** The dealings, as bytes. */
+  readonly dealings: Uint8Array
+  readonly commitment: Commitment | undefined
+}
+
+const lastCombined = new WeakMap<Parties, WeakMap<Curve, Combined>>()
+
+/**
+ * A' of these dealings, whose hashes bind their commitments. The last one of a ceremony is remembered: a node judges the proposal that it
+ * votes for, and a leader makes it too.
+ * @param commitments of the dealings, in their order: those of the DEALs with these hashes
+ */
+export function combineDealings(
+  curve: Curve,
+  parties: Parties,
+  dealings: readonly DealingRef[],
+  commitments: readonly Commitment[],
+): Commitment | undefined {
+  const bytes = encodeDealingRefs(dealings)
+  const ofCeremony = lastCombined.get(parties) ?? new WeakMap<Curve, Combined>()
+  lastCombined.set(parties, ofCeremony)
+  const before = ofCeremony.get(curve)
+  if (before !== undefined && equalBytes(before.dealings, bytes)) return before.commitment
+  const commitment = combineCommitments(curve, dealerWeights(parties, dealings), commitments)
+  ofCeremony.set(curve, { dealings: bytes, commitment })
+  return commitment
+}

@@ -88,11 +88,12 @@ function joining(turn: Turn): Waiting {
 export function tellProgress(turn: Turn): void {
   const { phase, want, missing } = describe(turn)
   const { view } = turn.state
+  const wanted = new Set(want)
   const progress: Progress = {
     type: 'progress',
     phase,
     view,
-    have: want.length - missing.filter((index) => want.includes(index)).length,
+    have: want.length - missing.filter((index) => wanted.has(index)).length,
     want: want.length,
     missing,
   }

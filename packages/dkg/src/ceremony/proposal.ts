@@ -4,9 +4,10 @@ import type { VerifyMessage } from '../primitives/ed25519.ts'
 import { type Cert1, decodeCert1, isValidCert1 } from './cert1.ts'
 import type { Session } from './join.ts'
 import { readOnce } from './memo.ts'
-import { decodeDeal, decodePropose } from './messages.ts'
-import { combineCommitments, dealerWeights, decodeOutcome, isOutcomeOf, type Outcome } from './outcome.ts'
+import { decodePropose } from './messages.ts'
+import { combineDealings, decodeOutcome, isOutcomeOf, type Outcome } from './outcome.ts'
 import type { Parties } from './parties.ts'
+import { readDeal } from './readings.ts'
 import { messageHash, type SignedMessage } from './signed-message.ts'
 
 interface ProposalPorts {
@@ -68,9 +69,9 @@ export function missums(curve: Curve, parties: Parties, outcome: Outcome, deals:
       )
     })
   if (!named) return false
-  const payloads = deals.map((deal) => attempt(() => decodeDeal(curve, parties, deal.payload)))
+  const payloads = deals.map((deal) => readDeal({ curve }, parties, deal))
   const commitments = payloads.flatMap((deal) => (deal === undefined ? [] : [deal.commitment]))
   if (commitments.length !== deals.length) return true
-  const sums = combineCommitments(curve, dealerWeights(parties, outcome.dealings), commitments)
+  const sums = combineDealings(curve, parties, outcome.dealings, commitments)
   return sums === undefined || sums.some((sum, k) => !equalBytes(sum, outcome.commitment[k] ?? new Uint8Array(0)))
 }

@@ -3,7 +3,7 @@ import type { Secret } from '../primitives/secret.ts'
 import { verifyShare } from '../sharing/feldman.ts'
 import type { Session } from './join.ts'
 import type { DealingRef } from './messages.ts'
-import { combineCommitments, dealerWeights, isOutcomeOf, keyIdOf, type Outcome } from './outcome.ts'
+import { combineDealings, dealerWeights, isOutcomeOf, keyIdOf, type Outcome } from './outcome.ts'
 import { equalBytes } from '../primitives/codec.ts'
 import type { Turn } from './turn.ts'
 import type { Verdict } from './state.ts'
@@ -19,7 +19,7 @@ export function computeOutcome(turn: Turn, session: Session, qualified: readonly
   const verdicts = qualified.map((ref) => goodVerdict(turn, ref))
   const commitments = verdicts.flatMap((verdict) => (verdict === undefined ? [] : [verdict.deal.commitment]))
   if (commitments.length !== qualified.length) return undefined
-  const commitment = combineCommitments(ports.curve, dealerWeights(parties, qualified), commitments)
+  const commitment = combineDealings(ports.curve, parties, qualified, commitments)
   const groupKey = commitment?.[0]
   if (commitment === undefined || groupKey === undefined) return undefined
   const { ceremony, view } = state

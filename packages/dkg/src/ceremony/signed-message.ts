@@ -12,6 +12,7 @@ import { taggedHash } from '../primitives/hash.ts'
 import { participantIndex } from '../primitives/point.ts'
 import type { CeremonyId, NodePublicKey, ParticipantIndex } from '../primitives/types.ts'
 import { type CommitteeConfig, MAX_MEMBERS, memberAt } from './config.ts'
+import { onceFor } from './memo.ts'
 
 /** Message types 1..9; the signature tag is the name (protocol 3). */
 export const MESSAGE_NAMES = [
@@ -144,4 +145,6 @@ export const verifyBody = (
 ): boolean => verifyTagged(verify, publicKey, name, body, signature)
 
 /** TH(name, body): joins, deals (protocol R1, R2). 32 bytes. */
-export const messageHash = (message: SignedMessage): Uint8Array => taggedHash(message.header.name, message.body)
+export const messageHash: (message: SignedMessage) => Uint8Array = onceFor(({ header, body }) =>
+  taggedHash(header.name, body),
+)

@@ -4,6 +4,7 @@ import type { Cert1 } from './cert1.ts'
 import type { CheckedKey } from './check-certificate.ts'
 import type { CeremonyParams, TimerName } from './engine-types.ts'
 import type { Fault } from './evidence.ts'
+import { ForkMap } from './fork.ts'
 import { leaderOf, type Session } from './join.ts'
 import type { DealPayload } from './messages.ts'
 import type { Outcome } from './outcome.ts'
@@ -59,16 +60,16 @@ export type Verdict =
 
 /** Signed messages of one view whose signatures hold, first one wins. */
 export interface Inbox {
-  readonly joins: Map<ParticipantIndex, SignedMessage>
+  readonly joins: ForkMap<ParticipantIndex, SignedMessage>
   joinset: SignedMessage | undefined
   /** Different DEALs of one dealer, by hash. */
-  readonly deals: Map<ParticipantIndex, Map<string, SignedMessage>>
-  readonly vouches: Map<ParticipantIndex, SignedMessage>
+  readonly deals: ForkMap<ParticipantIndex, ReadonlyMap<string, SignedMessage>>
+  readonly vouches: ForkMap<ParticipantIndex, SignedMessage>
   /** By complainer, then by dealer. */
-  readonly complaints: Map<ParticipantIndex, Map<ParticipantIndex, SignedMessage>>
+  readonly complaints: ForkMap<ParticipantIndex, ReadonlyMap<ParticipantIndex, SignedMessage>>
   propose: SignedMessage | undefined
-  readonly votes: Map<ParticipantIndex, SignedMessage>
-  readonly commits: Map<ParticipantIndex, SignedMessage>
+  readonly votes: ForkMap<ParticipantIndex, SignedMessage>
+  readonly commits: ForkMap<ParticipantIndex, SignedMessage>
 }
 
 /** One view at this node, under way or left: what agreement is judged by. */
@@ -102,27 +103,27 @@ export interface CeremonyState {
   /** Peers that answered STATUS since this life of the node began: until there are Q - 1, nothing new is signed (protocol 5). */
   readonly answered: Set<ParticipantIndex>
   /** The sent-slot table: `view/name`, for COMPLAIN with the dealer -> exact bytes (protocol 5). */
-  readonly sent: Map<string, SignedMessage>
+  readonly sent: ForkMap<string, SignedMessage>
   inbox: Inbox
-  readonly verdicts: Map<ParticipantIndex, Verdict>
+  readonly verdicts: ForkMap<ParticipantIndex, Verdict>
   /** Views that were left, with what can still certify their outcome. */
-  readonly past: Map<number, ViewRecord>
+  readonly past: ForkMap<number, ViewRecord>
   /** Messages of one view above ours per member: of the highest that it joined. */
-  readonly ahead: Map<ParticipantIndex, readonly SignedMessage[]>
+  readonly ahead: ForkMap<ParticipantIndex, readonly SignedMessage[]>
   /** ek of every view that this node joined: each may be addressed by the outcome that is certified in the end. */
-  readonly receiverKeys: Map<number, ReceiverSecrets>
+  readonly receiverKeys: ForkMap<number, ReceiverSecrets>
   /** Shares behind a sent VOTE with holds = 1, by outcome: time alone never erases them (protocol R5). */
-  readonly prepared: Map<string, Prepared>
+  readonly prepared: ForkMap<string, Prepared>
   /** The CERT1 of the highest view this node knows. */
   cert1: Cert1 | undefined
-  readonly abandons: Map<ParticipantIndex, SignedMessage>
+  readonly abandons: ForkMap<ParticipantIndex, SignedMessage>
   /** Of the highest view, per member: a COMMIT and a later JOIN that hides it contradict each other (protocol 7, E2). */
-  readonly lastJoins: Map<ParticipantIndex, SignedMessage>
-  readonly lastCommits: Map<ParticipantIndex, SignedMessage>
-  readonly faults: Map<ParticipantIndex, Fault>
+  readonly lastJoins: ForkMap<ParticipantIndex, SignedMessage>
+  readonly lastCommits: ForkMap<ParticipantIndex, SignedMessage>
+  readonly faults: ForkMap<ParticipantIndex, Fault>
   /** Both messages of every E2: the inbox keeps only the first, and a restart must not forget who is faulty. */
-  readonly equivocations: Map<ParticipantIndex, readonly SignedMessage[]>
-  readonly wanted: Map<string, Wanted>
+  readonly equivocations: ForkMap<ParticipantIndex, readonly SignedMessage[]>
+  readonly wanted: ForkMap<string, Wanted>
   /** What needs no second look in this view: complaints as `complainer/dealer`, a JOINSET that contradicts itself. */
   readonly judged: Set<string>
   readonly running: Set<TimerName>
@@ -136,14 +137,14 @@ export interface CeremonyState {
 
 export function emptyInbox(): Inbox {
   return {
-    joins: new Map(),
+    joins: new ForkMap(),
     joinset: undefined,
-    deals: new Map(),
-    vouches: new Map(),
-    complaints: new Map(),
+    deals: new ForkMap(),
+    vouches: new ForkMap(),
+    complaints: new ForkMap(),
     propose: undefined,
-    votes: new Map(),
-    commits: new Map(),
+    votes: new ForkMap(),
+    commits: new ForkMap(),
   }
 }
 
@@ -160,20 +161,20 @@ export function createState(params: CeremonyParams): CeremonyState {
     phase: { name: 'seeding' },
     standing: 'active',
     answered: new Set(),
-    sent: new Map(),
+    sent: new ForkMap(),
     inbox: emptyInbox(),
-    verdicts: new Map(),
-    past: new Map(),
-    ahead: new Map(),
-    receiverKeys: new Map(),
-    prepared: new Map(),
+    verdicts: new ForkMap(),
+    past: new ForkMap(),
+    ahead: new ForkMap(),
+    receiverKeys: new ForkMap(),
+    prepared: new ForkMap(),
     cert1: undefined,
-    abandons: new Map(),
-    lastJoins: new Map(),
-    lastCommits: new Map(),
-    faults: new Map(),
-    equivocations: new Map(),
-    wanted: new Map(),
+    abandons: new ForkMap(),
+    lastJoins: new ForkMap(),
+    lastCommits: new ForkMap(),
+    faults: new ForkMap(),
+    equivocations: new ForkMap(),
+    wanted: new ForkMap(),
     judged: new Set(),
     running: new Set(),
     fired: new Set(),
@@ -183,38 +184,38 @@ export function createState(params: CeremonyParams): CeremonyState {
   }
 }
 
-const copyNested = <K, L, V>(map: ReadonlyMap<K, ReadonlyMap<L, V>>): Map<K, Map<L, V>> =>
-  new Map([...map].map(([key, inner]) => [key, new Map(inner)]))
-
 export const copyInbox = (inbox: Inbox): Inbox => ({
-  joins: new Map(inbox.joins),
+  joins: inbox.joins.fork(),
   joinset: inbox.joinset,
-  deals: copyNested(inbox.deals),
-  vouches: new Map(inbox.vouches),
-  complaints: copyNested(inbox.complaints),
+  deals: inbox.deals.fork(),
+  vouches: inbox.vouches.fork(),
+  complaints: inbox.complaints.fork(),
   propose: inbox.propose,
-  votes: new Map(inbox.votes),
-  commits: new Map(inbox.commits),
+  votes: inbox.votes.fork(),
+  commits: inbox.commits.fork(),
 })
 
-/** A copy that a step may change; what the maps hold is immutable and shared, but for the inboxes of past views, which are copied when they change. */
+/**
+ * A copy that a step may change; its maps are copied when they are first written to. What they hold is immutable and shared, but for the
+ * inboxes of past views, which are copied when they change.
+ */
 export function copyState(state: CeremonyState): CeremonyState {
   return {
     ...state,
     answered: new Set(state.answered),
-    sent: new Map(state.sent),
+    sent: state.sent.fork(),
     inbox: copyInbox(state.inbox),
-    verdicts: new Map(state.verdicts),
-    past: new Map(state.past),
-    ahead: new Map(state.ahead),
-    receiverKeys: new Map(state.receiverKeys),
-    prepared: new Map(state.prepared),
-    abandons: new Map(state.abandons),
-    lastJoins: new Map(state.lastJoins),
-    lastCommits: new Map(state.lastCommits),
-    faults: new Map(state.faults),
-    equivocations: new Map(state.equivocations),
-    wanted: new Map(state.wanted),
+    verdicts: state.verdicts.fork(),
+    past: state.past.fork(),
+    ahead: state.ahead.fork(),
+    receiverKeys: state.receiverKeys.fork(),
+    prepared: state.prepared.fork(),
+    abandons: state.abandons.fork(),
+    lastJoins: state.lastJoins.fork(),
+    lastCommits: state.lastCommits.fork(),
+    faults: state.faults.fork(),
+    equivocations: state.equivocations.fork(),
+    wanted: state.wanted.fork(),
     judged: new Set(state.judged),
     running: new Set(state.running),
     fired: new Set(state.fired),

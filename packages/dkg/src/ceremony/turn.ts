@@ -65,7 +65,7 @@ export class Turn {
 
   /** Q - 1 members of newConfig have said what they hold from this node: it knows what it has signed before (protocol 5). */
   get isConfirmed(): boolean {
-    const others = this.config.members.filter(({ index }) => index !== this.self).length
+    const others = this.config.n - (this.isReceiver ? 1 : 0)
     return this.state.answered.size >= Math.min(this.quorum - 1, others)
   }
 

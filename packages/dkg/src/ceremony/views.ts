@@ -1,3 +1,4 @@
+import { ForkMap } from './fork.ts'
 import { storeWaiting } from './inbox.ts'
 import { leaderOf } from './join.ts'
 import { isDealer, isReceiver } from './parties.ts'
@@ -23,6 +24,7 @@ export function advanceView(turn: Turn): void {
 
 /** f + 1 receivers joined views above ours: one of them is honest, so the (f+1)-th highest is where we are waited for. */
 function jumpTarget({ state, config, parties, self }: Turn): number {
+  if (state.ahead.size <= config.f) return 0
   const views = [...state.ahead]
     .filter(([from, messages]) => from !== self && isReceiver(parties, from) && hasJoin(messages))
     .map(([, [first]]) => first?.header.view ?? 0)
@@ -34,9 +36,12 @@ const hasJoin = (messages: readonly SignedMessage[]): boolean => messages.some((
 
 /** Receivers whose JOIN for this view or a later one is here, this node included. */
 function joinedFromHere({ state, parties }: Turn): number {
-  const ahead = [...state.ahead].filter(([, messages]) => hasJoin(messages)).map(([from]) => from)
-  const joined = new Set([...state.inbox.joins.keys(), ...ahead])
-  return [...joined].filter((from) => isReceiver(parties, from)).length
+  const { joins } = state.inbox
+  let joined = 0
+  for (const from of joins.keys()) if (isReceiver(parties, from)) joined += 1
+  for (const [from, messages] of state.ahead)
+    if (!joins.has(from) && isReceiver(parties, from) && hasJoin(messages)) joined += 1
+  return joined
 }
 
 /** A leader that is proven faulty need not be waited for, unless this node has voted for what it proposed. */
@@ -67,7 +72,7 @@ function leaveView(turn: Turn): void {
   const { phase, view, leader } = state
   if (phase.name === 'joining' && phase.dealing !== undefined) destroyDealing(phase.dealing)
   for (const verdict of state.verdicts.values()) if (verdict.kind === 'good') verdict.share?.destroy()
-  const inbox: Inbox = { ...state.inbox, joins: new Map(), vouches: new Map(), complaints: new Map() }
+  const inbox: Inbox = { ...state.inbox, joins: new ForkMap(), vouches: new ForkMap(), complaints: new ForkMap() }
   state.past.set(view, { view, leader, inbox, ...('session' in phase && { session: phase.session }) })
   state.inbox = emptyInbox()
   state.verdicts.clear()

@@ -7,14 +7,8 @@ import { findDeal, want } from './deals.ts'
 import { keepOwn } from './inbox.ts'
 import type { Session } from './join.ts'
 import { isAddressed } from './joining.ts'
-import {
-  type DealPayload,
-  type DealingRef,
-  decodeComplain,
-  decodeVouch,
-  encodeComplain,
-  encodeVouch,
-} from './messages.ts'
+import { type DealPayload, type DealingRef, decodeComplain, encodeComplain, encodeVouch } from './messages.ts'
+import { readVouch } from './readings.ts'
 import type { ReceiverSecrets } from './seeds.ts'
 import { messageHash, type SignedMessage } from './signed-message.ts'
 import type { Verdict } from './state.ts'
@@ -51,22 +45,26 @@ export function vouchesAgree(turn: Turn, session: Session): boolean {
   const good = goodDealings(turn)
   return [...session.receivers.keys()].every((index) => {
     const message = turn.state.inbox.vouches.get(index)
-    const vouch = message && attempt(() => decodeVouch(turn.parties, message.payload))
-    return vouch !== undefined && good.every((ref) => vouch.dealings.some((other) => sameDealing(ref, other)))
+    const vouch = message && readVouch(turn.parties, message)
+    if (vouch === undefined) return false
+    const hashes = new Map(vouch.dealings.map(({ dealer, dealHash }) => [dealer, dealHash]))
+    return good.every(({ dealer, dealHash }) => equalBytes(hashes.get(dealer) ?? NOT_VOUCHED, dealHash))
   })
 }
 
-const sameDealing = (left: DealingRef, right: DealingRef): boolean =>
-  left.dealer === right.dealer && equalBytes(left.dealHash, right.dealHash)
+const NOT_VOUCHED = new Uint8Array(0)
 
 /** A DEAL is one public object: whoever vouches for it can be asked for it. */
 function wantVouched(turn: Turn, session: Session): void {
   const { judged, inbox } = turn.state
+  const own = inbox.vouches.get(turn.self)
   for (const [voucher, message] of inbox.vouches) {
     const key = `vouch/${voucher}`
     if (judged.has(key)) continue
     judged.add(key)
-    const vouch = attempt(() => decodeVouch(turn.parties, message.payload))
+    // It names what this node named itself, and holds.
+    if (own !== undefined && equalBytes(own.payload, message.payload)) continue
+    const vouch = readVouch(turn.parties, message)
     if (vouch === undefined || !equalBytes(vouch.sid, session.sid)) continue
     for (const { dealer, dealHash } of vouch.dealings)
       if (session.dealers.has(dealer)) want(turn, dealer, dealHash, [voucher, dealer])
