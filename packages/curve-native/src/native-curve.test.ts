@@ -115,14 +115,16 @@ describe.skipIf(loaded === undefined)('the libsecp256k1 backend agrees with nobl
     )
   })
 
-  it('says when the point of a nonce is the identity, and refuses a response of N or more', () => {
+  it('says when the point of a nonce is the identity, and refuses numbers of a wrong size', () => {
     for (const curve of [native, nobleCurve])
       for (const base of [curve.generator, curve.mulBaseSecret(secret(7n))]) {
         const point = curve.mulSecret(base, secret(3n))
         const [challenge, response] = [encodeScalar(5n), encodeScalar(15n)]
         expect(curve.proofCommitment({ base, point, response, challenge })).toBeUndefined()
-        const tooLarge = { base, point, response: bytesOf(ORDER), challenge }
-        expect(codeOf(() => curve.proofCommitment(tooLarge))).toBe('bad-scalar')
+        for (const bad of [bytesOf(ORDER), response.slice(1), new Uint8Array(33)])
+          expect(codeOf(() => curve.proofCommitment({ base, point, response: bad, challenge }))).toBe('bad-scalar')
+        for (const bad of [challenge.slice(1), new Uint8Array(33)])
+          expect(codeOf(() => curve.proofCommitment({ base, point, response, challenge: bad }))).toBe('bad-scalar')
       }
   })
 
@@ -133,6 +135,10 @@ describe.skipIf(loaded === undefined)('the libsecp256k1 backend agrees with nobl
     expect(native.mulSecret(point, secret(2n))).toEqual(nobleCurve.mulBaseSecret(secret(20n)))
     point.set(negated(point))
     expect(native.mulSecret(point, secret(2n))).toEqual(negated(nobleCurve.mulBaseSecret(secret(20n))))
+    const made = native.mulSecret(native.generator, secret(3n))
+    made.set(nobleCurve.mulBaseSecret(secret(10n)))
+    expect(native.mulSecret(made, secret(2n))).toEqual(nobleCurve.mulBaseSecret(secret(20n)))
+    expect(() => native.mulSecret(made.slice(1) as PointBytes, secret(2n))).toThrow()
     point.set(encodeScalar(5n), 1)
     expect(native.isPoint(point)).toBe(false)
   })

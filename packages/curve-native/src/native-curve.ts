@@ -7,7 +7,6 @@ import {
   ORDER,
   POINT_BYTES,
   type PointBytes,
-  type ProofResponse,
   scalarModOrder,
   publicScalar,
   type Secret,
@@ -16,6 +15,7 @@ import {
 import type bindings from 'secp256k1/bindings.js'
 import { createEvaluator } from './evaluate.ts'
 import { createFullPoints } from './full-points.ts'
+import { createProofCommitment } from './proof-commitment.ts'
 import { createPossessionSigner, createPossessionVerifier } from './possession.ts'
 
 /** The native library, as loaded from `secp256k1/bindings.js`. */
@@ -25,17 +25,18 @@ const SCALAR_BYTES = 32
 const badScalar = (problem: string): KmsError => new KmsError('bad-scalar', problem)
 
 /** SEC1 compression of affine coordinates of 32 bytes each. */
-function compress(x: Uint8Array, y: Uint8Array): Uint8Array {
-  const out = new Uint8Array(POINT_BYTES)
-  out[0] = 2 + ((y[SCALAR_BYTES - 1] ?? 0) & 1)
-  out.set(x, 1)
-  return out
-}
+const compressInto =
+  (out: Uint8Array) =>
+  (x: Uint8Array, y: Uint8Array): Uint8Array => {
+    out[0] = 2 + ((y[SCALAR_BYTES - 1] ?? 0) & 1)
+    out.set(x, 1)
+    return out
+  }
 
 /**
  * The `Curve` port over libsecp256k1: constant time for secrets (`ecdh`, `publicKeyCreate`, `privateKeyTweak*`), variable time for
  * public data (`publicKeyTweakMul`, `publicKeyCombine`). Hash-to-curve, which the library lacks, is noble's; possession proofs are
- * composed from these operations. Secrets are lent to the library where they lie; the one copy (`mulAddSecret`) becomes the public result or is wiped.
+ * composed from these operations. Secrets are lent to the library where they lie; copies of them and of what comes of them (`mulAddSecret`, `mulSecret`) are wiped.
  */
 export function createNativeCurve(library: Libsecp256k1): Curve {
   const { generator } = nobleCurve
@@ -50,20 +51,24 @@ export function createNativeCurve(library: Libsecp256k1): Curve {
     })
   }
 
+  const response = new Uint8Array(SCALAR_BYTES)
+  const tweak = new Uint8Array(SCALAR_BYTES)
   function mulAddSecret(factor: bigint, a: Secret, b: Secret): Uint8Array {
-    const tweak = encodeScalar(factor)
+    tweak.set(encodeScalar(factor))
     return useScalar(a, (left) =>
       useScalar(b, (right) => {
         if (factor === 0n) return Uint8Array.from(right)
-        const sum = Uint8Array.from(left)
+        response.set(left)
         try {
-          library.privateKeyTweakMul(sum, tweak)
-          library.privateKeyTweakAdd(sum, right)
+          library.privateKeyTweakMul(response, tweak)
+          library.privateKeyTweakAdd(response, right)
+          return response.slice()
         } catch {
           // Every operand was checked: the library refuses only the sum 0, whose encoding is 32 zero bytes.
-          sum.fill(0)
+          return new Uint8Array(SCALAR_BYTES)
+        } finally {
+          response.fill(0)
         }
-        return sum
       }),
     )
   }
@@ -93,26 +98,35 @@ export function createNativeCurve(library: Libsecp256k1): Curve {
     return sum(terms.map(multiplyPublic).filter((point) => point !== undefined))
   }
 
-  /** Public inputs only: variable time is fine. */
-  function proofCommitment(proof: ProofResponse): PointBytes | undefined {
-    const { base, point, response, challenge } = proof
-    if (library.privateKeyVerify(response) && library.privateKeyVerify(challenge)) {
-      const quick = equalBytes(base, generator)
-        ? recoverCommitment(library, proof)
-        : sum([
-            library.publicKeyTweakMul(points.of(base), response, false),
-            library.publicKeyTweakMul(points.of(point), library.privateKeyNegate(Uint8Array.from(challenge)), false),
-          ])
-      if (quick !== undefined) return quick
-    }
-    return linearCombination([
-      { scalar: publicScalar(response), point: base },
-      { scalar: (ORDER - scalarModOrder(challenge)) % ORDER, point },
-    ])
-  }
+  const proofCommitment = createProofCommitment(library, {
+    generator,
+    points,
+    slowly: ({ base, point, response, challenge }) =>
+      linearCombination([
+        { scalar: publicScalar(response), point: base },
+        { scalar: (ORDER - scalarModOrder(challenge)) % ORDER, point },
+      ]),
+  })
 
+  /** A secret point until the call that fills it ends. */
+  const product = new Uint8Array(POINT_BYTES)
+  const x = new Uint8Array(SCALAR_BYTES)
+  const y = new Uint8Array(SCALAR_BYTES)
+  const ecdh = { hashfn: compressInto(product), xbuf: x, ybuf: y }
+  const mulSecret: Curve['mulSecret'] = (point, k) =>
+    useScalar(k, (bytes) => {
+      try {
+        library.ecdh(points.lend(point), bytes, ecdh, product)
+        const result = product.slice() as PointBytes
+        points.rememberAs(result, x, y)
+        return result
+      } finally {
+        for (const scratch of [product, x, y]) scratch.fill(0)
+      }
+    })
+  const base = new Uint8Array(POINT_BYTES)
   const mulBaseSecret: Curve['mulBaseSecret'] = (k) =>
-    useScalar(k, (bytes) => library.publicKeyCreate(bytes)) as PointBytes
+    useScalar(k, (bytes) => library.publicKeyCreate(bytes, true, base).slice()) as PointBytes
   const verifyPossession = createPossessionVerifier({ generator, proofCommitment })
   const signPossession = createPossessionSigner({ mulBaseSecret, mulAddSecret, verifyPossession }, (key) => {
     library.privateKeyNegate(key)
@@ -122,10 +136,7 @@ export function createNativeCurve(library: Libsecp256k1): Curve {
     backend: 'libsecp256k1',
     generator,
     isPoint: (bytes) => bytes.length === POINT_BYTES && points.remember(bytes),
-    mulSecret: (point, k) =>
-      useScalar(k, (bytes) =>
-        library.ecdh(points.of(point), bytes, { hashfn: compress }, new Uint8Array(POINT_BYTES)),
-      ) as PointBytes,
+    mulSecret,
     mulBaseSecret,
     mulAddSecret,
     sum: (summands) => sum(summands.map((point) => points.of(point))),
@@ -135,30 +146,5 @@ export function createNativeCurve(library: Libsecp256k1): Curve {
     signPossession,
     verifyPossession,
     hashToCurve: (message, dst) => nobleCurve.hashToCurve(message, dst),
-  }
-}
-
-/**
- * response * G - challenge * P in one operation: ECDSA's recovery computes (s * R - z * G) / r for a point R of x coordinate r, here
- * R = -P, s = challenge * r and z = -response * r. Public data only.
- * @returns undefined where the library refuses: for the identity, for a P that is no point or whose x is N or more
- */
-function recoverCommitment(
-  library: Libsecp256k1,
-  { point, response, challenge }: ProofResponse,
-): PointBytes | undefined {
-  const r = point.subarray(1)
-  if (!library.privateKeyVerify(r)) return undefined
-  const signature = new Uint8Array(2 * SCALAR_BYTES)
-  signature.set(r)
-  const s = signature.subarray(SCALAR_BYTES)
-  s.set(challenge)
-  library.privateKeyTweakMul(s, r)
-  const z = library.privateKeyNegate(library.privateKeyTweakMul(Uint8Array.from(response), r))
-  try {
-    return library.ecdsaRecover(signature, point[0] === 2 ? 1 : 0, z) as PointBytes
-  } catch {
-    // Which of the reasons it was, the slower way finds out.
-    return undefined
   }
 }

@@ -8,6 +8,9 @@ declare module 'secp256k1/bindings.js' {
   interface EcdhOptions {
     /** Gets both coordinates of the product, 32 bytes each; its result becomes the output. */
     readonly hashfn: (x: Uint8Array, y: Uint8Array) => Uint8Array
+    /** The arrays that it gets, 32 bytes each; fresh ones where absent. */
+    readonly xbuf?: Uint8Array
+    readonly ybuf?: Uint8Array
   }
 
   interface Bindings {

@@ -106,8 +106,8 @@ function reduceNonce(rand: Uint8Array): Secret {
 export function verifyDleq(curve: Curve, statement: DleqStatement, proof: Uint8Array): boolean {
   if (proof.length !== DLEQ_PROOF_BYTES) return false
   const { A, B, C, base } = statement
-  const e = proof.subarray(0, 32)
-  const s = proof.subarray(32)
+  const e = proof.slice(0, 32)
+  const s = proof.slice(32)
   if (!isBelowOrder(s)) return false
   const R1 = curve.proofCommitment({ base, point: A, response: s, challenge: e })
   const R2 = curve.proofCommitment({ base: B, point: C, response: s, challenge: e })
