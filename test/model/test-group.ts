@@ -100,6 +100,7 @@ export const testGroup: Curve = {
   signPossession: (key, message) => possession(requirePoint(encode(scalarOf(key))), message),
   verifyPossession: (point, message, signature) =>
     message.length === 32 && signature.length === 64 && sameBytes(signature, possession(point, message)),
+  sha256: (...parts) => sha256(concatBytes(...parts)),
   hashToCurve: (message, dst) =>
     requirePoint(encode((toNumber(sha256(concatBytes(utf8ToBytes(dst), message))) % (ORDER - 1n)) + 1n)),
 }

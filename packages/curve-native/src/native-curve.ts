@@ -16,6 +16,7 @@ import type bindings from 'secp256k1/bindings.js'
 import { createEvaluator } from './evaluate.ts'
 import { createFullPoints } from './full-points.ts'
 import { createProofCommitment } from './proof-commitment.ts'
+import { createSha256 } from './sha256.ts'
 import { createPossessionSigner, createPossessionVerifier } from './possession.ts'
 
 /** The native library, as loaded from `secp256k1/bindings.js`. */
@@ -145,6 +146,7 @@ export function createNativeCurve(library: Libsecp256k1): Curve {
     evaluate: createEvaluator(library, (point) => points.of(point)),
     signPossession,
     verifyPossession,
+    sha256: createSha256(),
     hashToCurve: (message, dst) => nobleCurve.hashToCurve(message, dst),
   }
 }

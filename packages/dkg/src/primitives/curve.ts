@@ -50,6 +50,9 @@ export interface Curve {
   /** BIP-340 verification under the x coordinate of `point`. */
   verifyPossession(point: PointBytes, message: Uint8Array, signature: Uint8Array): boolean
 
+  /** SHA-256 of the parts, one after the other, as fast as the backend has it: 32 bytes. What was hashed, which may be secret, is kept nowhere. */
+  sha256(...parts: readonly Uint8Array[]): Uint8Array
+
   /** RFC 9380 secp256k1_XMD:SHA-256_SSWU_RO_ under `dst` (ASCII). */
   hashToCurve(message: Uint8Array, dst: string): PointBytes
 }

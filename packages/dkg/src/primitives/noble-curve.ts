@@ -1,4 +1,5 @@
 import { schnorr, secp256k1, secp256k1_hasher } from '@noble/curves/secp256k1.js'
+import { sha256 } from '@noble/hashes/sha2.js'
 import { dkgError } from '../errors.ts'
 import type { Curve, Term } from './curve.ts'
 import { decodeScalar, encodeScalar, modOrder, ORDER, publicScalar, scalarModOrder } from './scalar.ts'
@@ -65,6 +66,11 @@ export const nobleCurve: Curve = {
   evaluate,
   signPossession: (key, message, aux) => key.use((bytes) => schnorr.sign(message, bytes, aux)),
   verifyPossession: (point, message, signature) => schnorr.verify(signature, message, point.subarray(1)),
+  sha256: (...parts) => {
+    const hash = sha256.create()
+    for (const part of parts) hash.update(part)
+    return hash.digest()
+  },
   hashToCurve: (message, dst) =>
     requirePoint(encode(Point.fromAffine(secp256k1_hasher.hashToCurve(message, { DST: dst }).toAffine()))),
 }

@@ -11,14 +11,12 @@ import type { PointBytes } from '../primitives/types.ts'
 /** e (32 bytes) || s (32 bytes). */
 export const DLEQ_PROOF_BYTES = 64
 
-function bip374Hash(name: string): (...parts: readonly Uint8Array[]) => Uint8Array {
+type TaggedHash = (curve: Curve, ...parts: readonly Uint8Array[]) => Uint8Array
+
+function bip374Hash(name: string): TaggedHash {
   const tag = sha256(utf8ToBytes(`BIP0374/${name}`))
-  const tagged = sha256.create().update(tag).update(tag)
-  return (...parts) => {
-    const hash = tagged.clone()
-    for (const part of parts) hash.update(part)
-    return hash.digest()
-  }
+  const prefix = concatBytes(tag, tag)
+  return (curve, ...parts) => curve.sha256(prefix, ...parts)
 }
 
 const auxHash = bip374Hash('aux')
@@ -71,16 +69,16 @@ export function proveDleq(curve: Curve, witness: DleqWitness): ProvenProduct {
 
   const A = witness.A ?? multiplyBase(secret)
   const C = curve.mulSecret(B, secret)
-  const masked = auxHash(aux)
+  const masked = auxHash(curve, aux)
   secret.use((bytes) => {
     for (let at = 0; at < 32; at++) masked[at] = (masked[at] ?? 0) ^ (bytes[at] ?? 0)
   })
-  const rand = nonceHash(masked, A, C, message)
+  const rand = nonceHash(curve, masked, A, C, message)
   masked.fill(0)
   const k = reduceNonce(rand)
   const R1 = multiplyBase(k)
   const R2 = curve.mulSecret(B, k)
-  const e = challengeHash(A, B, C, base, R1, R2, message)
+  const e = challengeHash(curve, A, B, C, base, R1, R2, message)
   const s = curve.mulAddSecret(modOrder(bytesToNumberBE(e)), secret, k)
   k.destroy()
   const proof = concatBytes(e, s)
@@ -112,5 +110,5 @@ export function verifyDleq(curve: Curve, statement: DleqStatement, proof: Uint8A
   const R1 = curve.proofCommitment({ base, point: A, response: s, challenge: e })
   const R2 = curve.proofCommitment({ base: B, point: C, response: s, challenge: e })
   if (R1 === undefined || R2 === undefined) return false
-  return equalBytes(e, challengeHash(A, B, C, base, R1, R2, statement.message ?? new Uint8Array(0)))
+  return equalBytes(e, challengeHash(curve, A, B, C, base, R1, R2, statement.message ?? new Uint8Array(0)))
 }
