@@ -21,8 +21,8 @@ export interface AnswerCost {
 }
 
 interface Backend {
-  /** Per item, of answers to `requests` requests. */
-  timeUs(items: number, requests: number): Promise<number>
+  /** Makes requests, so that what comes then times nothing but their answers. @returns microseconds per item */
+  prepare(items: number, requests: number): () => Promise<number>
 }
 
 /**
@@ -37,8 +37,8 @@ export async function benchAnswers(options: { readonly rounds: number }): Promis
   const noble = backend(createServingNode(nobleCurve, { spki, ledger: memoryLedger() }))
   const floor = createFloor()
   // Compiled before anything counts.
-  await native?.timeUs(1, 300)
-  await noble.timeUs(1, 10)
+  await native?.prepare(1, 300)()
+  await noble.prepare(1, 10)()
   const sizes = [
     { items: 1, requests: 20, nobleRequests: 2 },
     { items: 16, requests: 4, nobleRequests: 1 },
@@ -46,23 +46,26 @@ export async function benchAnswers(options: { readonly rounds: number }): Promis
   ]
   const results: AnswerCost[] = []
   for (const { items, requests, nobleRequests } of sizes) {
+    const rounds = options.rounds + 1
+    const prepared = Array.from({ length: rounds }, () => native?.prepare(items, requests))
     const floorUs: number[] = []
     const nativeUs: number[] = []
-    const nobleUs: number[] = []
     const ratios: number[] = []
     const floorSlice = (): number => timeUs(requests, () => floor(items)) / items
-    for (let round = -1; round < options.rounds; round++) {
+    for (const [round, answer] of prepared.entries()) {
       const before = floorSlice()
-      const between = await native?.timeUs(items, requests)
+      const between = await answer?.()
       const after = floorSlice()
-      if (round < 0) continue
+      // The first one warms up.
+      if (round === 0) continue
       floorUs.push(before, after)
-      if (between !== undefined) {
-        nativeUs.push(between)
-        ratios.push((2 * between) / (before + after))
-      }
-      if (nobleRequests > 0 && round < MAX_NOBLE_ROUNDS) nobleUs.push(await noble.timeUs(items, nobleRequests))
+      if (between === undefined) continue
+      nativeUs.push(between)
+      ratios.push((2 * between) / (before + after))
     }
+    const nobleUs: number[] = []
+    for (let round = 0; nobleRequests > 0 && round < MAX_NOBLE_ROUNDS; round++)
+      nobleUs.push(await noble.prepare(items, nobleRequests)())
     results.push({
       items,
       native_us: medianOrNull(nativeUs),
@@ -80,14 +83,16 @@ const MAX_NOBLE_ROUNDS = 5
 const medianOrNull = (values: readonly number[]): number | null => (values.length === 0 ? null : median(values))
 
 const backend = (node: ServingNode): Backend => ({
-  async timeUs(items, count) {
+  prepare(items, count) {
     const requests: Authorization[] = Array.from({ length: count }, () => node.request(items))
     const { signal } = new AbortController()
-    const startMs = performance.now()
-    for (const request of requests) {
-      const result = await node.pipeline.handle(request, { remote: 'bench', address: '', signal })
-      if (result.kind !== 'answer') throw new Error(`the node refused: ${result.code}`)
+    return async () => {
+      const startMs = performance.now()
+      for (const request of requests) {
+        const result = await node.pipeline.handle(request, { remote: 'bench', address: '', signal })
+        if (result.kind !== 'answer') throw new Error(`the node refused: ${result.code}`)
+      }
+      return ((performance.now() - startMs) * 1000) / (count * items)
     }
-    return ((performance.now() - startMs) * 1000) / (count * items)
   },
 })
