@@ -156,7 +156,18 @@ describe('the ledger', () => {
     holds = false
     expect(await outcome).toBe('outdated')
     expect(await ledger.record(entry)).toBe('recorded')
+    expect(await ledger.record({ ...entry, holds: () => false })).toBe('replayed')
     expect(records()).toHaveLength(1)
+  })
+
+  it('forgets all that is over within one second, more of it than one commit forgets', async () => {
+    const ledger = openLedger({ replayEntries: 2_000, perRequester: 2_000 })
+    const old = await Promise.all(Array.from({ length: 1_500 }, () => ledger.record(releaseEntry())))
+    expect(new Set(old)).toEqual(new Set(['recorded']))
+    nowSeconds += 3_600
+    const fresh = Array.from({ length: 3 }, () => releaseEntry({}, nowSeconds + 300))
+    for (const entry of fresh) expect(await ledger.record(entry)).toBe('recorded')
+    expect([...database.replayCounts().values()]).toEqual([3])
   })
 
   it('records nothing while it may not, and says so', async () => {

@@ -47,6 +47,8 @@ export function createLedger(options: LedgerOptions): Ledger {
   const counts = createReplayCounts(database.replayCounts(), { total, perRequester })
   const windows = createRefusalWindows()
   let tail = database.tail()
+  /** Nothing is left that expired before this second. */
+  let forgottenBefore: number | undefined
   let waiting: Waiting[] = []
   let notes: { readonly time: number; readonly entry: AuditEntry }[] = []
   let problem: string | undefined
@@ -80,20 +82,29 @@ export function createLedger(options: LedgerOptions): Ledger {
       writer.append({ seq, record, hash })
       tail = { count: seq + 1, hash }
     }
-    for (const requester of writer.forget(nowSeconds() - FORGET_AFTER_SECONDS)) {
-      counts.giveBack(requester)
-      undo.push(() => void counts.take(requester))
+    const over = nowSeconds() - FORGET_AFTER_SECONDS
+    if (over !== forgottenBefore) {
+      const forgotten = writer.forget(over)
+      // What is left of that second is forgotten with the next commits.
+      if (forgotten.length === 0) forgottenBefore = over
+      for (const requester of forgotten) {
+        counts.giveBack(requester)
+        undo.push(() => void counts.take(requester))
+      }
     }
     for (const { time, entry } of notes) append(time, entry)
     return group.map(({ entry }) => {
       const { release, requestId, expiresAt } = entry
       const id = replayId(release.requester, requestId)
-      if (database.hasReplay(id)) return 'replayed'
-      if (!entry.holds()) return 'outdated'
+      const refusal = (outcome: 'outdated' | 'full'): ReleaseOutcome => (database.hasReplay(id) ? 'replayed' : outcome)
+      if (!entry.holds()) return refusal('outdated')
       const requester = requesterTag(countedFor(entry))
-      if (!counts.take(requester)) return 'full'
+      if (!counts.take(requester)) return refusal('full')
       undo.push(() => counts.giveBack(requester))
-      writer.remember({ id, requester, expires: expiresAt })
+      if (!writer.remember({ id, requester, expires: expiresAt })) {
+        undo.pop()?.()
+        return 'replayed'
+      }
       append(nowSeconds(), release)
       return 'recorded'
     })
