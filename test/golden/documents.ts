@@ -143,7 +143,7 @@ function envelopesDocument(key: VerifiedKey): object {
       k: revealed(fixedSecret('v2', 'k')),
       aux: hex(fixed('v2', 'aux')),
       D: hex(D2),
-      headerMessage: hex(headerMessage(v2.header, ciphertextHash(v2.ciphertext))),
+      headerMessage: hex(headerMessage(curve, v2.header, ciphertextHash(v2.ciphertext))),
       binary: hex(encodeEnvelope(v2)),
       json: formatEnvelope(v2),
     },

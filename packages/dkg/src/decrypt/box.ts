@@ -67,7 +67,7 @@ export function decodeBatch(curve: Curve, content: Uint8Array): BatchContent {
 }
 
 // The key is drawn for one box and used once, so a fixed nonce never repeats under it (interfaces 2).
-const NONCE = new Uint8Array(12)
+export const BOX_NONCE: Uint8Array = new Uint8Array(12)
 export const BOX_KEY_BYTES = 32
 
 /**
@@ -76,7 +76,7 @@ export const BOX_KEY_BYTES = 32
  */
 export function sealBatch(key: Secret, ctx: Uint8Array, content: Uint8Array): Uint8Array {
   requireKey(key)
-  return key.use((bytes) => gcm(bytes, NONCE, ctx).encrypt(content))
+  return key.use((bytes) => gcm(bytes, BOX_NONCE, ctx).encrypt(content))
 }
 
 /** Opens what `sealBatch` made. @throws KmsError `bad-box` */
@@ -85,7 +85,7 @@ export function openBatch(key: Secret, ctx: Uint8Array, sealed: Uint8Array): Uin
   if (sealed.length < TAG_BYTES || sealed.length > MAX_BATCH_CONTENT_BYTES + TAG_BYTES)
     throw dkgError('bad-box', 'a box has a wrong length')
   try {
-    return key.use((bytes) => gcm(bytes, NONCE, ctx).decrypt(sealed))
+    return key.use((bytes) => gcm(bytes, BOX_NONCE, ctx).decrypt(sealed))
   } catch (cause) {
     throw dkgError('bad-box', 'the box does not open for this request', { cause })
   }

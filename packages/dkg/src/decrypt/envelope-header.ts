@@ -1,7 +1,7 @@
 import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import { decodeAll, u64, varBytes } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
-import { taggedHash } from '../primitives/hash.ts'
+import { taggedHash, taggedHashBy } from '../primitives/hash.ts'
 import { decodePoint, id32, POINT_BYTES } from '../primitives/point.ts'
 import type { KeyId, PointBytes } from '../primitives/types.ts'
 import { verifyDleq } from '../proofs/dleq.ts'
@@ -91,8 +91,9 @@ export function decodeHeader(curve: Curve, bytes: Uint8Array): EnvelopeHeader {
 export const ciphertextHash = (ciphertext: Uint8Array): Uint8Array => taggedHash('ct', ciphertext)
 
 /** m = TH("hdr", keyId || var label || kc || TH("ct", ct)), 32 bytes; K and Kbar enter the proof as its points. */
-export function headerMessage(header: EnvelopeHeader, ctHash: Uint8Array): Uint8Array {
-  return taggedHash(
+export function headerMessage(curve: Curve, header: EnvelopeHeader, ctHash: Uint8Array): Uint8Array {
+  return taggedHashBy(
+    curve,
     'hdr',
     header.keyId,
     varBytes(encodeLabel(header.label)),
@@ -113,7 +114,7 @@ export function verifyHeaderProof(curve: Curve, { header, proof, ctHash }: Prove
       B: secondGenerator(curve),
       C: header.Kbar,
       base: curve.generator,
-      message: headerMessage(header, ctHash),
+      message: headerMessage(curve, header, ctHash),
     },
     proof,
   )

@@ -66,7 +66,7 @@ export function sealEnvelopeV2(curve: Curve, input: SealV2Input): EnvelopeV2 {
   const header = { keyId: key.keyId, label, K, Kbar: curve.mulSecret(base, k), keyCommitment: keys.commitment }
   const ciphertext = gcm(keys.key, keys.nonce, encodeHeader(header)).encrypt(plaintext)
   keys.key.fill(0)
-  const message = headerMessage(header, ciphertextHash(ciphertext))
+  const message = headerMessage(curve, header, ciphertextHash(ciphertext))
   const { proof } = proveDleq(curve, { secret: k, B: base, base: curve.generator, message, aux: input.aux })
   return { version: 2, header, proof, policy, ciphertext }
 }

@@ -75,7 +75,7 @@ const DECRYPTION_GRANT = {
 
 /** What the issuer signs: sig("grant", body), or EIP-712. @param body the canonical bytes of `grant` */
 export const grantStatement = (grant: GrantBody, body: Uint8Array): Statement =>
-  typedStatement(grantSignedBytes(body), DECRYPTION_GRANT, {
+  typedStatement(grantSignedBytes(body), DECRYPTION_GRANT, () => ({
     clusterId: formatHex(grant.clusterId),
     keyId: formatHex(grant.keyId),
     chainId: grant.chainId,
@@ -86,7 +86,7 @@ export const grantStatement = (grant: GrantBody, body: Uint8Array): Statement =>
     notBefore: grant.notBefore,
     expiresAt: grant.expiresAt,
     grantHash: formatHex(taggedHash('grant', body)),
-  })
+  }))
 
 /** var body || var issuer || var signature: at most 4 KiB, as a v1 item or evidence of kind 1 carries it. @throws KmsError `bad-request` */
 export function encodeGrant(grant: Pick<Grant, 'body' | 'issuer' | 'signature'>): Uint8Array {

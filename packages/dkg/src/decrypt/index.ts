@@ -14,6 +14,7 @@ export {
   type BatchContent,
   type BatchItem,
   BOX_KEY_BYTES,
+  BOX_NONCE,
   decodeBatch,
   decodeSingle,
   encodeBatch,

@@ -2,7 +2,7 @@ import { concatBytes } from '@noble/hashes/utils.js'
 import { purposeCode, SUITE_SECP256K1, type Purpose } from '../ceremony/config.ts'
 import { u16, u32, u8 } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
-import { taggedHash } from '../primitives/hash.ts'
+import { taggedHashBy } from '../primitives/hash.ts'
 import { id32 } from '../primitives/point.ts'
 import type { Secret } from '../primitives/secret.ts'
 import type { KeyId, ParticipantIndex, PointBytes, SharingId } from '../primitives/types.ts'
@@ -47,7 +47,7 @@ export function pdecContext(context: PartialContext): Uint8Array {
 }
 
 /** m = TH("pdec", ctx), 32 bytes. */
-const pdecMessage = (ctx: Uint8Array): Uint8Array => taggedHash('pdec', ctx)
+const pdecMessage = (curve: Curve, ctx: Uint8Array): Uint8Array => taggedHashBy(curve, 'pdec', ctx)
 
 /**
  * D = share * K and its proof, in one multiplication by the share and two by the nonce (protocol 10.1).
@@ -71,7 +71,7 @@ export function createPartial(
     ...(input.verificationShare && { A: input.verificationShare }),
     B: input.K,
     base: curve.generator,
-    message: pdecMessage(input.ctx),
+    message: pdecMessage(curve, input.ctx),
     aux: input.aux,
   })
   return { D: C, proof }
@@ -90,5 +90,5 @@ export function verifyPartial(
   },
 ): boolean {
   const { verificationShare: A, K: B, D: C, ctx, proof } = input
-  return verifyDleq(curve, { A, B, C, base: curve.generator, message: pdecMessage(ctx) }, proof)
+  return verifyDleq(curve, { A, B, C, base: curve.generator, message: pdecMessage(curve, ctx) }, proof)
 }

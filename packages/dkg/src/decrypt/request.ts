@@ -3,7 +3,7 @@ import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import { dkgError } from '../errors.ts'
 import { bytesKey, decodeAll, equalBytes, list, type Reader, u64, u8, varBytes } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
-import { signedBytes, taggedHash } from '../primitives/hash.ts'
+import { signedBytes, signedHash, taggedHash, taggedHashBy } from '../primitives/hash.ts'
 import { id32 } from '../primitives/point.ts'
 import type { ClusterId, KeyId, SharingId } from '../primitives/types.ts'
 import { formatHex } from './json.ts'
@@ -96,8 +96,9 @@ export function decodeRequest(curve: Curve, bytes: Uint8Array): DelegationReques
   return requireConsistent(decodeAll(bytes, 'request', (reader) => readRequest(curve, reader)))
 }
 
-/** TH("request", REQ), 32 bytes. */
-export const requestHash = (request: Uint8Array): Uint8Array => taggedHash('request', request)
+/** TH("request", REQ), 32 bytes. @param curve hashes with the SHA-256 of its backend */
+export const requestHash = (request: Uint8Array, curve?: Curve): Uint8Array =>
+  curve === undefined ? taggedHash('request', request) : taggedHashBy(curve, 'request', request)
 
 /** What the requester's Ed25519 key signs: sig("request", REQ). */
 export const requestSignedBytes = (payload: Uint8Array): Uint8Array => signedBytes('request', payload)
@@ -108,17 +109,21 @@ const DECRYPTION_REQUEST = {
     'bytes32 clusterId,bytes32 keyId,bytes32 recipientKeyHash,uint256 items,uint256 notBefore,uint256 expiresAt,bytes32 requestHash',
 } as const
 
-/** What the requester signs. @param payload the canonical bytes of `request` */
-export const requestStatement = (request: DelegationRequest, payload: Uint8Array): Statement =>
-  typedStatement(requestSignedBytes(payload), DECRYPTION_REQUEST, {
+/** What the requester signs. @param payload the canonical bytes of `request`. @param hash their `requestHash`, where it is known */
+export const requestStatement = (
+  request: DelegationRequest,
+  payload: Uint8Array,
+  hash: Uint8Array = requestHash(payload),
+): Statement =>
+  typedStatement(signedHash('request', hash), DECRYPTION_REQUEST, () => ({
     clusterId: formatHex(request.clusterId),
     keyId: formatHex(request.keyId),
     recipientKeyHash: formatHex(sha256(request.spki)),
     items: request.items.length,
     notBefore: request.notBefore,
     expiresAt: request.expiresAt,
-    requestHash: formatHex(requestHash(payload)),
-  })
+    requestHash: formatHex(hash),
+  }))
 
 /**
  * By how many seconds a clock misses the request's window, beyond the leeway. 0: inside.

@@ -84,7 +84,7 @@ const DECRYPTION_SESSION = {
 
 /** What the principal signs: sig("decrypt-session", body), or EIP-712. @param body the canonical bytes of `session` */
 export const sessionStatement = (session: SessionBody, body: Uint8Array): Statement =>
-  typedStatement(signedBytes('decrypt-session', body), DECRYPTION_SESSION, {
+  typedStatement(signedBytes('decrypt-session', body), DECRYPTION_SESSION, () => ({
     clusterId: formatHex(session.clusterId),
     keyId: formatHex(session.keyId),
     recipientKeyHash: formatHex(session.recipientSpkiHash),
@@ -92,7 +92,7 @@ export const sessionStatement = (session: SessionBody, body: Uint8Array): Statem
     notBefore: session.notBefore,
     expiresAt: session.expiresAt,
     sessionHash: formatHex(sessionHash(body)),
-  })
+  }))
 
 /** var body || var signature, as evidence of kind 2 carries it. @throws KmsError `bad-request` */
 export function encodeSession({ body, signature }: Pick<Session, 'body' | 'signature'>): Uint8Array {

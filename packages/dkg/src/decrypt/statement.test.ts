@@ -12,8 +12,10 @@ import { typedStatement, verifyStatement } from './statement.ts'
 const key = keccak_256(utf8ToBytes('cow'))
 const address = ethereumAddress(secp256k1.getPublicKey(key, false))
 const id = `eip712:0x${bytesToHex(address)}`
+// RFC 8032, 7.1, test 1.
+const ED25519_KEY = 'd75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a'
 const fields = { primaryType: 'Test', fields: 'uint256 items' }
-const statement = typedStatement(new Uint8Array(0), fields, { items: 3 })
+const statement = typedStatement(new Uint8Array(0), fields, () => ({ items: 3 }))
 const digest = typedDataDigest(statement.typedData)
 
 function signDigest(hash: Uint8Array): { rs: Uint8Array; v: number } {
@@ -23,6 +25,16 @@ function signDigest(hash: Uint8Array): { rs: Uint8Array; v: number } {
 const { rs, v } = signDigest(digest)
 const signature = concatBytes(rs, Uint8Array.of(v))
 const holds = (wrong: Uint8Array, signerId = id): boolean => verifyStatement(verifyEd25519, signerId, statement, wrong)
+
+describe('a statement', () => {
+  it('is put into words for wallets alone', () => {
+    const unseen = typedStatement(Uint8Array.of(7), fields, () => {
+      throw new RangeError('looked at')
+    })
+    expect(verifyStatement(() => true, `ed25519:${ED25519_KEY}`, unseen, new Uint8Array(64))).toBe(true)
+    expect(() => verifyStatement(() => true, id, unseen, signature)).toThrow('looked at')
+  })
+})
 
 describe('a signature of a wallet', () => {
   it('is of its address', () => {
@@ -58,7 +70,7 @@ describe('a signature of a wallet', () => {
     expect(holds(signature, `session:${'ab'.repeat(32)}`)).toBe(false)
     expect(holds(signature, `ed25519:${'ab'.repeat(32)}`)).toBe(false)
     expect(holds(signature, id.toUpperCase())).toBe(false)
-    const other = typedStatement(new Uint8Array(0), fields, { items: 4 })
+    const other = typedStatement(new Uint8Array(0), fields, () => ({ items: 4 }))
     expect(verifyStatement(verifyEd25519, id, other, signature)).toBe(false)
   })
 })

@@ -15,17 +15,25 @@ export interface Statement {
 /** No chain id: these signatures are for a cluster, which the message names. */
 const DOMAIN = { name: 'Threshold KMS', version: '1' } as const
 
-/** @param fields as in the type string of EIP-712: "bytes32 clusterId,uint256 items" */
+/**
+ * @param fields as in the type string of EIP-712: "bytes32 clusterId,uint256 items"
+ * @param values asked for when the struct is looked at: an Ed25519 key signs the message alone
+ */
 export function typedStatement(
   message: Uint8Array,
   { primaryType, fields }: { readonly primaryType: string; readonly fields: string },
-  values: TypedData['message'],
+  values: () => TypedData['message'],
 ): Statement {
-  const types = fields.split(',').map((field): TypedField => {
-    const [type, name = ''] = field.split(' ') as [TypedField['type'], string?]
-    return { name, type }
-  })
-  return { message, typedData: { domain: DOMAIN, types: { [primaryType]: types }, primaryType, message: values } }
+  return {
+    message,
+    get typedData() {
+      const types = fields.split(',').map((field): TypedField => {
+        const [type, name = ''] = field.split(' ') as [TypedField['type'], string?]
+        return { name, type }
+      })
+      return { domain: DOMAIN, types: { [primaryType]: types }, primaryType, message: values() }
+    },
+  }
 }
 
 /**
@@ -35,15 +43,15 @@ export function typedStatement(
 export function verifyStatement(
   verify: VerifyMessage,
   signerId: string,
-  { message, typedData }: Statement,
+  statement: Statement,
   signature: Uint8Array,
 ): boolean {
   const signer = attempt(() => parsePublicKeyId(signerId))
   if (signer?.kind === 'ed25519') {
     const key = attempt(() => decodeNodePublicKey(signer.key, 'publicKeyId'))
-    return key !== undefined && verify(key, message, signature)
+    return key !== undefined && verify(key, statement.message, signature)
   }
   if (signer?.kind !== 'eip712') return false
-  const address = recoverEthereumAddress(typedDataDigest(typedData), signature)
+  const address = recoverEthereumAddress(typedDataDigest(statement.typedData), signature)
   return address !== undefined && equalBytes(address, signer.address)
 }

@@ -43,16 +43,16 @@ export function createSignatureVerifier(options: {
   }
 
   return {
-    async verify(signerId, { message, typedData }, signature, signal) {
+    async verify(signerId, statement, signature, signal) {
       const signer = attempt(() => parsePublicKeyId(signerId))
       if (signer?.kind === 'ed25519') {
         if (signature.length !== SIGNATURE_BYTES) return false
         const key = admit(signerId, signer.key)
-        return key !== 'refused' && verify(null, message, key, signature)
+        return key !== 'refused' && verify(null, statement.message, key, signature)
       }
       if (signer?.kind !== 'eip712') return false
       const { address } = signer
-      const digest = typedDataDigest(typedData)
+      const digest = typedDataDigest(statement.typedData)
       const recovered = recoverEthereumAddress(digest, signature)
       if (recovered !== undefined && equalBytes(recovered, address)) return true
       return (await options.wallets?.accepts({ address, digest, signature, signal })) ?? false

@@ -10,16 +10,16 @@ import {
   MAX_REQUEST_BYTES,
   MAX_SIGNATURE_BYTES,
   Reader,
+  requestHash,
   type KeyId,
   type SharingId,
 } from '@tkms/dkg'
 import type { ShareLender } from './key-table.ts'
 import { LEEWAY_SECONDS, type Refusal, refuse } from './refusal.ts'
-import type { RequesterVerifier, VerifiedRequester } from './requester.ts'
+import type { HashedRequest, RequesterVerifier, VerifiedRequester } from './requester.ts'
 
-export interface Admitted {
+export interface Admitted extends HashedRequest {
   readonly kind: 'admitted'
-  readonly request: DelegationRequest
   readonly requester: VerifiedRequester
 }
 
@@ -52,8 +52,10 @@ export async function admitRequest(
   const { nowSeconds } = now
   const skewSeconds = clockSkewSeconds(request, { nowSeconds, leewaySeconds: LEEWAY_SECONDS })
   if (skewSeconds !== 0) return { kind: 'refusal', code: 'clock-skew', skewSeconds }
-  const requester = await ports.requesters.verify(authorization, request, now)
-  return requester.kind === 'refusal' ? requester : { kind: 'admitted', request, requester }
+  const { curve } = ports
+  const hashed = { request, hash: requestHash(payload, curve), spkiHash: curve.sha256(request.spki) }
+  const requester = await ports.requesters.verify(authorization, hashed, now)
+  return requester.kind === 'refusal' ? requester : { kind: 'admitted', ...hashed, requester }
 }
 
 interface Target {

@@ -1,8 +1,10 @@
+import { createCipheriv } from 'node:crypto'
 import {
   type Answer,
   answerSignedBytes,
   type BatchItem,
   BOX_KEY_BYTES,
+  BOX_NONCE,
   createPartial,
   type Curve,
   type DelegationRequest,
@@ -12,7 +14,6 @@ import {
   pdecContext,
   type RequestItem,
   Secret,
-  sealBatch,
   type SignMessage,
 } from '@tkms/dkg'
 import { concatBytes } from '@noble/hashes/utils.js'
@@ -34,19 +35,28 @@ export const answerContext = (served: ServedKey, request: DelegationRequest, req
     requestHash,
   })
 
+/** Randomness that goes into the proof of one item. */
+export const AUX_BYTES = 32
+
 /**
  * D = share * K with its proof, for an item that passed every check.
  * @throws KmsError `self-check-failed` when the machine computes wrongly or the share is no longer the certified one
  */
 export function computePartial(
-  ports: { readonly curve: Curve; readonly rng: Rng },
-  input: { readonly served: ServedKey; readonly loan: Loan; readonly item: RequestItem; readonly ctx: Uint8Array },
+  curve: Curve,
+  input: {
+    readonly served: ServedKey
+    readonly loan: Loan
+    readonly item: RequestItem
+    readonly ctx: Uint8Array
+    /** `AUX_BYTES` fresh random bytes, for this item alone. */
+    readonly aux: Uint8Array
+  },
 ): Extract<BatchItem, { kind: 'partial' }> {
-  const { served, loan, item, ctx } = input
-  const aux = ports.rng.bytes(32)
+  const { served, loan, item, ctx, aux } = input
   const { verificationShare } = served
   const { D, proof } = loan.use((share) =>
-    createPartial(ports.curve, { share, verificationShare, K: itemPoint(item), ctx, aux }),
+    createPartial(curve, { share, verificationShare, K: itemPoint(item), ctx, aux }),
   )
   return { kind: 'partial', D, proof }
 }
@@ -80,9 +90,16 @@ function boxBatch(
   try {
     return concatBytes(
       key.use((bytes) => wrapOaep(rsa.key, bytes)),
-      sealBatch(key, ctx, content),
+      key.use((bytes) => sealWithOpenSsl(bytes, ctx, content)),
     )
   } finally {
     key.destroy()
   }
+}
+
+/** What `sealBatch` makes, by OpenSSL: AES-256-GCM with the tag behind the ciphertext. */
+function sealWithOpenSsl(key: Uint8Array, ctx: Uint8Array, content: Uint8Array): Uint8Array {
+  const cipher = createCipheriv('aes-256-gcm', key, BOX_NONCE)
+  cipher.setAAD(ctx)
+  return concatBytes(cipher.update(content), cipher.final(), cipher.getAuthTag())
 }

@@ -5,7 +5,6 @@ import {
   bytesKey,
   type RefusalCode,
   type RequestItem,
-  requestHash,
   type SignMessage,
   verifyHeaderProof,
 } from '@tkms/dkg'
@@ -13,7 +12,7 @@ import { isKmsError } from '../errors.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock, Rng } from '../ports.ts'
 import { type AdmissionPorts, type Admitted, admitRequest } from './admission.ts'
-import { answerContext, computePartial, createAnswer } from './answer.ts'
+import { answerContext, AUX_BYTES, computePartial, createAnswer } from './answer.ts'
 import { Cancelled, eachItem } from './each-item.ts'
 import type { Loan, ServedKey } from './key-table.ts'
 import { refuse, type Refusal } from './refusal.ts'
@@ -143,13 +142,7 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
       served,
       call,
       counts,
-      hash,
-    }: {
-      readonly served: ServedKey
-      readonly call: DelegationCall
-      readonly counts: TentativeCounts
-      readonly hash: Uint8Array
-    },
+    }: { readonly served: ServedKey; readonly call: DelegationCall; readonly counts: TentativeCounts },
     round = 1,
   ): Promise<Recorded | Refusal> => {
     const { request } = admitted
@@ -169,16 +162,15 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
       expiresAt,
       address: call.address,
       holds: () => policy.edition === edition,
-      release: releaseRecord({ request, requesterId, key: served.key }, hash, decisions),
+      release: releaseRecord({ ...admitted, requesterId, key: served.key }, decisions),
     })
     if (outcome === 'recorded') return { kind: 'recorded', decisions, rsa }
     own.end(false)
     if (outcome !== 'outdated' || round >= MAX_DECISIONS) return refuse(NOT_RECORDED[outcome])
-    return decideAndRecord(admitted, { served, call, counts, hash }, round + 1)
+    return decideAndRecord(admitted, { served, call, counts }, round + 1)
   }
 
   const release = async (
-    authorization: Authorization,
     {
       admitted,
       served,
@@ -195,16 +187,16 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     const { request } = admitted
     const { signal } = call
     if (ledger.seen(request.publicKeyId, request.requestId)) return refuse('replayed')
-    const hash = requestHash(authorization.payload)
-    const recorded = await decideAndRecord(admitted, { served, call, counts, hash })
+    const recorded = await decideAndRecord(admitted, { served, call, counts })
     if (recorded.kind === 'refusal') return recorded
     const { decisions, rsa } = recorded
     counts.end(true)
-    const ctx = answerContext(served, request, hash)
+    const ctx = answerContext(served, request, admitted.hash)
+    const aux = options.rng.bytes(AUX_BYTES * request.items.length)
     const items = await eachItem(request.items, signal, (item, at): BatchItem => {
       const verdict = decisions[at]
       if (verdict === undefined || 'kind' in verdict) return { kind: 'refusal', code: verdict?.code ?? 'internal' }
-      return computePartial(options, { served, loan, item, ctx })
+      return computePartial(curve, { served, loan, item, ctx, aux: aux.slice(at * AUX_BYTES, (at + 1) * AUX_BYTES) })
     })
     if (signal.aborted) return refuse('cancelled')
     const answer = createAnswer(options, { rsa, served, request, ctx, items })
@@ -257,7 +249,7 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
         const loan = found.borrow()
         const counts = createTentativeCounts()
         try {
-          return await release(authorization, { admitted, served: found.served, loan, counts }, call)
+          return await release({ admitted, served: found.served, loan, counts }, call)
         } finally {
           counts.end(false)
           loan.end()

@@ -1,16 +1,15 @@
-import { sha256 } from '@noble/hashes/sha2.js'
 import {
   type AuditItem,
   type AuditRelease,
   bytesKey,
   compareAuditGrants,
-  type DelegationRequest,
   itemPoint,
   type RequestItem,
   type VerifiedKey,
 } from '@tkms/dkg'
 import type { Decision, GrantName } from '../policy/decision.ts'
 import type { Refusal } from './refusal.ts'
+import type { HashedRequest } from './requester.ts'
 
 /** Of an item: what said yes, or why it is refused. */
 export type ItemVerdict = Refusal | Extract<Decision, { allowed: true }>
@@ -22,10 +21,11 @@ export type ItemVerdict = Refusal | Extract<Decision, { allowed: true }>
 export function releaseRecord(
   {
     request,
+    hash,
+    spkiHash,
     requesterId,
     key,
-  }: { readonly request: DelegationRequest; readonly requesterId: string; readonly key: VerifiedKey },
-  requestHash: Uint8Array,
+  }: HashedRequest & { readonly requesterId: string; readonly key: VerifiedKey },
   verdicts: readonly ItemVerdict[],
 ): AuditRelease {
   return {
@@ -33,10 +33,10 @@ export function releaseRecord(
     keyId: key.keyId,
     sharingId: key.sharingId,
     epoch: key.epoch,
-    requestHash,
+    requestHash: hash,
     requester: request.publicKeyId,
     ...(requesterId !== request.publicKeyId && { principal: requesterId }),
-    recipientSpkiHash: sha256(request.spki),
+    recipientSpkiHash: spkiHash,
     items: request.items.map((item, at) => ({ ...nameOf(item), outcome: outcomeOf(verdicts[at]) })),
     rules: rulesOf(verdicts).toSorted(),
     grants: grantsOf(verdicts),

@@ -34,12 +34,21 @@ export interface VerifiedRequester {
   readonly requesterId: string
 }
 
+/** A request with what several checks need of it, hashed once. */
+export interface HashedRequest {
+  readonly request: DelegationRequest
+  /** `requestHash`, 32 bytes. */
+  readonly hash: Uint8Array
+  /** SHA-256 of the requester's RSA key, 32 bytes. */
+  readonly spkiHash: Uint8Array
+}
+
 /** Finds out who asks. */
 export interface RequesterVerifier {
-  /** @param request the decoded payload of the authorization @returns a refusal `bad-signature`, `bad-session` or `policy-unavailable` */
+  /** @param request the decoded payload of the authorization, with its hashes @returns a refusal `bad-signature`, `bad-session` or `policy-unavailable` */
   verify(
     authorization: Authorization,
-    request: DelegationRequest,
+    request: HashedRequest,
     now: { readonly nowSeconds: number; readonly signal: AbortSignal },
   ): Promise<VerifiedRequester | Refusal>
 }
@@ -66,33 +75,34 @@ export function createRequesterVerifier(options: {
 
   const inSession = async (
     { payload, signature }: Authorization,
-    request: DelegationRequest,
-    { hash, now }: { readonly hash: Uint8Array; readonly now: Now },
+    { request, hash, spkiHash }: HashedRequest,
+    { named, now }: { readonly named: Uint8Array; readonly now: Now },
   ): Promise<VerifiedRequester | Refusal> => {
     const [evidence, ...more] = request.evidence.filter(({ kind }) => kind === EVIDENCE_SESSION)
     if (evidence === undefined || more.length > 0) return refuse('bad-session', 'not one session')
     const session = attempt(() => decodeSession(evidence.bytes))
     if (session === undefined) return refuse('bad-session', 'unreadable')
-    if (!equalBytes(sessionHash(session.body), hash)) return refuse('bad-session', 'another session')
-    const mismatch = sessionMismatch(session, { ...request, recipientSpkiHash: sha256(request.spki) })
+    if (!equalBytes(sessionHash(session.body), named)) return refuse('bad-session', 'another session')
+    const mismatch = sessionMismatch(session, { ...request, recipientSpkiHash: spkiHash })
     if (mismatch !== undefined) return refuse('bad-session', `another ${mismatch}`)
     const skew = clockSkewSeconds(session, { nowSeconds: now.nowSeconds, leewaySeconds: LEEWAY_SECONDS })
     if (skew !== 0) return refuse('bad-session', skew > 0 ? 'over' : 'not begun')
     const sessionKeyId = formatPublicKeyId({ kind: 'ed25519', key: session.sessionKey })
-    const asked = await signatures.verify(sessionKeyId, requestStatement(request, payload), signature, now.signal)
+    const asked = await signatures.verify(sessionKeyId, requestStatement(request, payload, hash), signature, now.signal)
     if (!asked) return refuse('bad-signature', 'session key')
     if (!(await verifyPrincipal(session, evidence.bytes, now))) return refuse('bad-session', 'principal')
     return verifiedRequester(session.principal)
   }
 
   return {
-    async verify(authorization, request, now) {
+    async verify(authorization, hashed, now) {
       const { payload, signature, publicKeyId } = authorization
       const signer = parsePublicKeyId(publicKeyId)
       if (signer.kind === 'none') return signature.length === 0 ? verifiedRequester('none') : refuse('bad-signature')
       try {
-        if (signer.kind === 'session') return await inSession(authorization, request, { hash: signer.hash, now })
-        const signed = await signatures.verify(publicKeyId, requestStatement(request, payload), signature, now.signal)
+        if (signer.kind === 'session') return await inSession(authorization, hashed, { named: signer.hash, now })
+        const statement = requestStatement(hashed.request, payload, hashed.hash)
+        const signed = await signatures.verify(publicKeyId, statement, signature, now.signal)
         return signed ? verifiedRequester(publicKeyId) : refuse('bad-signature')
       } catch (error) {
         if (isKmsError(error) && error.code === 'chain-unavailable')

@@ -1,4 +1,3 @@
-import { sha256 } from '@noble/hashes/sha2.js'
 import { type Curve, EVIDENCE_SESSION, type RequestItem } from '@tkms/dkg'
 import type { DecisionInput } from '../policy/decision.ts'
 import type { Admitted } from './admission.ts'
@@ -17,7 +16,7 @@ export interface RuleCall {
 /** What rules are told of each item of an admitted request. */
 export function createRuleInputs(
   curve: Curve,
-  { request, requester: { principal, requesterId } }: Admitted,
+  { request, spkiHash, requester: { principal, requesterId } }: Admitted,
   context: { readonly call: RuleCall; readonly nowSeconds: number; readonly dryRun: boolean },
 ): (item: RequestItem, unlessReleased?: DecisionInput['unlessReleased']) => DecisionInput {
   const { call, nowSeconds, dryRun } = context
@@ -26,7 +25,7 @@ export function createRuleInputs(
     request,
     principal,
     requesterId,
-    recipientSpkiHash: sha256(request.spki),
+    recipientSpkiHash: spkiHash,
     evidence: request.evidence.filter(({ kind }) => kind !== EVIDENCE_SESSION),
     remote: call.address,
     tokenHash: call.tokenHash,
