@@ -40,12 +40,17 @@ for (const [name, programs] of Object.entries(PROGRAMS)) {
   const outputs = Object.keys(programs).map((program) => join(out, `${program}.js`))
   if (outputs.every((path) => existsSync(path) && statSync(path).mtimeMs > changedMs)) continue
   rmSync(out, { recursive: true, force: true })
+  for (const [program, entry] of Object.entries(programs)) await bundleProgram(join(dist, entry), out, program)
+}
+
+/** Each program by itself: code that two of them share never comes to lie in the file of one that starts it. */
+async function bundleProgram(entry, out, program) {
   const bundle = await rolldown({
-    input: Object.fromEntries(Object.entries(programs).map(([program, entry]) => [program, join(dist, entry)])),
+    input: { [program]: entry },
     platform: 'node',
     external: [NATIVE],
     onLog(level, log, print) {
-      if (level === 'warn') throw new Error(`bundling ${name}: ${log.message}`)
+      if (level === 'warn') throw new Error(`bundling ${program}: ${log.message}`)
       print(level, log)
     },
   })
@@ -54,6 +59,6 @@ for (const [name, programs] of Object.entries(PROGRAMS)) {
   const outside = output
     .flatMap((chunk) => (chunk.type === 'chunk' ? [...chunk.imports, ...chunk.dynamicImports] : []))
     .filter((from) => !own.has(from) && !isBuiltin(from) && from !== NATIVE)
-  if (outside.length > 0) throw new Error(`bundling ${name}: left outside: ${outside.join(', ')}`)
+  if (outside.length > 0) throw new Error(`bundling ${program}: left outside: ${outside.join(', ')}`)
   await bundle.close()
 }

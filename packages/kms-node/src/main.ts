@@ -5,4 +5,7 @@ import { runCommandLine } from './cli/program.ts'
 // A reader that went away, as `| head` does, ends the command without a stack trace.
 process.stdout.on('error', () => process.exit(EXIT.failed))
 
-process.exitCode = await runCommandLine(process.argv)
+// Nothing here is waited for: a part of the bundle that is loaded later may import this file, and would wait for it to end.
+void runCommandLine(process.argv).then((code) => {
+  process.exitCode = code
+})

@@ -9,7 +9,8 @@ const interrupted = new AbortController()
 process.once('SIGINT', () => interrupted.abort())
 process.once('SIGTERM', () => interrupted.abort())
 
-process.exitCode = await runCli(process.argv.slice(2), {
+// Nothing here is waited for: a part of the bundle that is loaded later may import this file, and would wait for it to end.
+void runCli(process.argv.slice(2), {
   stdin: process.stdin,
   stdoutIsTty: process.stdout.isTTY,
   stderrIsTty: process.stderr.isTTY,
@@ -19,4 +20,6 @@ process.exitCode = await runCli(process.argv.slice(2), {
     }),
   writeErr: (text) => void process.stderr.write(text),
   signal: interrupted.signal,
+}).then((code) => {
+  process.exitCode = code
 })
