@@ -1,13 +1,15 @@
-import { type ClusterNode, combineSharing, KmsError, type ParticipantIndex, type PointBytes } from '@tkms/dkg'
+import { type ClusterNode, KmsError, type ParticipantIndex } from '@tkms/dkg'
 import { isMisbehaviour, type NodeFailure, NodeFailureError } from './errors.ts'
 import { describe, gather } from './gather.ts'
 import type { NodeRecords } from './node-records.ts'
+import { type AnswerCheck, openAnswer, type SignedAnswer } from './open-answer.ts'
+import { type AskedItem, type ItemResult, settleItems } from './settle-items.ts'
 import type { SignedRequest } from './signed-request.ts'
 import type { Transport, TransportReply } from './transport/types.ts'
-import { type AnswerCheck, type VerifiedPartial, verifyAnswer } from './verify-answer.ts'
 
-/** Above the RSA block that a single answer consists of. */
+/** Above the RSA block that a single answer consists of, and the entries of a batch. */
 const REPLY_OVERHEAD_BYTES = 512
+const BATCH_ITEM_BYTES = 128
 
 export interface AskLimits {
   /** One node's time to answer. */
@@ -16,21 +18,61 @@ export interface AskLimits {
   readonly totalTimeoutMs: number
 }
 
-/** A node whose partial decryption was verified. */
+/** When the nodes' proofs are verified: before anything is combined, or only where the combination does not open what commits to it. */
+export type ProofMode = 'first' | 'on-failure'
+
+/** A node whose answer counts. */
 export interface NodeAnswer {
   readonly index: ParticipantIndex
   readonly name: string
-  /** From the call to the verified proof. */
+  /** From the call to the opened answer. */
   readonly latencyMs: number
+  /** What was verified: its signature, or also every proof in it. */
+  readonly checked: 'signature' | 'proofs'
 }
 
 /**
- * S = s*K of a signed request: t verified partials, combined (protocol 10.1). Proofs are verified before anything is combined,
- * so the result is right whoever lies, also where no commitment checks it (v1 envelopes and bare points).
+ * What became of each item of a signed request: t signed answers, combined (protocol 10.1). Where something commits to s*K, proofs are
+ * verified only if it does not open; elsewhere (v1 envelopes and bare points) before anything is combined. So the result is right whoever lies.
+ * @returns one per item, in the order asked
  * @throws QuorumError, KmsError `cancelled`
  */
-export async function askNodes(input: {
+export async function askNodes(input: AskInput): Promise<readonly ItemResult[]> {
+  const { check, items, records, limits } = input
+  const { key } = check.request
+  const proven = input.proofs === 'first' || items.some(({ open }) => open === undefined)
+  const settlement = settleItems({ curve: check.curve, key, items, proven })
+  await gather<SignedAnswer>({
+    nodes: records.order(input.nodes),
+    needed: key.t,
+    ...limits,
+    hedgeAfterMs: (node) => records.hedgeAfterMs(node.index),
+    signal: input.signal,
+    judge: (answers) => settlement.judge(answers),
+    ask: async (node, signal) => {
+      const startedMs = performance.now()
+      const answer = await askOne(input, node, signal)
+      if (proven && !items.every((_item, at) => answer.proves(at))) throw new NodeFailureError(answer.blame())
+      const latencyMs = performance.now() - startedMs
+      records.answered(node.index, latencyMs)
+      input.onNodeAnswer({ index: node.index, name: node.name, latencyMs, checked: proven ? 'proofs' : 'signature' })
+      return answer
+    },
+    onOutrun: (node, elapsedMs) => records.outrun(node.index, elapsedMs),
+    onFailure: (failure) => {
+      if (isMisbehaviour(failure)) records.misbehaved(failure.index)
+      else records.failed(failure.index, limits.nodeTimeoutMs)
+      input.onNodeFailure(failure)
+    },
+  })
+  return settlement.results()
+}
+
+export interface AskInput {
   readonly check: AnswerCheck
+  /** What the request asks, in its order. */
+  readonly items: readonly AskedItem[]
+  readonly proofs: ProofMode
   /** Whom to ask: members of the key's committee. */
   readonly nodes: readonly ClusterNode[]
   /** The same request under a new id. */
@@ -41,53 +83,21 @@ export async function askNodes(input: {
   readonly signal: AbortSignal | undefined
   readonly onNodeAnswer: (answer: NodeAnswer) => void
   readonly onNodeFailure: (failure: NodeFailure) => void
-}): Promise<PointBytes> {
-  const { check, records, limits } = input
-  const { key } = check.request
-  const partials = await gather<VerifiedPartial>({
-    nodes: records.order(input.nodes),
-    needed: key.t,
-    ...limits,
-    hedgeAfterMs: (node) => records.hedgeAfterMs(node.index),
-    signal: input.signal,
-    ask: async (node, signal) => {
-      const startedMs = performance.now()
-      const partial = await askOne(input, node, signal)
-      const latencyMs = performance.now() - startedMs
-      records.answered(node.index, latencyMs)
-      input.onNodeAnswer({ index: node.index, name: node.name, latencyMs })
-      return partial
-    },
-    onFailure: (failure) => {
-      if (isMisbehaviour(failure)) records.misbehaved(failure.index)
-      else records.failed(failure.index, limits.nodeTimeoutMs)
-      input.onNodeFailure(failure)
-    },
-  })
-  return combineSharing(check.curve, key, [...partials.values()])
 }
 
 /**
  * A node refuses a request it has seen as `replayed`. It can have seen ours only from somebody we sent it to, so a lying node could
  * keep us from the honest ones by passing it on to them first: such a node is asked once more, under an id that only it is told.
  */
-async function askOne(
-  input: {
-    readonly check: AnswerCheck
-    readonly signAgain: () => Promise<SignedRequest>
-    readonly transport: Transport
-  },
-  node: ClusterNode,
-  signal: AbortSignal,
-): Promise<VerifiedPartial> {
+async function askOne(input: AskInput, node: ClusterNode, signal: AbortSignal): Promise<SignedAnswer> {
   const { check, transport } = input
   const reply = await exchange(transport, check, node, signal)
-  if (reply.kind === 'answer' || reply.code !== 'replayed') return verifyAnswer(check, node, readAnswer(node, reply))
+  if (reply.kind === 'answer' || reply.code !== 'replayed') return openAnswer(check, node, readAnswer(node, reply))
   const request = await input.signAgain().catch((error: unknown) => {
     throw new NodeFailureError(describe(node, 'replayed', 'refused: replayed; no new request could be signed'), error)
   })
   const fresh = { ...check, request }
-  return verifyAnswer(fresh, node, readAnswer(node, await exchange(transport, fresh, node, signal)))
+  return openAnswer(fresh, node, readAnswer(node, await exchange(transport, fresh, node, signal)))
 }
 
 async function exchange(
@@ -96,7 +106,8 @@ async function exchange(
   node: ClusterNode,
   signal: AbortSignal,
 ): Promise<TransportReply> {
-  const maxReplyBytes = check.requesterKey.blockBytes + REPLY_OVERHEAD_BYTES
+  const maxReplyBytes =
+    check.requesterKey.blockBytes + REPLY_OVERHEAD_BYTES + check.request.points.length * BATCH_ITEM_BYTES
   try {
     return await transport.ask(node, check.request.authorization, { signal, maxReplyBytes })
   } catch (error) {

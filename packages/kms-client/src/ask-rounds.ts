@@ -1,11 +1,12 @@
-import type { ClusterNode, KeyId, PointBytes, VerifiedKey } from '@tkms/dkg'
-import { askNodes, type AskLimits, type NodeAnswer } from './ask-nodes.ts'
+import type { ClusterNode, KeyId, VerifiedKey } from '@tkms/dkg'
+import { askNodes, type AskLimits, type NodeAnswer, type ProofMode } from './ask-nodes.ts'
 import { clientError, type NodeFailure, type NodeFailureCode, QuorumError } from './errors.ts'
 import type { ChainFollower } from './follow-chain.ts'
 import type { NodeRecords } from './node-records.ts'
+import type { AnswerCheck } from './open-answer.ts'
+import type { AskedItem, ItemResult } from './settle-items.ts'
 import type { SignedRequest } from './signed-request.ts'
 import type { Transport } from './transport/types.ts'
-import type { AnswerCheck } from './verify-answer.ts'
 
 /** Failures that a change of epoch explains: the sharing is gone, or the node is. */
 const STALE: ReadonlySet<NodeFailureCode> = new Set([
@@ -20,9 +21,11 @@ const MAX_ROUNDS = 5
 const FIRST_PAUSE_MS = 200
 
 export interface Rounds {
-  readonly check: Pick<AnswerCheck, 'curve' | 'trusted' | 'requesterKey'>
+  readonly check: Pick<AnswerCheck, 'curve' | 'verify' | 'trusted' | 'requesterKey'>
   readonly follower: ChainFollower
   readonly keyId: KeyId
+  readonly items: readonly AskedItem[]
+  readonly proofs: ProofMode
   readonly sign: (key: VerifiedKey) => Promise<SignedRequest>
   readonly transport: Transport
   readonly records: NodeRecords
@@ -34,12 +37,12 @@ export interface Rounds {
 }
 
 /**
- * S = s*K of the key's latest sharing (protocol 8): every round is one request for one sharing, and answers of two rounds never meet.
+ * The items, asked of the key's latest sharing (protocol 8): every round is one request for one sharing, and answers of two rounds never meet.
  * A quorum that fails because the nodes have moved on is asked again once the certificates are here; one that fails because
  * nodes have not heard of the latest sharing yet is asked again a little later.
  * @throws QuorumError of the last round; KmsError `degraded-certificate`, `cancelled`
  */
-export async function askRounds(input: Rounds): Promise<PointBytes> {
+export async function askRounds(input: Rounds): Promise<readonly ItemResult[]> {
   const { check, follower, limits } = input
   const { trusted } = check
   const deadlineMs = performance.now() + limits.totalTimeoutMs
@@ -69,7 +72,7 @@ async function askOnce(
   key: VerifiedKey,
   nodes: readonly ClusterNode[],
   totalTimeoutMs: number,
-): Promise<PointBytes> {
+): Promise<readonly ItemResult[]> {
   const { check, follower, limits } = input
   const request = await input.sign(key)
   return askNodes({

@@ -1,5 +1,5 @@
-import type { Cluster, Curve, Secret, VerifiedKey } from '@tkms/dkg'
-import type { AskLimits, NodeAnswer } from './ask-nodes.ts'
+import type { Cluster, Curve, Secret, VerifiedKey, VerifyMessage } from '@tkms/dkg'
+import type { AskLimits, NodeAnswer, ProofMode } from './ask-nodes.ts'
 import type { DecryptOutcome } from './decrypt-many.ts'
 import type { EncryptOptions } from './encrypt.ts'
 import type { NodeFailure } from './errors.ts'
@@ -41,6 +41,14 @@ export interface KmsClientOptions {
   readonly transport?: Transport
   /** Default: noble. */
   readonly curve?: Curve
+  /** Ed25519 over the nodes' answers; default: noble. Certificates and evidence are verified by noble always. */
+  readonly verifySignature?: VerifyMessage
+  /**
+   * When the proofs in answers are verified. `on-failure`, the default: where the envelope commits to its key (version 2), only if the
+   * combination does not open it, and then the lying node is found; elsewhere always first. `first`: always, so that a wrong proof is
+   * found also where it does no harm.
+   */
+  readonly proofs?: ProofMode
   /** The RSA key answers are boxed to; default: a fresh one, made when first needed. */
   readonly requesterKey?: RequesterKey
   /** How cluster files are fetched, at first and whenever nodes have moved on to newer certificates; default: `fetch`. */
@@ -50,7 +58,7 @@ export interface KmsClientOptions {
   readonly nowMs?: () => number
   /** Told of every node that failed, also when the call succeeds: refusals, outages, and proven lies with their evidence. */
   readonly onNodeFailure?: (failure: NodeFailure) => void
-  /** Told of every node whose answer was verified, with its latency. */
+  /** Told of every node whose answer counts, with its latency and what was verified. */
   readonly onNodeAnswer?: (answer: NodeAnswer) => void
   readonly signal?: AbortSignal
 }
@@ -95,7 +103,7 @@ export interface KmsClient {
   encrypt(plaintext: Uint8Array, options?: EncryptOptions): Promise<SealedEnvelope>
   /** @throws QuorumError; KmsError `bad-envelope` for a malformed one (nobody is asked, or nobody is to blame), `no-signer`, `unknown-key`, `cancelled` */
   decrypt(envelope: EnvelopeSource, options?: DecryptOptions): Promise<Uint8Array>
-  /** Several at once; see `decryptMany`. Each failure is its own item. */
+  /** Several at once, at most `concurrency` (64) under way; those that are there together share requests of up to 64 items. Each failure is its own item. */
   decryptMany(
     envelopes: Iterable<EnvelopeSource> | AsyncIterable<EnvelopeSource>,
     options?: DecryptOptions & { readonly concurrency?: number },

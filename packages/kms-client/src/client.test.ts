@@ -66,7 +66,7 @@ async function setUp(
 
 /** Every node does this, so the quorum fails with one cause per node that was asked. */
 async function causesWhenAll(conduct: Conduct): Promise<readonly string[]> {
-  const { kms } = await setUp({ 1: conduct, 2: conduct, 3: conduct, 4: conduct, 5: conduct })
+  const { kms } = await setUp({ 1: conduct, 2: conduct, 3: conduct, 4: conduct, 5: conduct }, { proofs: 'first' })
   const envelope = await kms.encrypt(text('x'), { owners: [signer.publicKeyId] })
   const error: unknown = await kms.decrypt(envelope).catch((caught: unknown) => caught)
   expect(error).toBeInstanceOf(QuorumError)

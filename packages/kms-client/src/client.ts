@@ -1,4 +1,5 @@
 import {
+  bytesKey,
   type ClusterId,
   type Curve,
   decodePoint,
@@ -6,14 +7,15 @@ import {
   equalBytes,
   isBearerToken,
   nobleCurve,
-  openEnvelopeV1,
   openEnvelopeV2,
+  type PointBytes,
   type RequestItem,
   requestItemV1,
   requestItemV2,
   Secret,
   sharedX,
   type VerifiedKey,
+  verifyEd25519,
   verifyEnvelopeV2,
 } from '@tkms/dkg'
 import { askRounds } from './ask-rounds.ts'
@@ -24,6 +26,7 @@ import { clientError, isKmsError, throwIfCancelled } from './errors.ts'
 import { loadCluster } from './fetch-cluster.ts'
 import { createChainFollower } from './follow-chain.ts'
 import { parseHex } from './hex.ts'
+import { attemptPlaintext, plaintextOf, pointOf } from './item-result.ts'
 import { issueGrant } from './issue-grant.ts'
 import { createNodeRecords } from './node-records.ts'
 import { randomU32 } from './random.ts'
@@ -31,6 +34,7 @@ import { cancellable } from './cancellable.ts'
 import { createRequesterKey, type RequesterKey } from './requester.ts'
 import { type EnvelopeSource, readEnvelope } from './sealed-envelope.ts'
 import { createSessions, type Sessions } from './sessions.ts'
+import type { AskedItem, ItemResult } from './settle-items.ts'
 import { signRequest, type SignedRequest } from './signed-request.ts'
 import { fetchExchange } from './transport/exchange.ts'
 import { http } from './transport/http.ts'
@@ -38,7 +42,7 @@ import type { Transport } from './transport/types.ts'
 import { trustCluster, type TrustedCluster } from './trust.ts'
 
 const DEFAULT_LIMITS: ClientLimits = { nodeTimeoutMs: 10_000, totalTimeoutMs: 30_000, requestLifetimeSeconds: 300 }
-const DEFAULT_CONCURRENCY = 16
+const DEFAULT_CONCURRENCY = 64
 
 /**
  * Opens a cluster: checks its file and the chain of certificates in it, and returns a client. When the nodes have moved on to a newer
@@ -64,8 +68,14 @@ export async function createKmsClient(options: KmsClientOptions): Promise<KmsCli
 /** What the nodes are asked, whatever the sharing that answers. */
 interface Question {
   readonly key: VerifiedKey
-  readonly item: RequestItem
+  readonly items: readonly AskedItem[]
   readonly grant: Uint8Array | undefined
+}
+
+/** An envelope that is well-formed and of this cluster, with the question for it. */
+interface ReadEnvelope extends Question {
+  readonly envelope: Envelope
+  readonly item: RequestItem
 }
 
 /** A client of a cluster that is trusted already. `createKmsClient` is the way in. */
@@ -94,7 +104,7 @@ function wireKmsClient(
     return requesterKey
   }
 
-  async function sign(key: VerifiedKey, item: RequestItem, grant: Uint8Array | undefined): Promise<SignedRequest> {
+  async function sign({ items, grant }: Question, key: VerifiedKey): Promise<SignedRequest> {
     if (signer === undefined) throw clientError('no-signer', 'asking the nodes needs a signer')
     const { spki } = await ownKey()
     const { clusterId } = trusted.cluster.config
@@ -105,21 +115,24 @@ function wireKmsClient(
       clusterId,
       key,
       spki,
-      item,
+      items: items.map(({ item }) => item),
       grant,
       nowMs: nowMs(),
       lifetimeSeconds,
     })
   }
 
-  async function ask({ key, item, grant }: Question, callerSignal: AbortSignal | undefined): Promise<Secret> {
+  /** One result per item of the question, in its order. */
+  async function ask(question: Question, callerSignal: AbortSignal | undefined): Promise<readonly ItemResult[]> {
     if (closed.signal.aborted) throw clientError('closed', 'this client is closed')
     const signal = callerSignal === undefined ? closed.signal : AbortSignal.any([closed.signal, callerSignal])
-    const point = await askRounds({
-      check: { curve, trusted, requesterKey: await ownKey() },
+    return askRounds({
+      check: { curve, verify: options.verifySignature ?? verifyEd25519, trusted, requesterKey: await ownKey() },
       follower,
-      keyId: key.keyId,
-      sign: (latest) => cancellable(sign(latest, item, grant), signal),
+      keyId: question.key.keyId,
+      items: question.items,
+      proofs: options.proofs ?? 'on-failure',
+      sign: (latest) => cancellable(sign(question, latest), signal),
       transport,
       records,
       limits,
@@ -127,20 +140,22 @@ function wireKmsClient(
       onNodeFailure: options.onNodeFailure ?? ((): void => undefined),
       onNodeAnswer: options.onNodeAnswer ?? ((): void => undefined),
     })
-    return new Secret(point)
   }
 
-  function questionOf(envelope: Envelope, call: Pick<DecryptOptions, 'key' | 'chainId' | 'grant'>): Question {
+  function questionOf(envelope: Envelope, call: Pick<DecryptOptions, 'key' | 'chainId' | 'grant'>): ReadEnvelope {
     if (envelope.version === 1) {
       const permission = { chainId: call.chainId ?? 0, grant: call.grant ?? new Uint8Array(0) }
-      return { key: trusted.key(call.key), item: requestItemV1(envelope, permission), grant: undefined }
+      const item = requestItemV1(envelope, permission)
+      return { envelope, item, key: trusted.key(call.key), items: [{ item }], grant: undefined }
     }
     const key = trusted.key(envelope.header.keyId)
     if (call.key !== undefined && !equalBytes(trusted.key(call.key).keyId, key.keyId))
       throw clientError('foreign-envelope', 'the envelope is sealed to another key than the one named')
     if (!verifyEnvelopeV2(curve, envelope))
       throw clientError('bad-envelope', 'the header proof does not cover this ciphertext, key and policy')
-    return { key, item: requestItemV2(envelope), grant: call.grant }
+    const open = (point: PointBytes): Uint8Array => openEnvelopeV2(curve, envelope, point)
+    const item = requestItemV2(envelope)
+    return { envelope, item, key, items: [{ item, open }], grant: call.grant }
   }
 
   /** A key that was made after the cluster file: the nodes are asked for its certificate, once. */
@@ -155,19 +170,15 @@ function wireKmsClient(
     return find()
   }
 
-  async function decrypt(source: EnvelopeSource, call: DecryptOptions = {}): Promise<Uint8Array> {
+  async function read(source: EnvelopeSource, call: DecryptOptions): Promise<ReadEnvelope> {
     throwIfCancelled(call.signal)
     const envelope = readEnvelope(curve, source)
-    const question = await withNewKeys(() => questionOf(envelope, call), call.signal)
-    const point = await ask(question, call.signal)
-    try {
-      return point.use((bytes) => {
-        const D = decodePoint(curve, bytes)
-        return envelope.version === 1 ? openEnvelopeV1(curve, envelope, D) : openEnvelopeV2(curve, envelope, D)
-      })
-    } finally {
-      point.destroy()
-    }
+    return withNewKeys(() => questionOf(envelope, call), call.signal)
+  }
+
+  async function decrypt(question: ReadEnvelope, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    const [result] = await ask(question, signal)
+    return plaintextOf(curve, question.envelope, result)
   }
 
   return {
@@ -179,12 +190,18 @@ function wireKmsClient(
     },
     requesterKey: ownKey,
     encrypt: async (plaintext, call = {}) => encrypt(curve, trusted, plaintext, call),
-    decrypt,
+    decrypt: async (source, call = {}) => decrypt(await read(source, call), call.signal),
     decryptMany: (envelopes, call = {}) =>
       decryptMany(envelopes, {
         concurrency: call.concurrency ?? DEFAULT_CONCURRENCY,
         signal: call.signal,
-        decrypt: (envelope, signal) => decrypt(envelope, { ...call, signal }),
+        prepare: (source: EnvelopeSource, signal) => read(source, { ...call, signal }),
+        groupOf: ({ envelope, key }) => `${envelope.version} ${bytesKey(key.keyId)}`,
+        decryptTogether: async (questions, signal) => {
+          const results = await ask(together(questions), signal)
+          return questions.map(({ envelope }, at) => attemptPlaintext(curve, envelope, results[at]))
+        },
+        decryptAlone: decrypt,
       }),
     async delegate(ephemeralPublicKey, call = {}) {
       throwIfCancelled(call.signal)
@@ -195,12 +212,13 @@ function wireKmsClient(
         handle: call.handle ?? new Uint8Array(32),
         grant: call.grant ?? new Uint8Array(0),
       }
-      const point = await ask({ key: trusted.key(call.key), item, grant: undefined }, call.signal)
-      return { point, x: new Secret(point.use((bytes) => sharedX(decodePoint(curve, bytes)))) }
+      const [result] = await ask({ key: trusted.key(call.key), items: [{ item }], grant: undefined }, call.signal)
+      const point = pointOf(result)
+      return { point: new Secret(point), x: new Secret(sharedX(point)) }
     },
     request: async (source, call = {}) => {
-      const { key, item, grant } = questionOf(readEnvelope(curve, source), call)
-      return sign(key, item, grant)
+      const question = questionOf(readEnvelope(curve, source), call)
+      return sign(question, question.key)
     },
     issueGrant: async (source, grant) => {
       if (signer === undefined) throw clientError('no-signer', 'a grant needs a signer: that of its issuer')
@@ -220,6 +238,13 @@ function wireKmsClient(
       await transport.close()
     },
   }
+}
+
+/** Questions for one key, as one request. */
+const together = (questions: readonly ReadEnvelope[]): Question => {
+  const [first] = questions
+  if (first === undefined) throw clientError('bad-argument', 'there is nothing to ask')
+  return { key: first.key, items: questions.flatMap(({ items }) => items), grant: first.grant }
 }
 
 function openSessions(

@@ -1,18 +1,56 @@
-import { Secret } from '@tkms/dkg'
+import { decodeRequest, Secret, verifyEd25519, wrongPartialCulprit } from '@tkms/dkg'
 import { selectCurve } from '@tkms/curve-native'
 import { describe, expect, it } from 'vitest'
 import type { KmsClient } from './client-types.ts'
 import { createKmsClient } from './client.ts'
+import type { DecryptOutcome } from './decrypt-many.ts'
+import type { NodeFailure } from './errors.ts'
+import type { SealedEnvelope } from './sealed-envelope.ts'
 import { createEd25519Signer } from './signer.ts'
-import { createMemoryTransport, createTestCluster } from './node/testing/test-cluster.ts'
+import { type Conduct, createMemoryTransport, createTestCluster, refusing } from './node/testing/test-cluster.ts'
+import type { Transport } from './transport/types.ts'
 
 const curve = selectCurve().curve
 const text = (value: string): Uint8Array => new TextEncoder().encode(value)
 const signer = createEd25519Signer(new Secret(crypto.getRandomValues(new Uint8Array(32))))
 const cluster = createTestCluster(curve)
+const busy = refusing({ code: 'busy' })
 
-const open = (): Promise<KmsClient> =>
-  createKmsClient({ cluster: cluster.file(), signer, transport: createMemoryTransport(cluster), curve })
+interface Setup {
+  readonly kms: KmsClient
+  /** Items of each request that a node got. */
+  readonly sizes: number[]
+  readonly failures: NodeFailure[]
+}
+
+async function setUp(conduct: Readonly<Record<number, Conduct>> = {}): Promise<Setup> {
+  const memory = createMemoryTransport(cluster, conduct)
+  const sizes: number[] = []
+  const failures: NodeFailure[] = []
+  const transport: Transport = {
+    ask(node, authorization, call) {
+      sizes.push(decodeRequest(curve, authorization.payload).items.length)
+      return memory.ask(node, authorization, call)
+    },
+    close: () => memory.close(),
+  }
+  const onNodeFailure = (failure: NodeFailure): unknown => failures.push(failure)
+  const kms = await createKmsClient({ cluster: cluster.file(), signer, transport, curve, onNodeFailure })
+  return { kms, sizes, failures }
+}
+
+const open = async (): Promise<KmsClient> => (await setUp()).kms
+
+const texts = (count: number): string[] => Array.from({ length: count }, (_, at) => `text ${at}`)
+const sealed = (kms: KmsClient, values: readonly string[]): Promise<SealedEnvelope[]> =>
+  Promise.all(values.map((value) => kms.encrypt(text(value))))
+
+async function outcomesOf(outcomes: AsyncIterable<DecryptOutcome>): Promise<string[]> {
+  const read = new Map<number, string>()
+  for await (const outcome of outcomes)
+    read.set(outcome.position, outcome.ok ? new TextDecoder().decode(outcome.plaintext) : outcome.error.code)
+  return [...read].toSorted(([left], [right]) => left - right).map(([, value]) => value)
+}
 
 describe('decryptMany', () => {
   it('opens many, and reports a bad one as its own failure', async () => {
@@ -28,6 +66,55 @@ describe('decryptMany', () => {
         [2, 'bad-envelope'],
         [3, 'c'],
       ]),
+    )
+  })
+
+  it('asks for what is there together in shared requests, at least two under way', async () => {
+    const { kms, sizes } = await setUp()
+    const values = texts(10)
+    expect(await outcomesOf(kms.decryptMany(await sealed(kms, values), { concurrency: 8 }))).toEqual(values)
+    expect(Math.max(...sizes)).toBe(4)
+    expect(sizes.length).toBeLessThanOrEqual(4 * 4)
+  })
+
+  it('shares no request between versions, whose proofs are verified at different times', async () => {
+    const { kms, sizes } = await setUp()
+    const old = await Promise.all(texts(2).map((value) => kms.encrypt(text(value), { version: 1 })))
+    const values = texts(2)
+    const envelopes = [...old, ...(await sealed(kms, values))]
+    expect(await outcomesOf(kms.decryptMany(envelopes, { concurrency: 16 }))).toEqual([...values, ...values])
+    expect(new Set(sizes)).toEqual(new Set([2]))
+  })
+
+  it('names a node that lies about one item, and opens all of them', async () => {
+    const wrong = curve.generator
+    const lie: Conduct = { item: (item, at) => (at === 2 && item.kind === 'partial' ? { ...item, D: wrong } : item) }
+    const { kms, failures } = await setUp({ 1: lie, 2: lie })
+    const values = texts(4)
+    const envelopes = await sealed(kms, values)
+    while (new Set(failures.map(({ index }) => index)).size < 2)
+      expect(await outcomesOf(kms.decryptMany(envelopes, { concurrency: 8 }))).toEqual(values)
+    for (const { index, code, evidence = new Uint8Array() } of failures) {
+      expect({ index, code }).toEqual({ index: expect.toBeOneOf([1, 2]) as unknown, code: 'bad-partial' })
+      expect(wrongPartialCulprit(curve, verifyEd25519, evidence, { configHash: kms.cluster.configHash })).toBe(index)
+    }
+  })
+
+  it('asks alone for an item that too few of the nodes asked together allow', async () => {
+    const denied: Conduct = { item: (item, at) => (at === 1 ? { kind: 'refusal', code: 'not-allowed' } : item) }
+    const { kms, sizes, failures } = await setUp({ 1: denied, 2: denied, 3: denied })
+    const values = texts(3)
+    expect(await outcomesOf(kms.decryptMany(await sealed(kms, values), { concurrency: 6 }))).toEqual(values)
+    expect(sizes).toContain(3)
+    expect(sizes).toContain(1)
+    expect(failures).toEqual([])
+  })
+
+  it('gives each item of a request that nobody answers the causes', async () => {
+    const { kms } = await setUp({ 1: busy, 2: busy, 3: busy, 4: busy, 5: busy })
+    const envelopes = await sealed(kms, texts(3))
+    expect(await outcomesOf(kms.decryptMany(envelopes, { concurrency: 6 }))).toEqual(
+      envelopes.map(() => 'quorum-not-reached'),
     )
   })
 

@@ -6,52 +6,174 @@ export type DecryptOutcome =
   | { readonly ok: true; readonly position: number; readonly plaintext: Uint8Array }
   | { readonly ok: false; readonly position: number; readonly error: KmsError }
 
+/** Items of one request, at most: the work for all of them beside their multiplications is then below a fiftieth. */
+const MAX_BATCH = 64
+
+/** What is done with envelopes, one by one and together. Whatever of it throws a KmsError fails its items, anything else is a bug and ends all. */
+export interface ManyPorts<T, P> {
+  /** Reads and checks one envelope. */
+  readonly prepare: (envelope: T, signal: AbortSignal) => Promise<P>
+  /** Envelopes of one group can be asked for in one request. */
+  readonly groupOf: (prepared: P) => string
+  /** One result per item, in their order; undefined = ask for it alone, other nodes may allow it. */
+  readonly decryptTogether: (
+    prepared: readonly P[],
+    signal: AbortSignal,
+  ) => Promise<readonly (Uint8Array | KmsError | undefined)[]>
+  readonly decryptAlone: (prepared: P, signal: AbortSignal) => Promise<Uint8Array>
+}
+
+interface Waiting<P> {
+  readonly position: number
+  readonly prepared: P
+}
+
+/** What a piece of work has come to. */
+interface Done<P> {
+  readonly outcomes?: readonly DecryptOutcome[]
+  readonly prepared?: Waiting<P>
+  readonly alone?: readonly Waiting<P>[]
+}
+
 /**
  * Decrypts a stream of envelopes, at most `concurrency` at once, and yields outcomes as they come; `position` is the place in the input.
+ * Envelopes that are there at the same time share requests, at least two of which are under way where there is enough to ask.
  * The input is read only as fast as outcomes are taken. Leaving the loop cancels what is under way.
  * @throws KmsError `bad-argument`, `cancelled`; what the input itself throws
  */
-export async function* decryptMany<T>(
+export async function* decryptMany<T, P>(
   envelopes: Iterable<T> | AsyncIterable<T>,
-  options: {
-    readonly concurrency: number
-    readonly signal: AbortSignal | undefined
-    readonly decrypt: (envelope: T, signal: AbortSignal) => Promise<Uint8Array>
-  },
+  options: ManyPorts<T, P> & { readonly concurrency: number; readonly signal: AbortSignal | undefined },
 ): AsyncGenerator<DecryptOutcome, void, undefined> {
-  if (!Number.isInteger(options.concurrency) || options.concurrency < 1)
+  const { concurrency } = options
+  if (!Number.isInteger(concurrency) || concurrency < 1)
     throw clientError('bad-argument', 'concurrency is an integer of at least 1')
+  const batchSize = Math.min(MAX_BATCH, Math.ceil(concurrency / 2))
   const leaving = new AbortController()
   const signal = options.signal === undefined ? leaving.signal : AbortSignal.any([leaving.signal, options.signal])
-  const running = new Map<number, Promise<DecryptOutcome>>()
+  const running = new Map<number, Promise<Done<P> & { readonly id: number }>>()
+  const groups = new Map<string, Waiting<P>[]>()
   const source = iteratorOf(envelopes)
   const { promise: cancelled, resolve: cancel } = Promise.withResolvers<'cancelled'>()
   signal.addEventListener('abort', () => cancel('cancelled'), { once: true })
+  let lastId = 0
   let position = 0
+  let underWay = 0
   let reading: Promise<IteratorResult<T>> | undefined
   let exhausted = false
+
+  function run(work: Promise<Done<P>>): void {
+    const id = ++lastId
+    running.set(
+      id,
+      work.then((done) => ({ ...done, id })),
+    )
+  }
+
+  function enqueue(waiting: Waiting<P>): void {
+    const name = options.groupOf(waiting.prepared)
+    const group = groups.get(name) ?? []
+    groups.set(name, group)
+    group.push(waiting)
+    if (group.length === batchSize) launch(name, group)
+  }
+
+  function launch(name: string, group: readonly Waiting<P>[]): void {
+    groups.delete(name)
+    const [only] = group
+    if (only !== undefined && group.length === 1) run(alone(only, options, signal))
+    else run(together(group, options, signal))
+  }
+
   try {
-    while (!exhausted || running.size > 0) {
+    while (!exhausted || underWay > 0) {
       throwIfCancelled(options.signal)
-      if (!exhausted && running.size < options.concurrency) reading ??= Promise.resolve(source.next())
-      const event = await Promise.race([cancelled, ...running.values(), ...(reading === undefined ? [] : [reading])])
+      if (!exhausted && underWay < concurrency) reading ??= Promise.resolve(source.next())
+      const events = [cancelled, ...running.values(), ...(reading === undefined ? [] : [reading])]
+      const event = await Promise.race(groups.size === 0 ? events : [...events, nothingElse()])
       if (event === 'cancelled') continue
-      if ('ok' in event) {
-        running.delete(event.position)
-        throwIfCancelled(options.signal)
-        yield event
-        continue
+      if (event === 'nothing else') for (const [name, group] of groups) launch(name, group)
+      else if ('value' in event) {
+        reading = undefined
+        if (event.done === true) exhausted = true
+        else {
+          underWay += 1
+          run(prepare(event.value, position, options, signal))
+          position += 1
+        }
+      } else {
+        running.delete(event.id)
+        if (event.prepared !== undefined) enqueue(event.prepared)
+        for (const waiting of event.alone ?? []) run(alone(waiting, options, signal))
+        for (const outcome of event.outcomes ?? []) {
+          throwIfCancelled(options.signal)
+          underWay -= 1
+          yield outcome
+        }
       }
-      reading = undefined
-      if (event.done === true) exhausted = true
-      else running.set(position, settle(position, options.decrypt(event.value, signal)))
-      if (event.done !== true) position += 1
     }
   } finally {
     leaving.abort()
     await Promise.allSettled(running.values())
     await leave(source, reading)
   }
+}
+
+/** Comes once everything that was there already has been seen: then nobody waits longer for company. */
+const nothingElse = (): Promise<'nothing else'> =>
+  new Promise((resolve) => {
+    setTimeout(() => resolve('nothing else'), 0)
+  })
+
+async function prepare<T, P>(
+  envelope: T,
+  position: number,
+  ports: ManyPorts<T, P>,
+  signal: AbortSignal,
+): Promise<Done<P>> {
+  try {
+    return { prepared: { position, prepared: await ports.prepare(envelope, signal) } }
+  } catch (error) {
+    return { outcomes: [failure(position, error)] }
+  }
+}
+
+async function alone<T, P>(
+  { position, prepared }: Waiting<P>,
+  ports: ManyPorts<T, P>,
+  signal: AbortSignal,
+): Promise<Done<P>> {
+  try {
+    return { outcomes: [{ ok: true, position, plaintext: await ports.decryptAlone(prepared, signal) }] }
+  } catch (error) {
+    return { outcomes: [failure(position, error)] }
+  }
+}
+
+async function together<T, P>(
+  group: readonly Waiting<P>[],
+  ports: ManyPorts<T, P>,
+  signal: AbortSignal,
+): Promise<Done<P>> {
+  try {
+    const results = await ports.decryptTogether(
+      group.map(({ prepared }) => prepared),
+      signal,
+    )
+    const outcomes = group.flatMap(({ position }, at): DecryptOutcome[] => {
+      const result = results[at]
+      if (result === undefined) return []
+      return [result instanceof Uint8Array ? { ok: true, position, plaintext: result } : failure(position, result)]
+    })
+    return { outcomes, alone: group.filter((_waiting, at) => results[at] === undefined) }
+  } catch (error) {
+    return { outcomes: group.map(({ position }) => failure(position, error)) }
+  }
+}
+
+function failure(position: number, error: unknown): DecryptOutcome {
+  if (!isKmsError(error)) throw error
+  return { ok: false, position, error }
 }
 
 /** A source that is asked for its next item may never give it: then nobody waits for its end. */
@@ -64,12 +186,3 @@ type EnvelopeIterator<T> = Iterator<T> | AsyncIterator<T>
 
 const iteratorOf = <T>(items: Iterable<T> | AsyncIterable<T>): EnvelopeIterator<T> =>
   Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
-
-async function settle(position: number, work: Promise<Uint8Array>): Promise<DecryptOutcome> {
-  try {
-    return { ok: true, position, plaintext: await work }
-  } catch (error) {
-    if (!isKmsError(error)) throw error
-    return { ok: false, position, error }
-  }
-}

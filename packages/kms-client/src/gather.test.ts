@@ -18,6 +18,8 @@ function run(
     hedgeAfterMs: () => 5_000,
     signal: undefined,
     ask,
+    judge: () => [],
+    onOutrun: () => undefined,
     onFailure: () => undefined,
     ...changes,
   })
@@ -26,15 +28,20 @@ function run(
 describe('gather', () => {
   it('returns exactly the needed answers and aborts the calls under way', async () => {
     const aborted: number[] = []
-    const answers = await run((node, signal) => {
-      signal.addEventListener('abort', () => aborted.push(node.index))
-      return node.index === 1 ? never() : Promise.resolve(node.index * 10)
-    })
+    const outrun: number[] = []
+    const answers = await run(
+      (node, signal) => {
+        signal.addEventListener('abort', () => aborted.push(node.index))
+        return node.index === 1 ? never() : Promise.resolve(node.index * 10)
+      },
+      { onOutrun: ({ index }) => outrun.push(index) },
+    )
     expect([...answers]).toEqual([
       [2, 20],
       [3, 30],
     ])
     expect(aborted).toContain(1)
+    expect(outrun).toEqual([1])
   })
 
   it('asks beside a slow node without giving up on it', async () => {
@@ -45,6 +52,38 @@ describe('gather', () => {
     })
     expect([...answers.keys()]).toEqual([3, 4])
     expect(failures).toEqual([])
+  })
+
+  it('asks others in the place of answers that are found wrong together', async () => {
+    const failures: number[] = []
+    const seen: number[][] = []
+    const answers = await run((node) => Promise.resolve(node.index), {
+      judge: (answered) => {
+        seen.push([...answered.keys()])
+        return nodes
+          .filter(({ index }) => index <= 2 && answered.has(index))
+          .map((node) => causeOf(node, 'bad-partial', 'wrong'))
+      },
+      onFailure: ({ index }) => failures.push(index),
+    })
+    expect([...answers.keys()]).toEqual([3, 4])
+    expect(seen).toEqual([
+      [1, 2],
+      [3, 4],
+    ])
+    expect(failures).toEqual([1, 2])
+  })
+
+  it('gives up when too many answers are found wrong, and ends with a bug of the judge as it is', async () => {
+    const judge: GatherInput<number>['judge'] = (answered) =>
+      nodes.filter(({ index }) => answered.has(index)).map((node) => causeOf(node, 'bad-partial', 'wrong'))
+    const call = run((node) => Promise.resolve(node.index), { judge })
+    await expect(call).rejects.toMatchObject({ code: 'quorum-not-reached', needed: 2, got: 0 })
+    const bug = new TypeError('not a node failure')
+    const thrower = (): never => {
+      throw bug
+    }
+    await expect(run((node) => Promise.resolve(node.index), { judge: thrower })).rejects.toBe(bug)
   })
 
   it('reports each failed node once', async () => {

@@ -22,12 +22,20 @@ export interface GatherInput<T> {
    * It may ignore its signal: nobody waits for it once it has fired.
    */
   readonly ask: (node: ClusterNode, signal: AbortSignal) => Promise<T>
+  /**
+   * Looks at the answers together once there are enough. @returns the failures of those that are found wrong only now: they count no
+   * more, others are asked in their place, and it is called again. What it throws ends the gathering.
+   */
+  readonly judge: (answers: ReadonlyMap<ParticipantIndex, T>) => readonly NodeFailure[]
+  /** Told of each node that was asked and not waited for, since others were quicker, with its time until then. */
+  readonly onOutrun: (node: ClusterNode, elapsedMs: number) => void
   /** Told of each failed node once, as it happens. What it throws ends the gathering. */
   readonly onFailure: (failure: NodeFailure) => void
 }
 
 interface Call {
   readonly controller: AbortController
+  readonly startedMs: number
   readonly timers: readonly ReturnType<typeof setTimeout>[]
 }
 
@@ -48,20 +56,32 @@ export async function gather<T>(input: GatherInput<T>): Promise<ReadonlyMap<Part
   function failed(node: ClusterNode, failure: NodeFailure): void {
     if (!calls.has(node.index)) return
     endCall(node.index)
-    failures.set(node.index, failure)
+    exclude(failure)
+  }
+
+  function exclude(failure: NodeFailure): void {
+    failures.set(failure.index, failure)
     try {
       input.onFailure(failure)
     } catch (error) {
       return reject(error)
     }
-    apply(stepQuorum(step.state, { type: 'failed', index: node.index }))
+    apply(stepQuorum(step.state, { type: 'failed', index: failure.index }))
   }
 
   function verified(node: ClusterNode, answer: T): void {
     if (!calls.has(node.index)) return
-    endCall(node.index)
     answers.set(node.index, answer)
-    apply(stepQuorum(step.state, { type: 'verified', index: node.index }))
+    let wrong: readonly NodeFailure[] = []
+    try {
+      if (answers.size >= input.needed) wrong = input.judge(answers)
+    } catch (error) {
+      return reject(error)
+    }
+    endCall(node.index)
+    for (const { index } of wrong) answers.delete(index)
+    for (const failure of wrong) exclude(failure)
+    if (answers.has(node.index)) apply(stepQuorum(step.state, { type: 'verified', index: node.index }))
   }
 
   function endCall(index: ParticipantIndex): void {
@@ -77,6 +97,7 @@ export async function gather<T>(input: GatherInput<T>): Promise<ReadonlyMap<Part
     const late = (): void => failed(node, describe(node, 'timed-out', `no answer in ${input.nodeTimeoutMs} ms`))
     calls.set(node.index, {
       controller,
+      startedMs: performance.now(),
       timers: [setTimeout(late, input.nodeTimeoutMs), setTimeout(slow, input.hedgeAfterMs(node))],
     })
     input.ask(node, controller.signal).then(
@@ -93,9 +114,15 @@ export async function gather<T>(input: GatherInput<T>): Promise<ReadonlyMap<Part
     for (const action of next.actions) {
       const node = 'index' in action ? nodes.get(action.index) : undefined
       if (action.type === 'ask' && node !== undefined) startCall(node)
+      if (action.type === 'cancel' && node !== undefined) outrun(node)
       if (action.type === 'reached') resolve(answers)
       if (action.type === 'lost') reject(new QuorumError({ needed: input.needed, got: answers.size, causes: causes() }))
     }
+  }
+
+  function outrun(node: ClusterNode): void {
+    const call = calls.get(node.index)
+    if (call !== undefined && answers.size >= input.needed) input.onOutrun(node, performance.now() - call.startedMs)
   }
 
   function causes(): NodeFailure[] {

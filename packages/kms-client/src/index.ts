@@ -1,4 +1,4 @@
-export type { NodeAnswer } from './ask-nodes.ts'
+export type { NodeAnswer, ProofMode } from './ask-nodes.ts'
 export {
   allOf,
   anyOf,

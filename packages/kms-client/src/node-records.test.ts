@@ -27,6 +27,29 @@ describe('createNodeRecords', () => {
     expect(order(records)).toEqual([3, 2, 1])
   })
 
+  it('puts a node that others always outrun behind them', () => {
+    const records = createNodeRecords(() => 0)
+    records.outrun(index(1), 10)
+    records.answered(index(2), 9)
+    records.answered(index(3), 15)
+    expect(order(records)).toEqual([2, 3, 1])
+  })
+
+  it('tries a node again whose samples are older than five minutes, but none that misbehaved', () => {
+    let nowMs = 0
+    const records = createNodeRecords(
+      () => 0,
+      () => nowMs,
+    )
+    records.failed(index(1), 10_000)
+    records.misbehaved(index(2))
+    nowMs = 299_000
+    records.answered(index(3), 10)
+    expect(order(records)).toEqual([3, 1, 2])
+    nowMs = 301_000
+    expect(order(records)).toEqual([1, 3, 2])
+  })
+
   it('hedges after the 95th percentile once it has enough samples, within bounds', () => {
     const records = createNodeRecords(() => 0)
     expect(records.hedgeAfterMs(index(1))).toBe(1_000)

@@ -1,6 +1,8 @@
 import type { ClusterNode, ParticipantIndex } from '@tkms/dkg'
 
 const KEPT_SAMPLES = 32
+/** An older sample says nothing about the node of today: one that was slow or away is tried again. */
+const SAMPLE_LIFETIME_MS = 5 * 60_000
 /** Fewer samples say nothing about a 95th percentile. */
 const MIN_SAMPLES = 8
 const DEFAULT_HEDGE_MS = 1_000
@@ -13,6 +15,8 @@ export interface NodeRecords {
   answered(index: ParticipantIndex, latencyMs: number): void
   /** No answer: counts as one that took `penaltyMs`. */
   failed(index: ParticipantIndex, penaltyMs: number): void
+  /** Others were quicker and its call was given up after this time: what it would have taken is not known, and counts as twice that. */
+  outrun(index: ParticipantIndex, elapsedMs: number): void
   /** Broke the protocol: asked last from now on. */
   misbehaved(index: ParticipantIndex): void
   /** Best first: honest before misbehaving, then by median latency; nodes not yet asked come first, in random order. */
@@ -21,35 +25,50 @@ export interface NodeRecords {
   hedgeAfterMs(index: ParticipantIndex): number
 }
 
+interface Sample {
+  readonly latencyMs: number
+  readonly takenMs: number
+}
+
 interface NodeRecord {
-  readonly latenciesMs: number[]
+  samples: readonly Sample[]
   misbehaved: boolean
 }
 
-/** @param random gives u32 values, to spread first requests over the nodes */
-export function createNodeRecords(random: () => number): NodeRecords {
+/**
+ * @param random gives u32 values, to spread first requests over the nodes
+ * @param nowMs a clock that only goes forward
+ */
+export function createNodeRecords(random: () => number, nowMs: () => number = () => performance.now()): NodeRecords {
   const records = new Map<ParticipantIndex, NodeRecord>()
 
   function recordOf(index: ParticipantIndex): NodeRecord {
-    const record = records.get(index) ?? { latenciesMs: [], misbehaved: false }
+    const record = records.get(index) ?? { samples: [], misbehaved: false }
     records.set(index, record)
     return record
   }
 
   function addSample(index: ParticipantIndex, latencyMs: number): void {
-    const { latenciesMs } = recordOf(index)
-    latenciesMs.push(latencyMs)
-    if (latenciesMs.length > KEPT_SAMPLES) latenciesMs.shift()
+    const record = recordOf(index)
+    record.samples = [...record.samples, { latencyMs, takenMs: nowMs() }].slice(-KEPT_SAMPLES)
+  }
+
+  function latenciesOf(index: ParticipantIndex): readonly number[] {
+    const oldestMs = nowMs() - SAMPLE_LIFETIME_MS
+    return recordOf(index)
+      .samples.filter(({ takenMs }) => takenMs >= oldestMs)
+      .map(({ latencyMs }) => latencyMs)
   }
 
   function percentileMs(index: ParticipantIndex, share: number): number | undefined {
-    const sorted = recordOf(index).latenciesMs.toSorted((left, right) => left - right)
+    const sorted = latenciesOf(index).toSorted((left, right) => left - right)
     return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]
   }
 
   return {
     answered: addSample,
     failed: addSample,
+    outrun: (index, elapsedMs) => addSample(index, 2 * elapsedMs),
     misbehaved(index) {
       recordOf(index).misbehaved = true
     },
@@ -66,7 +85,7 @@ export function createNodeRecords(random: () => number): NodeRecords {
         )
         .map(({ node }) => node),
     hedgeAfterMs(index) {
-      const enough = recordOf(index).latenciesMs.length >= MIN_SAMPLES
+      const enough = latenciesOf(index).length >= MIN_SAMPLES
       return enough ? Math.max(MIN_HEDGE_MS, percentileMs(index, 0.95) ?? DEFAULT_HEDGE_MS) : DEFAULT_HEDGE_MS
     },
   }

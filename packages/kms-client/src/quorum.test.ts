@@ -50,6 +50,15 @@ describe('stepQuorum', () => {
     expect(asked(run(5, 3, [{ type: 'failed', index: index(2) }]))).toEqual([5])
   })
 
+  it('replaces a node whose answer no longer counts, and forgets it for good', () => {
+    const step = run(5, 3, [
+      { type: 'verified', index: index(1) },
+      { type: 'failed', index: index(1) },
+    ])
+    expect(asked(step)).toEqual([5])
+    expect(stepQuorum(step.state, { type: 'verified', index: index(1) }).state).toBe(step.state)
+  })
+
   it('asks another node beside a slow one, whose answer still counts', () => {
     const slow = run(5, 3, [{ type: 'slow', index: index(2) }])
     expect(asked(slow)).toEqual([5])

@@ -20,9 +20,9 @@ export interface QuorumState {
 }
 
 export type QuorumEvent =
-  /** The node's answer passed every check. */
+  /** The node's answer counts. */
   | { readonly type: 'verified'; readonly index: ParticipantIndex }
-  /** Refused, unreachable, timed out or wrong: never asked again. */
+  /** Refused, unreachable, timed out or wrong, also if it counted until now: never asked again. */
   | { readonly type: 'failed'; readonly index: ParticipantIndex }
   /** Slower than it should be: somebody else is asked too, its answer still counts. */
   | { readonly type: 'slow'; readonly index: ParticipantIndex }
@@ -59,7 +59,8 @@ export function stepQuorum(state: QuorumState, event: QuorumEvent): QuorumStep {
   if (state.outcome !== 'open') return { state, actions: [] }
   if (event.type === 'deadline') return conclude(state, 'lost')
   const phase = state.phases.get(event.index)
-  if (phase !== 'asked' && phase !== 'slow') return { state, actions: [] }
+  const isOpen = phase === 'asked' || phase === 'slow' || (phase === 'verified' && event.type === 'failed')
+  if (!isOpen) return { state, actions: [] }
   return advance({ ...state, phases: new Map(state.phases).set(event.index, event.type) })
 }
 

@@ -25,12 +25,12 @@ export interface SignedRequest {
   readonly requestId: Uint8Array
   /** TH("request", REQ), 32 bytes. */
   readonly requestHash: Uint8Array
-  /** What the nodes multiply. */
-  readonly K: PointBytes
+  /** What the nodes multiply: K of each item, in the order asked. */
+  readonly points: readonly PointBytes[]
 }
 
 /**
- * Makes and signs a REQ of one item (interfaces 2), for this sharing only.
+ * Makes and signs a REQ of 1..256 items (interfaces 2), for this sharing only.
  * @param input.nowMs Unix milliseconds @param input.lifetimeSeconds 1..3570
  * @throws KmsError `bad-request`
  */
@@ -40,13 +40,13 @@ export async function signRequest(input: {
   readonly clusterId: ClusterId
   readonly key: VerifiedKey
   readonly spki: Uint8Array
-  readonly item: RequestItem
-  /** An encoded grant for a v2 item; a v1 item carries its own. */
+  readonly items: readonly RequestItem[]
+  /** An encoded grant for v2 items; a v1 item carries its own. */
   readonly grant: Uint8Array | undefined
   readonly nowMs: number
   readonly lifetimeSeconds: number
 }): Promise<SignedRequest> {
-  const { asker, key, item, grant } = input
+  const { asker, key, items, grant } = input
   const { publicKeyId } = asker
   const nowSeconds = Math.floor(input.nowMs / 1000)
   const requestId = randomBytes(32)
@@ -60,7 +60,7 @@ export async function signRequest(input: {
     spki: input.spki,
     publicKeyId,
     evidence: [...asker.evidence, ...(grant === undefined ? [] : [{ kind: EVIDENCE_GRANT, bytes: grant }])],
-    items: [item],
+    items,
   }
   const payload = encodeRequest(request)
   const signature = await asker.sign(requestStatement(request, payload))
@@ -69,6 +69,6 @@ export async function signRequest(input: {
     key,
     requestId,
     requestHash: requestHash(payload),
-    K: itemPoint(item),
+    points: items.map(itemPoint),
   }
 }

@@ -1,6 +1,7 @@
 import { type SelectedCurve, selectCurve } from '@tkms/curve-native'
 import type { KmsClient, KmsClientOptions } from '../client-types.ts'
 import { createKmsClient } from '../client.ts'
+import { createNativeVerifier } from './native-signature.ts'
 import { pinnedExchange } from './pinned-exchange.ts'
 import { pinnedHttp } from './pinned-http.ts'
 import type { Transport } from '../transport/types.ts'
@@ -9,7 +10,7 @@ import type { Transport } from '../transport/types.ts'
 export const nodeCurve = (): SelectedCurve => selectCurve()
 
 /**
- * `createKmsClient` with what Node can do better: the native curve, and TLS that knows each node by the key in the cluster file.
+ * `createKmsClient` with what Node can do better: the native curve and signatures, and TLS that knows each node by the key in the cluster file.
  * @throws as `createKmsClient`
  * @example
  * const kms = await createNodeKmsClient({ cluster: JSON.parse(text), signer, transport: libp2p() })
@@ -25,7 +26,8 @@ export async function createNodeKmsClient(options: KmsClientOptions): Promise<Km
     },
   }
   try {
-    return await createKmsClient({ curve: nodeCurve().curve, exchange: door.exchange, ...options, transport: both })
+    const native = { curve: nodeCurve().curve, verifySignature: createNativeVerifier(), exchange: door.exchange }
+    return await createKmsClient({ ...native, ...options, transport: both })
   } catch (error) {
     door.close()
     throw error

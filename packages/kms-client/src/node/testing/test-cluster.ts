@@ -3,6 +3,7 @@ import {
   type Answer,
   answerSignedBytes,
   type Authorization,
+  type BatchItem,
   bytesKey,
   type ClusterJson,
   configHash as configHashOf,
@@ -14,13 +15,16 @@ import {
   EVIDENCE_SESSION,
   formatPublicKeyId,
   requestStatement,
+  encodeBatch,
   encodeSingle,
   equalBytes,
   itemPoint,
+  type ParticipantIndex,
   type PartialContext,
   pdecContext,
   requestHash,
-  type Secret,
+  sealBatch,
+  Secret,
   type SingleContent,
   verifyStatement,
   verifyCertificate,
@@ -39,6 +43,8 @@ export interface Misconduct {
   /** Proves for another context, signs for the right one. */
   readonly proofContext?: (context: PartialContext) => PartialContext
   readonly content?: (content: SingleContent) => SingleContent
+  /** Of an answer to several items. */
+  readonly item?: (item: BatchItem, at: number) => BatchItem
   readonly answer?: (answer: Answer) => Answer
   readonly reply?: TransportReply
 }
@@ -91,9 +97,9 @@ function answerOf(
   misconduct: Misconduct,
 ): Answer {
   const request = decodeAuthorization(curve, authorization)
-  const item = present(request.items[0])
   if (!isSigned(authorization, request)) throw new Error('the request is not signed')
-  if (item.version === 2 && !verifyHeaderProof(curve, item)) throw new Error('the header proof does not hold')
+  for (const item of request.items)
+    if (item.version === 2 && !verifyHeaderProof(curve, item)) throw new Error('the header proof does not hold')
   const context: PartialContext = {
     purpose: key.purpose,
     keyId: key.keyId,
@@ -105,19 +111,36 @@ function answerOf(
   }
   const ctx = pdecContext(misconduct.context?.(context) ?? context)
   const proofCtx = misconduct.proofContext === undefined ? ctx : pdecContext(misconduct.proofContext(context))
-  const aux = crypto.getRandomValues(new Uint8Array(32))
-  const { D, proof } = createPartial(curve, {
-    share: misconduct.share ?? node.share,
-    K: itemPoint(item),
-    ctx: proofCtx,
-    aux,
+  const items = request.items.map((item, at): BatchItem => {
+    const aux = crypto.getRandomValues(new Uint8Array(32))
+    const share = misconduct.share ?? node.share
+    const { D, proof } = createPartial(curve, { share, K: itemPoint(item), ctx: proofCtx, aux })
+    const honest: BatchItem = { kind: 'partial', D, proof }
+    return misconduct.item?.(honest, at) ?? honest
   })
-  const honest: SingleContent = { index: node.index, D, proof }
-  const content = encodeSingle(misconduct.content?.(honest) ?? honest)
-  const box = wrap(request.spki, content)
+  const { content, box } = boxOf(node.index, request.spki, ctx, items, misconduct)
   const signature = node.sign(answerSignedBytes({ ctx, box, content }))
   const answer: Answer = { index: node.index, sharingId: key.sharingId, requestId: request.requestId, box, signature }
   return misconduct.answer?.(answer) ?? answer
+}
+
+function boxOf(
+  index: ParticipantIndex,
+  spki: Uint8Array,
+  ctx: Uint8Array,
+  items: readonly BatchItem[],
+  misconduct: Misconduct,
+): { readonly content: Uint8Array; readonly box: Uint8Array } {
+  const [only] = items
+  if (items.length === 1 && only?.kind === 'partial') {
+    const honest: SingleContent = { index, D: only.D, proof: only.proof }
+    const content = encodeSingle(misconduct.content?.(honest) ?? honest)
+    return { content, box: wrap(spki, content) }
+  }
+  const content = encodeBatch({ index, items })
+  const key = crypto.getRandomValues(new Uint8Array(32))
+  const sealed = sealBatch(Secret.copyOf(key), ctx, content)
+  return { content, box: Uint8Array.of(...wrap(spki, key), ...sealed) }
 }
 
 /** By the requester, or by the key of the session that came along. */

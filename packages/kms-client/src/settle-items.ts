@@ -1,0 +1,96 @@
+import {
+  combineSharing,
+  type Curve,
+  type KmsError,
+  type ParticipantIndex,
+  type PointBytes,
+  type RequestItem,
+  type VerifiedKey,
+} from '@tkms/dkg'
+import { isKmsError, type NodeFailure } from './errors.ts'
+import type { SignedAnswer } from './open-answer.ts'
+
+/** One item of a question, with what its answer is for. */
+export interface AskedItem {
+  readonly item: RequestItem
+  /**
+   * Opens what commits to s*K, and so tells a wrong point from the right one (protocol 10.1, optimistic mode). Borrows the point.
+   * Absent where nothing commits to it: then every proof is verified before anything is combined.
+   * @throws KmsError where the point is not the one, or what it opens is malformed
+   */
+  readonly open?: (point: PointBytes) => Uint8Array
+}
+
+/** What became of one item. */
+export type ItemResult =
+  | { readonly kind: 'opened'; readonly plaintext: Uint8Array }
+  /** s*K, from proven partials; the caller wipes it. */
+  | { readonly kind: 'point'; readonly point: PointBytes }
+  /** All proofs hold, and yet it does not open: what was asked about is malformed, and nobody is to blame. */
+  | { readonly kind: 'malformed'; readonly error: KmsError }
+  /** Fewer than t of the answers have a partial for it. */
+  | { readonly kind: 'refused' }
+
+export interface Settlement {
+  /** Settles what these answers can; at least t of them. @returns one failure per answer that is proven wrong: none = done */
+  judge(answers: ReadonlyMap<ParticipantIndex, SignedAnswer>): readonly NodeFailure[]
+  /** One per item, in the order asked, once `judge` has found nothing wrong. */
+  results(): readonly ItemResult[]
+}
+
+/**
+ * Combines t answers item by item (protocol 10.1). Where an item says by itself whether the point is right, no proof is verified
+ * until it does not; then all proofs of that item are. Partials are never tried in other combinations.
+ * @param input.proven whether every proof was verified when its answer came
+ */
+export function settleItems(input: {
+  readonly curve: Curve
+  readonly key: VerifiedKey
+  readonly items: readonly AskedItem[]
+  readonly proven: boolean
+}): Settlement {
+  const { curve, key, items, proven } = input
+  const settled = new Map<number, ItemResult>()
+
+  /** @returns the answers whose proof of this item fails */
+  function settle({ open }: AskedItem, at: number, answers: readonly SignedAnswer[]): readonly SignedAnswer[] {
+    const partials = answers.flatMap(({ index, items: answered }) => {
+      const item = answered[at]
+      return item?.kind === 'partial' ? [{ index, sharingId: key.sharingId, D: item.D }] : []
+    })
+    if (partials.length < key.t) return []
+    if (open === undefined) {
+      settled.set(at, { kind: 'point', point: combineSharing(curve, key, partials) })
+      return []
+    }
+    try {
+      settled.set(at, { kind: 'opened', plaintext: openAndWipe(combineSharing(curve, key, partials), open) })
+      return []
+    } catch (error) {
+      if (!isKmsError(error)) throw error
+      const wrong = proven ? [] : answers.filter((answer) => !answer.proves(at))
+      if (wrong.length === 0) settled.set(at, { kind: 'malformed', error })
+      return wrong
+    }
+  }
+
+  return {
+    judge(answers) {
+      const wrong = new Set<SignedAnswer>()
+      const good = (): SignedAnswer[] => [...answers.values()].filter((answer) => !wrong.has(answer))
+      for (const [at, item] of items.entries()) {
+        if (settled.has(at) || good().length < key.t) continue
+        for (const answer of settle(item, at, good())) wrong.add(answer)
+      }
+      return [...wrong].map((answer) => answer.blame())
+    },
+    results: () => items.map((_item, at) => settled.get(at) ?? { kind: 'refused' }),
+  }
+}
+
+/** A point that opens nothing is worth nothing, and may be a node's own D_j, whose proof is looked at next: only the right one is wiped. */
+function openAndWipe(point: PointBytes, open: (point: PointBytes) => Uint8Array): Uint8Array {
+  const plaintext = open(point)
+  point.fill(0)
+  return plaintext
+}
