@@ -184,7 +184,9 @@ describe('tkms', () => {
     const { error } = JSON.parse(run.out.toString()) as { error: { code: string; causes: readonly { code: string }[] } }
     expect(error.code).toBe('quorum-not-reached')
     expect(error.causes.filter((cause) => cause.code === 'not-allowed').length).toBeGreaterThanOrEqual(3)
-    expect((await tkms(args)).out).toHaveLength(0)
+    const told = await tkms(args)
+    expect(told.out).toHaveLength(0)
+    expect(told.err).toMatch(/verify --cluster FILE ENVELOPE.*policy explain --request FILE/)
   })
 
   it('keeps evidence against nodes that answer wrongly, where it is told to', async () => {

@@ -52,7 +52,8 @@ function hintFor(code: string, causes: readonly string[]): string | undefined {
   if (code === 'degraded-certificate')
     return 'compare that config hash with an operator, then add: --accept-config-hash 0x..'
   if (code === 'pin-mismatch') return 'compare the config hash with an operator before you trust this file'
-  if (causes.includes('not-allowed')) return `see who may open it with: ${COMMAND} verify --cluster FILE ENVELOPE`
+  if (causes.includes('not-allowed'))
+    return `see who may open it with: ${COMMAND} verify --cluster FILE ENVELOPE. Which rule refused shows an operator's "policy explain --request FILE", of the file that "tkms request --out FILE" writes`
   if (causes.includes('clock-skew')) return 'set the clock of this machine and try again'
   return undefined
 }
