@@ -1,5 +1,8 @@
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { formatAuthorization, Secret } from '@tkms/dkg'
+import { createEd25519Signer } from '@tkms/kms-client'
+import { createNodeKmsClient } from '@tkms/kms-client/node'
 import type { CeremonyStatus } from '@tkms/kms-node'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { approve, createTestCluster, type TestCluster, type TestNode, waitForStatus } from '../support/node-cluster.ts'
@@ -47,7 +50,7 @@ function documented(words: string, values: Readonly<Record<string, string>> = {}
     })
     .map((word, at, all) => (all[at - 1] === '--data-dir' ? join(cluster.directory, word) : word))
     .map((word) =>
-      /^(?:cluster|old-kms|head|audit)[^/]*\.(?:jsonl?|hex)$/.test(word) ? join(cluster.directory, word) : word,
+      /^(?:cluster|old-kms|head|audit|request)[^/]*\.(?:jsonl?|hex)$/.test(word) ? join(cluster.directory, word) : word,
     )
 }
 
@@ -64,6 +67,19 @@ async function conduct(words: string, members: readonly TestNode[]): Promise<rea
 
 const publicKeys = (statuses: readonly CeremonyStatus[]): Set<string | undefined> =>
   new Set(statuses.map(({ publicKey }) => publicKey))
+
+/** What the owner of an envelope would send, as `tkms request` writes it. */
+async function requestOf(of: TestCluster): Promise<string> {
+  const signer = createEd25519Signer(new Secret(crypto.getRandomValues(new Uint8Array(32))))
+  const kms = await createNodeKmsClient({ cluster: await of.file(), signer })
+  try {
+    const key = 'ecies/imported'
+    const envelope = await kms.encrypt(new Uint8Array(1), { key, owners: [signer.publicKeyId] })
+    return JSON.stringify(formatAuthorization((await kms.request(envelope)).authorization))
+  } finally {
+    await kms.close()
+  }
+}
 
 test('a cluster lives through everything that the operations guide says', { timeout: 900_000 }, async () => {
   const founders = [...cluster.nodes]
@@ -126,6 +142,12 @@ test('a cluster lives through everything that the operations guide says', { time
   const [late] = await cluster.run(['ceremony', 'propose', '--name', 'ecies/never', '--data-dir', node(0).directory])
   await run('ceremony abandon', { CEREMONY: (late as CeremonyStatus).ceremony })
   await expect(run('evidence verify')).rejects.toMatchObject({ code: 1 })
+
+  await copyFile(join(node(0).directory, 'policy.yaml'), join(node(0).directory, 'policy-new.yaml'))
+  expect(await run('policy check')).toMatchObject([{ ok: true, remarks: [] }])
+  expect(await run('status')).toMatchObject([{ policy: { inForce: {} } }])
+  await writeFile(join(cluster.directory, 'request.json'), await requestOf(cluster))
+  expect(await run('policy explain')).toMatchObject([{ allowed: true }])
 
   expect((await run('audit tail -n')).length).toBeGreaterThan(0)
   documented('audit tail --follow')
