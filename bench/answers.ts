@@ -3,6 +3,7 @@ import { loadNativeCurve } from '@tkms/curve-native'
 import { type Authorization, nobleCurve } from '@tkms/dkg'
 import { memoryLedger } from './audit.ts'
 import { createFloor } from './floor.ts'
+import type { ReleaseLedger } from '@tkms/kms-node/serve'
 import { createServingNode, type ServingNode } from './serving-node.ts'
 import { median, timeUs } from './statistics.ts'
 
@@ -18,6 +19,15 @@ export interface AnswerCost {
   readonly floor_us: number
   /** `native_us` to `floor_us`: the middle of the rounds' own ratios, which drift less than the times. */
   readonly native_ratio: number | null
+  /** The same without the record, which is no operation of the curve or of OpenSSL. */
+  readonly unrecorded_ratio: number | null
+}
+
+/** Keeps nothing. */
+const UNRECORDED: ReleaseLedger = {
+  seen: () => false,
+  record: () => Promise.resolve('recorded'),
+  refused: () => undefined,
 }
 
 interface Backend {
@@ -34,10 +44,12 @@ export async function benchAnswers(options: { readonly rounds: number }): Promis
   const spki = new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }))
   const curve = loadNativeCurve()
   const native = curve && backend(createServingNode(curve, { spki, ledger: memoryLedger() }))
+  const unrecorded = curve && backend(createServingNode(curve, { spki, ledger: UNRECORDED }))
   const noble = backend(createServingNode(nobleCurve, { spki, ledger: memoryLedger() }))
   const floor = createFloor()
   // Compiled before anything counts.
   await native?.prepare(1, 300)()
+  await unrecorded?.prepare(1, 300)()
   await noble.prepare(1, 10)()
   const sizes = [
     { items: 1, requests: 20, nobleRequests: 2 },
@@ -47,21 +59,27 @@ export async function benchAnswers(options: { readonly rounds: number }): Promis
   const results: AnswerCost[] = []
   for (const { items, requests, nobleRequests } of sizes) {
     const rounds = options.rounds + 1
-    const prepared = Array.from({ length: rounds }, () => native?.prepare(items, requests))
+    const prepared = Array.from({ length: rounds }, () => ({
+      answer: native?.prepare(items, requests),
+      answerUnrecorded: unrecorded?.prepare(items, requests),
+    }))
     const floorUs: number[] = []
     const nativeUs: number[] = []
-    const ratios: number[] = []
+    const ratios = { native: [] as number[], unrecorded: [] as number[] }
     const floorSlice = (): number => timeUs(requests, () => floor(items)) / items
-    for (const [round, answer] of prepared.entries()) {
-      const before = floorSlice()
-      const between = await answer?.()
-      const after = floorSlice()
+    for (const [round, { answer, answerUnrecorded }] of prepared.entries()) {
+      const first = floorSlice()
+      const recordedUs = await answer?.()
+      const second = floorSlice()
+      const unrecordedUs = await answerUnrecorded?.()
+      const third = floorSlice()
       // The first one warms up.
       if (round === 0) continue
-      floorUs.push(before, after)
-      if (between === undefined) continue
-      nativeUs.push(between)
-      ratios.push((2 * between) / (before + after))
+      floorUs.push(first, second, third)
+      if (recordedUs === undefined || unrecordedUs === undefined) continue
+      nativeUs.push(recordedUs)
+      ratios.native.push((2 * recordedUs) / (first + second))
+      ratios.unrecorded.push((2 * unrecordedUs) / (second + third))
     }
     const nobleUs: number[] = []
     for (let round = 0; nobleRequests > 0 && round < MAX_NOBLE_ROUNDS; round++)
@@ -71,7 +89,8 @@ export async function benchAnswers(options: { readonly rounds: number }): Promis
       native_us: medianOrNull(nativeUs),
       noble_us: medianOrNull(nobleUs),
       floor_us: median(floorUs),
-      native_ratio: medianOrNull(ratios),
+      native_ratio: medianOrNull(ratios.native),
+      unrecorded_ratio: medianOrNull(ratios.unrecorded),
     })
   }
   return results

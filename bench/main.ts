@@ -92,9 +92,11 @@ function printAnswer({
   noble_us: noble,
   floor_us: floor,
   native_ratio: ratio,
+  unrecorded_ratio: unrecorded,
 }: AnswerCost): void {
   const what = items === 1 ? 'node answer' : `  of ${items}, per item`
-  const times = ratio === null ? '' : `, ${ratio.toFixed(2)} x its bare operations`
+  const without = unrecorded === null ? '' : `, ${unrecorded.toFixed(2)} x without its record`
+  const times = ratio === null ? '' : `, ${ratio.toFixed(2)} x its bare operations${without}`
   console.log(`${what.padEnd(27)}${inUs(native)} native${times} (${inUs(floor)}), ${inUs(noble)} noble`)
 }
 
