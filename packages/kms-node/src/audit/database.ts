@@ -148,7 +148,10 @@ class SqliteAuditDatabase implements AuditDatabase {
   readonly #key: LogKey
   /** Where the transaction under way has got to, if it appended. */
   #appended: LogPoint | undefined
-  readonly #statements: Record<'append' | 'seal' | 'remember' | 'forget' | 'hasReplay' | 'page' | 'last', StatementSync>
+  readonly #statements: Record<
+    'begin' | 'commit' | 'append' | 'seal' | 'remember' | 'forget' | 'hasReplay' | 'page' | 'last',
+    StatementSync
+  >
 
   constructor(database: DatabaseSync, key: LogKey) {
     this.#database = database
@@ -157,6 +160,8 @@ class SqliteAuditDatabase implements AuditDatabase {
     if (row === undefined) throw brokenLog('damaged', 'audit.db does not say where it begins')
     this.base = { count: numberOf(row['count']), hash: bytesOf(row['hash']) }
     this.#statements = {
+      begin: database.prepare('BEGIN IMMEDIATE'),
+      commit: database.prepare('COMMIT'),
       append: database.prepare('INSERT INTO records VALUES (?, ?, ?)'),
       seal: database.prepare('INSERT OR REPLACE INTO tail VALUES (1, ?)'),
       remember: database.prepare('INSERT OR IGNORE INTO replays VALUES (?, ?, ?)'),
@@ -199,12 +204,12 @@ class SqliteAuditDatabase implements AuditDatabase {
 
   commit<T>(write: (writer: AuditWriter) => T): T {
     return typed(() => {
-      this.#database.exec('BEGIN IMMEDIATE')
+      this.#statements.begin.run()
       try {
         this.#appended = undefined
         const result = write(this.#writer)
         if (this.#appended !== undefined) this.#statements.seal.run(this.#key.tailMac(this.base, this.#appended))
-        this.#database.exec('COMMIT')
+        this.#statements.commit.run()
         return result
       } finally {
         // SQLite has rolled back by itself after some errors. What it could not commit is gone at the latest here.

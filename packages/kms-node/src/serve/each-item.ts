@@ -18,6 +18,11 @@ export async function eachItem<T>(
   run: (item: RequestItem, at: number) => T | Promise<T>,
   lanes = 1,
 ): Promise<readonly T[]> {
+  const [only] = items
+  if (only !== undefined && items.length === 1) {
+    if (signal.aborted) throw new Cancelled()
+    return [await run(only, 0)]
+  }
   const results: T[] = []
   const left = inOrder(items)
   const lane = async (): Promise<void> => {
