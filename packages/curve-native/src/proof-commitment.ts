@@ -23,40 +23,40 @@ export function createProofCommitment(
   const r = recovery.subarray(1, 33)
   const s = recovery.subarray(33)
   const z = new Uint8Array(32)
-  const e = new Uint8Array(32)
+  const response = new Uint8Array(32)
+  const challenge = new Uint8Array(32)
   const products = [new Uint8Array(FULL_BYTES), new Uint8Array(FULL_BYTES)] as const
   const out = new Uint8Array(POINT_BYTES)
 
-  /** z = response, e = challenge. */
+  // As a tweak a number of N or more is refused, as a private key it is reduced: response and challenge are tweaks.
   const onGenerator = (point: PointBytes): void => {
     recovery.set(point)
-    s.set(e)
-    library.privateKeyTweakMul(s, r)
-    library.privateKeyTweakMul(z, r)
+    s.set(r)
+    library.privateKeyTweakMul(s, challenge)
+    z.set(r)
+    library.privateKeyTweakMul(z, response)
     library.privateKeyNegate(z)
     library.ecdsaRecover(signature, point[0] === 2 ? 1 : 0, z, true, out)
   }
 
   const onBase = (base: PointBytes, point: PointBytes): void => {
-    library.publicKeyTweakMul(points.lend(base), z, false, products[0])
-    library.privateKeyNegate(e)
-    library.publicKeyTweakMul(points.lend(point), e, false, products[1])
+    library.publicKeyTweakMul(points.lend(base), response, false, products[0])
+    library.privateKeyNegate(challenge)
+    library.publicKeyTweakMul(points.lend(point), challenge, false, products[1])
     library.publicKeyCombine(products, true, out)
   }
 
   return (proof) => {
-    const { base, point, response, challenge } = proof
-    if (response.length !== z.length || challenge.length !== e.length) return slowly(proof)
-    z.set(response)
-    e.set(challenge)
-    // The library reduces a private key of N or more instead of refusing it.
-    if (!library.privateKeyVerify(z) || !library.privateKeyVerify(e)) return slowly(proof)
+    const { base, point } = proof
+    if (proof.response.length !== response.length || proof.challenge.length !== challenge.length) return slowly(proof)
+    response.set(proof.response)
+    challenge.set(proof.challenge)
     try {
-      if (equalBytes(base, generator)) onGenerator(point)
+      if (base === generator || equalBytes(base, generator)) onGenerator(point)
       else onBase(base, point)
       return out.slice() as PointBytes
     } catch {
-      // The identity, an x of N or more, or no point: the slower way finds out which.
+      // A zero, a number of N or more, the identity, or no point: the slower way finds out which.
       return slowly(proof)
     }
   }

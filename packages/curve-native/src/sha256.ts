@@ -22,7 +22,7 @@ export function createSha256(): Curve['sha256'] {
     const input = scratch.subarray(0, length)
     const digest = hash('sha256', input, 'buffer')
     input.fill(0)
-    const out = Uint8Array.from(digest)
+    const out = new Uint8Array(digest)
     digest.fill(0)
     return out
   }

@@ -1,5 +1,5 @@
 import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
-import { decodeAll, u64, varBytes } from '../primitives/codec.ts'
+import { decodeAll, u32, u64, varBytes } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
 import { taggedHash, taggedHashBy } from '../primitives/hash.ts'
 import { decodePoint, id32, POINT_BYTES } from '../primitives/point.ts'
@@ -90,13 +90,18 @@ export function decodeHeader(curve: Curve, bytes: Uint8Array): EnvelopeHeader {
 /** TH("ct", ct), 32 bytes: all that a node sees of a ciphertext (ct || tag). */
 export const ciphertextHash = (ciphertext: Uint8Array): Uint8Array => taggedHash('ct', ciphertext)
 
+const LABEL_LENGTH = u32(LABEL_BYTES)
+
 /** m = TH("hdr", keyId || var label || kc || TH("ct", ct)), 32 bytes; K and Kbar enter the proof as its points. */
 export function headerMessage(curve: Curve, header: EnvelopeHeader, ctHash: Uint8Array): Uint8Array {
   return taggedHashBy(
     curve,
     'hdr',
     header.keyId,
-    varBytes(encodeLabel(header.label)),
+    LABEL_LENGTH,
+    u64(header.label.chainId),
+    id32(header.label.handle, 'label.handle'),
+    id32(header.label.policyHash, 'label.policyHash'),
     header.keyCommitment,
     id32(ctHash, 'ctHash'),
   )

@@ -1,7 +1,8 @@
 import { concatBytes } from '@noble/hashes/utils.js'
 import { dkgError } from '../errors.ts'
 import { bytesKey, decodeAll, equalBytes, list, type Reader, u8, varBytes } from '../primitives/codec.ts'
-import { taggedHash } from '../primitives/hash.ts'
+import type { Curve } from '../primitives/curve.ts'
+import { taggedHash, taggedHashBy } from '../primitives/hash.ts'
 
 /** One who can satisfy an owner expression. */
 export type Principal =
@@ -36,8 +37,9 @@ export const allOf = (expressions: readonly PolicyExpression[]): PolicyExpressio
   expressions,
 })
 
-/** TH("policy", policy), 32 bytes: what a label binds (protocol 10.2). */
-export const policyHash = (policy: Uint8Array): Uint8Array => taggedHash('policy', policy)
+/** TH("policy", policy), 32 bytes: what a label binds (protocol 10.2). @param curve hashes with the SHA-256 of its backend */
+export const policyHash = (policy: Uint8Array, curve?: Curve): Uint8Array =>
+  curve === undefined ? taggedHash('policy', policy) : taggedHashBy(curve, 'policy', policy)
 
 /**
  * Policy bytes: `u8 1 || key(32)` | `u8 2 || address(20)` | `u8 3 || hash(32)` | `u8 16 || u8 m || list(var expression)`; no expression = no bytes.

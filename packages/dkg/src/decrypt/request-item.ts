@@ -84,12 +84,12 @@ export function readItem(curve: Curve, reader: Reader): RequestItem {
   const header = decodeHeader(curve, reader.var(HEADER_BYTES, 'item.header'))
   const proof = reader.take(DLEQ_PROOF_BYTES, 'item.proof')
   const ctHash = reader.take(32, 'item.ctHash')
-  return requirePolicy({ version, header, proof, ctHash, policy: reader.var(MAX_POLICY_BYTES, 'item.policy') })
+  return requirePolicy({ version, header, proof, ctHash, policy: reader.var(MAX_POLICY_BYTES, 'item.policy') }, curve)
 }
 
-function requirePolicy(item: RequestItemV2): RequestItemV2 {
+function requirePolicy(item: RequestItemV2, curve?: Curve): RequestItemV2 {
   decodePolicy(item.policy)
-  if (!equalBytes(policyHash(item.policy), item.header.label.policyHash))
+  if (!equalBytes(policyHash(item.policy, curve), item.header.label.policyHash))
     throw dkgError('bad-request', 'the policy of an item is not the one in its label')
   return item
 }

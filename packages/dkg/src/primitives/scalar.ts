@@ -59,6 +59,20 @@ export function isBelowOrder(bytes: Uint8Array): boolean {
   return at >= 0 && (bytes[at] ?? 0) < (ORDER_BYTES[at] ?? 0)
 }
 
+/** Whether 32 secret bytes are a number in 1..N-1, found without a branch on any of them. */
+export function isSecretScalar(bytes: Uint8Array): boolean {
+  let any = 0
+  let borrow = 0
+  for (let at = SCALAR_BYTES - 1; at >= 0; at--) {
+    const byte = bytes[at] ?? 0
+    any |= byte
+    // Negative, and its sign bit set, where this digit of N is larger than what is left of it.
+    borrow = ((byte - (ORDER_BYTES[at] ?? 0) - borrow) >> 31) & 1
+  }
+  // No borrow at the end: N or more.
+  return (borrow & ((any + 0xff) >> 8)) === 1
+}
+
 /** A public number of 32 bytes, 0..N-1. @throws KmsError `bad-scalar` */
 export function publicScalar(bytes: Uint8Array): bigint {
   if (bytes.length !== SCALAR_BYTES || !isBelowOrder(bytes)) throw dkgError('bad-scalar', 'a factor lies in 0..N-1')

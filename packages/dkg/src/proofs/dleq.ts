@@ -4,7 +4,7 @@ import { bytesToNumberBE } from '@noble/curves/utils.js'
 import { dkgError } from '../errors.ts'
 import { equalBytes } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
-import { encodeScalar, isBelowOrder, modOrder } from '../primitives/scalar.ts'
+import { encodeScalar, isBelowOrder, isSecretScalar, modOrder } from '../primitives/scalar.ts'
 import { Secret } from '../primitives/secret.ts'
 import type { PointBytes } from '../primitives/types.ts'
 
@@ -88,8 +88,9 @@ export function proveDleq(curve: Curve, witness: DleqWitness): ProvenProduct {
   return { A, C, proof }
 }
 
-/** rand mod N without a branch on its value beyond the one-in-2^128 reduction; 0 is refused as the BIP says. */
+/** rand mod N without a branch on its value beyond the one-in-2^128 reduction; 0 is refused as the BIP says. Takes `rand` over. */
 function reduceNonce(rand: Uint8Array): Secret {
+  if (isSecretScalar(rand)) return new Secret(rand)
   const k = modOrder(bytesToNumberBE(rand))
   rand.fill(0)
   if (k === 0n) throw dkgError('self-check-failed', 'the nonce is zero')
