@@ -37,7 +37,8 @@ const compressInto =
 /**
  * The `Curve` port over libsecp256k1: constant time for secrets (`ecdh`, `publicKeyCreate`, `privateKeyTweak*`), variable time for
  * public data (`publicKeyTweakMul`, `publicKeyCombine`). Hash-to-curve, which the library lacks, is noble's; possession proofs are
- * composed from these operations. Secrets are lent to the library where they lie; copies of them and of what comes of them (`mulAddSecret`, `mulSecret`) are wiped.
+ * composed from these operations. The binaries' `ecdh` branches on signs of a secret's digits (docs/threat-model.md, "Time and branches").
+ * Secrets are lent to the library where they lie; copies of them and of what comes of them (`mulAddSecret`, `mulSecret`) are wiped.
  */
 export function createNativeCurve(library: Libsecp256k1): Curve {
   const { generator } = nobleCurve
