@@ -21,7 +21,12 @@ export default defineConfig({
     reporters: ['default', new ClosingLineReporter()],
     projects: [
       {
-        test: { ...shared, name: 'unit', include: ['packages/*/src/**/*.test.ts'], testTimeout: 20_000 },
+        test: {
+          ...shared,
+          name: 'unit',
+          include: ['packages/*/src/**/*.test.ts', 'bench/*.test.ts'],
+          testTimeout: 20_000,
+        },
       },
       { test: { ...crossing, name: 'cross', include: ['test/**/*.test.ts'], exclude: [slow, ...elsewhere] } },
       { test: { ...crossing, name: 'slow', include: [slow], exclude: elsewhere } },

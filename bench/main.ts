@@ -1,110 +1,82 @@
-import { cpus } from 'node:os'
+import { cpus, release, type } from 'node:os'
 import { parseArgs } from 'node:util'
-import { type AnswerCost, benchAnswers } from './answers.ts'
-import { benchAudit } from './audit.ts'
-import { benchCeremony, type CeremonyCost } from './ceremonies.ts'
-import { benchCluster } from './cluster.ts'
-import { benchPrimitives, type PrimitiveCost } from './primitives.ts'
+import { type Machine, writtenPart } from './document.ts'
+import { PARTS } from './parts.ts'
+import type { PartResult } from './report.ts'
+import { textTable } from './text.ts'
+import { writeResult } from './written.ts'
 
-const HELP = `npm run --silent bench [-- --json] [-- --quick]
+const HELP = `npm run --silent bench [-- --json] [-- --quick] [-- --only NAME]... [-- --write]
 
-Measures the bare operations of the curve and of OpenSSL, one node's answers to 1, 16 and 256 items against the operations they need, what an audit record costs on this machine's
-disk, key generation and decryption with five processes, and what key generation costs a node of 5 to 64 against the operations it needs (the engines of all nodes in one process; the largest take minutes).
-  --json   the last line of stdout is one JSON object
-  --quick  fewer rounds, key generation up to n = 16`
+Measures, part by part, each figure beside the least that the same work can take, in the same run:
+${PARTS.map(({ name, title }) => `  ${name.padEnd(12)}${title}`).join('\n')}
+Options:
+  --json       the last line of stdout is one JSON object
+  --quick      fewer rounds, key generation up to n = 16
+  --only NAME  this part alone; may be given several times
+  --write      puts the figures and plots into docs/performance.md and docs/performance/; parts that were not measured stay as they are`
 
 const { values } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true, default: [] },
+    write: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 })
-
-const COMMITTEES = [
-  { n: 5, t: 3 },
-  { n: 7, t: 3 },
-  { n: 16, t: 6 },
-  { n: 32, t: 11 },
-  { n: 64, t: 22 },
-]
 
 const log = (line: string): void => {
   process.stderr.write(`${line}\n`)
 }
 
-const inUs = (us: number | null): string => (us === null ? '-' : `${us.toFixed(us < 100 ? 1 : 0)} us`)
+const machine: Machine = {
+  cpu: cpus()[0]?.model.trim() ?? 'unknown processor',
+  cores: cpus().length,
+  node: process.versions.node,
+  kernel: `${type()} ${release().split('.').slice(0, 2).join('.')}`,
+}
 
-/** Numbers with two decimals. */
-const roundTimes = (cost: AnswerCost | PrimitiveCost): Record<string, unknown> =>
-  Object.fromEntries(
-    Object.entries(cost).map(([name, value]: [string, unknown]) => [
-      name,
-      typeof value === 'number' ? Math.round(value * 100) / 100 : value,
-    ]),
-  )
+/** Objects of several parts under one name become one. */
+function together(all: readonly PartResult[]): Record<string, unknown> {
+  const details: Record<string, unknown> = {}
+  for (const [name, value] of all.flatMap((part) => Object.entries(part.details ?? {}))) {
+    const known = details[name]
+    details[name] = isRecord(known) && isRecord(value) ? { ...known, ...value } : value
+  }
+  return details
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** @throws RangeError for a part that there is not, and for figures of a quick run that should be published */
+function checkOptions(): void {
+  const unknown = values.only.find((name) => !PARTS.some((part) => part.name === name))
+  if (unknown !== undefined)
+    throw new RangeError(`there is no part "${unknown}": ${PARTS.map(({ name }) => name).join(', ')}`)
+  if (values.quick && values.write) throw new RangeError('the figures of a quick run are not for the document')
+}
 
 if (values.help) console.log(HELP)
 else {
-  log(`${cpus().length} x ${cpus()[0]?.model ?? 'unknown processor'}, Node ${process.versions.node}`)
-  log('bare operations ...')
-  const primitives = benchPrimitives({ rounds: values.quick ? 5 : 21 })
-  log('answers in process, on libsecp256k1, on noble, and their bare operations ...')
-  const answers = await benchAnswers({ rounds: values.quick ? 7 : 31 })
-  log('audit records on disk ...')
-  const audit = await benchAudit({ releases: values.quick ? 2_000 : 20_000 })
-  log('five node processes ...')
-  const cluster = await benchCluster({ ceremonies: values.quick ? 1 : 5, requests: values.quick ? 50 : 300, log })
-  const sizes = COMMITTEES.filter(({ n }) => !values.quick || n <= 16)
-  const ceremonies = sizes.map(({ n, t }): CeremonyCost => {
-    log(`key generation n = ${n}, t = ${t} ...`)
-    return benchCeremony(n, t)
-  })
-  const [single] = answers
-  const result = {
-    dkg: { ...cluster.dkg, in_process: ceremonies },
-    primitives: primitives.map(roundTimes),
-    partial: single && roundTimes(single),
-    answers: answers.map(roundTimes),
-    audit,
-    e2e: cluster.e2e,
+  checkOptions()
+  log(`${machine.cores} x ${machine.cpu}, ${machine.kernel}, Node ${machine.node}`)
+  const chosen = PARTS.filter(({ name }) => values.only.length === 0 || values.only.includes(name))
+  const measured: { readonly name: string; readonly result: PartResult }[] = []
+  for (const part of chosen) {
+    log(`${part.title} ...`)
+    const result = await part.run({ quick: values.quick, log })
+    measured.push({ name: part.name, result })
+    if (!values.json) console.log(textTable(part.title, result))
+    // At once, so that a part that fails later costs nothing.
+    if (values.write)
+      await writeResult(
+        { machine, parts: [writtenPart(part, result)] },
+        PARTS.map(({ name }) => name),
+      )
   }
-  if (values.json) console.log(JSON.stringify(result))
-  else {
-    for (const { name, native_us: native, noble_us: noble } of primitives)
-      console.log(`${name.padEnd(27)}${inUs(native)} native, ${inUs(noble)} noble`)
-    for (const answer of answers) printAnswer(answer)
-    console.log(`audit record, alone        ${audit.alone_us} us, p99 ${audit.alone_p99_us} us`)
-    console.log(
-      `  64 at once               ${audit.concurrent64_us} us each, ${audit.bytes_per_release} bytes per release`,
-    )
-    console.log(`key generation n=5 t=3     ${cluster.dkg.n5t3_ms} ms with five processes`)
-    for (const ceremony of ceremonies) printCeremony(ceremony)
-    console.log(
-      `decryption 3 of 5          p50 ${cluster.e2e.p50_ms} ms, p99 ${cluster.e2e.p99_ms} ms, ${cluster.e2e.per_s}/s`,
-    )
-  }
-}
-
-function printAnswer({
-  items,
-  native_us: native,
-  noble_us: noble,
-  floor_us: floor,
-  native_ratio: ratio,
-  unrecorded_ratio: unrecorded,
-}: AnswerCost): void {
-  const what = items === 1 ? 'node answer' : `  of ${items}, per item`
-  const without = unrecorded === null ? '' : `, ${unrecorded.toFixed(2)} x without its record`
-  const times = ratio === null ? '' : `, ${ratio.toFixed(2)} x its bare operations${without}`
-  console.log(`${what.padEnd(27)}${inUs(native)} native${times} (${inUs(floor)}), ${inUs(noble)} noble`)
-}
-
-function printCeremony(cost: CeremonyCost): void {
-  const { n, t, cpu_ms_per_node: ms, ratio, curve_ratio: curveRatio, messages_per_node: messages } = cost
-  console.log(
-    `key generation n=${n} t=${t}`.padEnd(27) +
-      `${ms.toFixed(0)} ms of processor per node, ${ratio.toFixed(2)} x its bare operations, ` +
-      `${curveRatio.toFixed(2)} x without signatures, ${messages} messages, ${cost.kib_per_node} KiB, in process`,
-  )
+  const rows = measured.flatMap(({ name, result }) => result.rows.map((row) => ({ part: name, ...row })))
+  const details = together(measured.map(({ result }) => result))
+  if (values.json) console.log(JSON.stringify({ machine, ...details, rows }))
 }
