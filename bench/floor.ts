@@ -1,8 +1,10 @@
 import {
   constants,
   createCipheriv,
+  createDecipheriv,
   generateKeyPairSync,
   type KeyObject,
+  privateDecrypt,
   publicEncrypt,
   randomBytes,
   sign,
@@ -53,7 +55,6 @@ export function createFloor(): (items: number) => void {
   const K = randomPoint()
   const Kbar = randomPoint()
   const full = secp256k1.publicKeyConvert(K, false)
-  const combination = Uint8Array.from([...K.subarray(1), ...randomScalar()])
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
   const single = random(99)
   const boxKey = random(32)
@@ -61,14 +62,7 @@ export function createFloor(): (items: number) => void {
   const message = random(44)
   const signature = sign(null, message, node.privateKey)
 
-  const verifyProof = (): void => {
-    secp256k1.ecdsaRecover(combination, (K[0] ?? 0) - 2, scalar)
-    secp256k1.publicKeyCombine([
-      secp256k1.publicKeyTweakMul(full, scalar, false),
-      secp256k1.publicKeyTweakMul(full, scalar, false),
-    ])
-  }
-
+  const verifyProof = createProofCheck()
   const doItem = (): void => {
     secp256k1.publicKeyConvert(K, false)
     secp256k1.publicKeyConvert(Kbar, false)
@@ -91,5 +85,58 @@ export function createFloor(): (items: number) => void {
       seal(boxKey, random(4 + items * 98))
     }
     sign(null, message, node.privateKey)
+  }
+}
+
+/** Two combinations of two points, one of them with G. */
+function createProofCheck(): () => void {
+  const scalar = randomScalar()
+  const K = randomPoint()
+  const full = secp256k1.publicKeyConvert(K, false)
+  const combination = Uint8Array.from([...K.subarray(1), ...randomScalar()])
+  return () => {
+    secp256k1.ecdsaRecover(combination, (K[0] ?? 0) - 2, scalar)
+    secp256k1.publicKeyCombine([
+      secp256k1.publicKeyTweakMul(full, scalar, false),
+      secp256k1.publicKeyTweakMul(full, scalar, false),
+    ])
+  }
+}
+
+/**
+ * The bare operations of a client that opens one envelope with t answers: K and Kbar decoded and the header's proof verified, the request
+ * signed; of every answer its RSA block opened, its signature verified, its point decoded and multiplied by the Lagrange coefficient; the
+ * products added, the envelope opened.
+ * @returns does them once
+ */
+export function createClientFloor(t: number): () => void {
+  const scalar = randomScalar()
+  const points = Array.from({ length: t }, randomPoint)
+  const products = points.map((point) => secp256k1.publicKeyConvert(point, false))
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const block = wrap(rsa.publicKey, random(99))
+  const requester = generateKeyPairSync('ed25519')
+  const message = random(44)
+  const signature = sign(null, message, requester.privateKey)
+  const key = random(32)
+  const cipher = createCipheriv('aes-256-gcm', key, new Uint8Array(12))
+  const ciphertext = cipher.update(random(64))
+  cipher.final()
+  const tag = cipher.getAuthTag()
+  const verifyProof = createProofCheck()
+  return () => {
+    for (let n = 0; n < 2; n++) secp256k1.publicKeyConvert(points[0] ?? scalar, false)
+    verifyProof()
+    sign(null, message, requester.privateKey)
+    for (const point of points) {
+      privateDecrypt({ key: rsa.privateKey, padding, oaepHash: 'sha256' }, block)
+      verify(null, message, requester.publicKey, signature)
+      secp256k1.publicKeyTweakMul(secp256k1.publicKeyConvert(point, false), scalar, false)
+    }
+    secp256k1.publicKeyCombine(products, false)
+    const decipher = createDecipheriv('aes-256-gcm', key, new Uint8Array(12))
+    decipher.setAuthTag(tag)
+    decipher.update(ciphertext)
+    decipher.final()
   }
 }
