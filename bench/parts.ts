@@ -1,9 +1,11 @@
 import { type AnswerCost, benchAnswers } from './answers.ts'
 import { benchAudit } from './audit.ts'
 import { benchCeremony, type CeremonyCost } from './ceremonies.ts'
+import { client } from './client-part.ts'
 import { endToEnd } from './end-to-end.ts'
 import { oneDead, oneLate } from './faults.ts'
 import { benchKeyGeneration } from './key-generation.ts'
+import { peers } from './peer-part.ts'
 import { benchPrimitives, type PrimitiveCost } from './primitives.ts'
 import { type Part, type Row, rowOf } from './report.ts'
 import { cores, saturation } from './saturation.ts'
@@ -94,6 +96,7 @@ export const PARTS: readonly Part[] = [
   primitives,
   answers,
   audit,
+  client,
   endToEnd,
   oneDead,
   oneLate,
@@ -101,6 +104,7 @@ export const PARTS: readonly Part[] = [
   cores,
   keyGeneration,
   ceremonies,
+  peers,
 ]
 
 function answerRows(cost: AnswerCost): Row[] {
