@@ -1,4 +1,5 @@
 import type { Stream } from '@libp2p/interface'
+import { concatBytes } from '@noble/hashes/utils.js'
 import { type Answer, type Authorization, id32, participantIndex, refusalCode, SIGNATURE_BYTES } from '@tkms/dkg'
 import { tkms } from '@tkms/proto'
 import * as lengthPrefixed from 'it-length-prefixed'
@@ -15,6 +16,7 @@ const WINDOW = 64
 const MAX_WAITING = 1_024
 /** 256 items in a box for an RSA-8192 key are below 32 KiB. */
 const MAX_FRAME_BYTES = 65_536
+const MAX_TOGETHER_BYTES = 60 * 1024
 const MAX_CORRELATION_ID = 0xffffffff
 
 interface PendingCall {
@@ -44,7 +46,8 @@ export function openDelegateStream(stream: Stream, options: { readonly silenceMs
   const slots = createSlots({ size: WINDOW, maxWaiting: MAX_WAITING })
   let lastId = 0
   let heardMs = performance.now()
-  let writing: Promise<void> = Promise.resolve()
+  const outgoing: Outgoing[] = []
+  let writing = false
   let failure: Error | undefined
 
   function fail(error: Error): void {
@@ -61,14 +64,27 @@ export function openDelegateStream(stream: Stream, options: { readonly silenceMs
     return lastId
   }
 
+  /** Frames of one turn of the event loop leave together: each sending costs both sides the same, however much it carries. */
   function write(frame: Uint8Array, isWanted: () => boolean): void {
-    writing = writing
-      .then(async () => {
+    outgoing.push({ frame, isWanted })
+    if (writing) return
+    writing = true
+    process.nextTick(() => {
+      writeAll().catch((error: unknown) => fail(transportError('unreachable', 'the stream broke off', error)))
+    })
+  }
+
+  async function writeAll(): Promise<void> {
+    try {
+      while (outgoing.length > 0) {
         await drained(stream)
-        if (failure !== undefined || !isWanted()) return
-        stream.send(lengthPrefixed.encode.single(frame))
-      })
-      .catch((error: unknown) => fail(transportError('unreachable', 'the stream broke off', error)))
+        if (failure !== undefined) return
+        const frames = takeTogether(outgoing)
+        if (frames.length > 0) stream.send(concatBytes(...lengthPrefixed.encode(frames)))
+      }
+    } finally {
+      writing = false
+    }
   }
 
   function receive(frame: Uint8Array): void {
@@ -148,6 +164,26 @@ export function openDelegateStream(stream: Stream, options: { readonly silenceMs
       }),
     close: () => fail(transportError('unreachable', 'the client closed the stream')),
   }
+}
+
+interface Outgoing {
+  readonly frame: Uint8Array
+  /** Asked when it would be sent. */
+  readonly isWanted: () => boolean
+}
+
+/** The first frames that are still wanted, and no more than a Noise message holds; one where it alone is longer. */
+function takeTogether(outgoing: Outgoing[]): readonly Uint8Array[] {
+  const taken: Uint8Array[] = []
+  let bytes = 0
+  for (let next = outgoing[0]; next !== undefined; next = outgoing[0]) {
+    if (bytes > 0 && bytes + next.frame.length > MAX_TOGETHER_BYTES) break
+    outgoing.shift()
+    if (!next.isWanted()) continue
+    taken.push(next.frame)
+    bytes += next.frame.length
+  }
+  return taken
 }
 
 /** Waits until the stream takes more, or is closed. (libp2p's own `onDrain` waits for the first time only.) */

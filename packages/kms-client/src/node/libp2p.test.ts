@@ -156,6 +156,17 @@ describe('libp2p', () => {
     expect(hosts[0]?.streams).toHaveLength(1)
   })
 
+  it('sends the requests of one turn together', async () => {
+    const { node, transport } = await startOne(({ correlationId }, stream) => refuse(stream, correlationId, 'busy'))
+    const { signal } = new AbortController()
+    const ask = (): ReturnType<Transport['ask']> => transport.ask(node, authorization, { signal, ...limits })
+    await ask()
+    let received = 0
+    hosts[0]?.streams[0]?.addEventListener('message', () => received++)
+    await Promise.all(Array.from({ length: 40 }, ask))
+    expect(received).toBe(1)
+  })
+
   it('gives each call its own bad reply, and keeps the stream', async () => {
     const { node, transport } = await startOne((call, stream) => {
       const { correlationId } = call

@@ -1,3 +1,4 @@
+import { concatBytes } from '@noble/hashes/utils.js'
 import type { Authorization } from '@tkms/dkg'
 import { bearerTokenHash } from '../serve/bearer-token.ts'
 import type { DelegationCall } from '../serve/pipeline.ts'
@@ -24,12 +25,17 @@ type RequestCall = Extract<DelegateCall, { type: 'request' }>
 /** A bounded parallel map over one stream's frames, and how many of its requests are under way. */
 export interface CallAnswerer {
   readonly underWay: number
+  /** @returns one or more replies at a time, each with its length before it */
   answer(frames: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array>
 }
 
+/** Replies that leave together have no more bytes than this, unless one alone has: a Noise message holds about as much. */
+const MAX_TOGETHER_BYTES = 60 * 1024
+
 /**
- * Replies come in the order they are ready. Reading stops at `window` requests under way and while replies are not taken,
- * so a client that does not read its answers cannot make the node compute more of them.
+ * Replies come in the order they are ready; those that become ready in one turn of the event loop leave together. Reading stops at
+ * `window` requests under way and while replies are not taken, so a client that does not read its answers cannot make the node
+ * compute more of them.
  */
 export function createCallAnswerer(params: AnswerCallsParams): CallAnswerer {
   const { handler, remote, address, window } = params
@@ -41,9 +47,10 @@ export function createCallAnswerer(params: AnswerCallsParams): CallAnswerer {
   let wakeReader: () => void = () => {}
 
   const run = async ({ correlationId, authorization, token }: RequestCall): Promise<void> => {
-    const cancelled = new AbortController()
-    calls.set(correlationId, cancelled)
-    const signal = AbortSignal.any([params.signal, cancelled.signal])
+    const ended = new AbortController()
+    calls.set(correlationId, ended)
+    const { signal } = ended
+    if (params.signal.aborted) ended.abort(params.signal.reason)
     const tokenHash = token === undefined ? {} : { tokenHash: bearerTokenHash(token) }
     const outcome = await handler
       .handle(authorization, { remote, address, ...tokenHash, signal })
@@ -71,7 +78,33 @@ export function createCallAnswerer(params: AnswerCallsParams): CallAnswerer {
     }
   }
 
+  const takeReady = (): Uint8Array => {
+    let [bytes, count] = [0, 0]
+    for (const { length } of ready) {
+      if (count > 0 && bytes + length > MAX_TOGETHER_BYTES) break
+      bytes += length
+      count++
+    }
+    const taken = ready.splice(0, count)
+    const [only] = taken
+    return only !== undefined && taken.length === 1 ? only : concatBytes(...taken)
+  }
+
+  /** The writer goes on once everything that can run now has run: what becomes ready meanwhile leaves with what woke it. */
+  const untilWoken = (): Promise<void> =>
+    new Promise((resolve) => {
+      wakeWriter = () => {
+        wakeWriter = () => {}
+        process.nextTick(resolve)
+      }
+    })
+
   async function* answer(frames: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    const endAll = (reason: unknown): void => {
+      for (const call of calls.values()) call.abort(reason)
+    }
+    const onAbort = (): void => endAll(params.signal.reason)
+    params.signal.addEventListener('abort', onAbort, { once: true })
     let reading = true
     const reader = read(frames)
       .catch((cause: unknown) => {
@@ -83,17 +116,18 @@ export function createCallAnswerer(params: AnswerCallsParams): CallAnswerer {
       })
     try {
       while (true) {
-        const reply = ready.shift()
-        if (reply !== undefined) {
+        if (ready.length > 0) {
+          const replies = takeReady()
           wakeReader()
-          yield reply
+          yield replies
         } else if (failure !== undefined) throw failure
         else if (!reading && calls.size === 0) return
-        else await new Promise<void>((resolve) => (wakeWriter = resolve))
+        else await untilWoken()
       }
     } finally {
       finished = true
-      for (const call of calls.values()) call.abort(netError('stream-closed', 'the stream ended'))
+      params.signal.removeEventListener('abort', onAbort)
+      endAll(netError('stream-closed', 'the stream ended'))
       wakeReader()
       void reader
     }

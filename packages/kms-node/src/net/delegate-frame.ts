@@ -46,9 +46,11 @@ function decodeOrRefuse(bytes: Uint8Array): tkms.v1.DelegateCall {
   }
 }
 
-/** A status and numbers only: no text of ours or of anybody else crosses the wire. */
+/** With its length before it. A status and numbers only: no text of ours or of anybody else crosses the wire. */
 export function encodeDelegateReply(correlationId: number, outcome: DelegationOutcome): Uint8Array {
-  return tkms.v1.DelegateReply.encode({ correlationId, ...replyBody(outcome) }).finish()
+  return tkms.v1.DelegateReply.encode({ correlationId, ...replyBody(outcome) })
+    .ldelim()
+    .finish()
 }
 
 function replyBody(outcome: DelegationOutcome): tkms.v1.DelegateReply.$Properties {

@@ -1,7 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Connection, Libp2p, Stream } from '@libp2p/interface'
 import { MAX_REQUEST_BYTES } from '@tkms/dkg'
-import { encode } from 'it-length-prefixed'
 import { pipe } from 'it-pipe'
 import { callerOf, tokensOf } from '../http/rate-limit.ts'
 import { createCallAnswerer, type DelegationHandler } from './answer-calls.ts'
@@ -88,7 +87,6 @@ export function createDelegateServer(params: DelegateServerParams): DelegateServ
           }
         },
         (source) => answerer.answer(source),
-        (source) => encode(source),
         (source) => writeChunks(stream, source, { signal, drainTimeoutMs: limits.drainTimeoutMs }),
       )
       await stream.close({ signal: AbortSignal.timeout(limits.drainTimeoutMs) })

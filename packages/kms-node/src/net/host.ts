@@ -1,4 +1,3 @@
-import { noise } from '@chainsafe/libp2p-noise'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
 import type { Connection, Libp2p, PeerId } from '@libp2p/interface'
@@ -10,6 +9,7 @@ import { createConnectionGate } from './connection-gate.ts'
 import { netError } from './errors.ts'
 import type { NetLimits } from './limits.ts'
 import type { Roster } from './roster.ts'
+import { wholeNoise } from './whole-messages.ts'
 
 /** A stream's receive window, also the most that is buffered while a stream is paused. */
 const STREAM_WINDOW_BYTES = 256 * 1024
@@ -42,7 +42,7 @@ export async function createHost(params: HostParams): Promise<Libp2p> {
     nodeInfo: { name: 'kms-node', version: '1', userAgent: 'kms-node' },
     addresses: { listen: [...params.listen], announce: [...params.announce] },
     transports: [tcp({ backlog: 512, dialOpts: { noDelay: true }, listenOpts: { noDelay: true } })],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [wholeNoise()],
     streamMuxers: [
       yamux({
         maxInboundStreams: MAX_STREAMS_PER_CONNECTION,
