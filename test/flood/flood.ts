@@ -18,6 +18,7 @@ import { createNodeKmsClient, libp2p } from '@tkms/kms-client/node'
 import { tkms } from '@tkms/proto'
 import { encode } from 'it-length-prefixed'
 import { createTestCluster, makeKey, type TestCluster } from '../support/node-cluster.ts'
+import { type HeldMemory, heldMemory, INSPECTED } from '../support/inspected-memory.ts'
 import { residentBytes } from '../support/processes.ts'
 import type { AttackName, AttackPlan } from './attacks.ts'
 
@@ -49,8 +50,10 @@ export interface FloodReport {
   /** 99th percentile of what an honest request takes, in milliseconds. */
   readonly quietP99Ms: number
   readonly floodP99Ms: number
-  /** What the node that grew most gained from the second quarter of the flood to the last: medians. */
-  readonly growthBytes: number
+  /** What the node that grew most still held, its garbage collected, at the end of the flood above what it held in the middle of it. */
+  readonly heldGrowthBytes: number
+  /** The same of its resident memory. */
+  readonly residentGrowthBytes: number
   /** The most that a node took above what it took when it was quiet. */
   readonly peakBytes: number
   /** How often each attack got through to a node. */
@@ -61,7 +64,7 @@ export interface FloodReport {
 /** Three real node processes on loopback, of which two must answer; honest clients over both transports, and everything against them. */
 export async function flood(options: FloodOptions): Promise<FloodReport> {
   const { log } = options
-  const cluster = await createTestCluster({ n: 3, t: 2 })
+  const cluster = await createTestCluster({ n: 3, t: 2, launcher: () => INSPECTED })
   const clients: KmsClient[] = []
   const attackers: Attacker[] = []
   try {
@@ -85,20 +88,28 @@ export async function flood(options: FloodOptions): Promise<FloodReport> {
       )
     await Promise.all(attackers.map((attacker) => attacker.reachesANode()))
     log(`flooded for ${options.floodSeconds} s by ${attackers.map(({ name }) => name).join(', ')} ...`)
-    const samples: (readonly number[])[] = []
-    const sampling = setInterval(() => void memoryOf(cluster).then((sample) => samples.push(sample)), SAMPLE_MS)
-    const flooded = await measure(clients, envelope, 1000 * options.floodSeconds)
+    const peaks = before.slice()
+    const sampling = setInterval(() => void noteMemory(cluster, peaks), SAMPLE_MS)
+    const firstHalf = await measure(clients, envelope, 500 * options.floodSeconds)
+    const middle = await heldBy(cluster)
+    const secondHalf = await measure(clients, envelope, 500 * options.floodSeconds)
+    const end = await heldBy(cluster)
     clearInterval(sampling)
+    const flooded = {
+      times: [...firstHalf.times, ...secondHalf.times],
+      failures: [...firstHalf.failures, ...secondHalf.failures],
+    }
     const failures = [...quiet.failures, ...flooded.failures]
     return {
       honest: flooded.times.length + flooded.failures.length,
       honestFailed: failures.length,
       quietP99Ms: percentile(quiet.times, 0.99),
       floodP99Ms: percentile(flooded.times, 0.99),
-      growthBytes: Math.max(...before.map((_, node) => growth(samples.map((sample) => sample[node] ?? 0)))),
-      peakBytes: Math.max(
-        ...before.map((rest, node) => Math.max(...samples.map((sample) => sample[node] ?? 0)) - rest),
+      heldGrowthBytes: most(end.map(({ heldBytes }, node) => heldBytes - (middle[node]?.heldBytes ?? 0))),
+      residentGrowthBytes: most(
+        end.map(({ residentBytes }, node) => residentBytes - (middle[node]?.residentBytes ?? 0)),
       ),
+      peakBytes: most(peaks.map((peak, node) => peak - (before[node] ?? 0))),
       acts: Object.fromEntries(attackers.map(({ name, acts }) => [name, acts()])),
       failures: [...new Set(failures)].slice(0, 10),
     }
@@ -112,10 +123,15 @@ export async function flood(options: FloodOptions): Promise<FloodReport> {
 const memoryOf = (cluster: TestCluster): Promise<readonly number[]> =>
   Promise.all(cluster.nodes.map(({ pid }) => residentBytes(pid)))
 
-function growth(samples: readonly number[]): number {
-  const quarter = Math.floor(samples.length / 4)
-  return percentile(samples.slice(3 * quarter), 0.5) - percentile(samples.slice(quarter, 2 * quarter), 0.5)
+/** Keeps the most that each node was seen to take. */
+async function noteMemory(cluster: TestCluster, peaks: number[]): Promise<void> {
+  for (const [node, bytes] of (await memoryOf(cluster)).entries()) peaks[node] = Math.max(peaks[node] ?? 0, bytes)
 }
+
+const heldBy = (cluster: TestCluster): Promise<readonly HeldMemory[]> =>
+  Promise.all(cluster.nodes.map((node) => heldMemory(node.log())))
+
+const most = (values: readonly number[]): number => Math.max(...values)
 
 function percentile(values: readonly number[], part: number): number {
   const sorted = values.toSorted((left, right) => left - right)
