@@ -19,6 +19,9 @@ export interface WorkLimits {
 /** What one address may take of a node's queues, so that it cannot keep the others from their turns. */
 export const ADDRESS_SHARE: number = 1 / 4
 
+/** Calls that begin one after the other for longer than this let what the event loop has waiting, such as other callers' requests, come between. */
+const TURN_MS = 4
+
 interface Lane {
   running: number
   readonly waiting: { readonly start: () => void }[]
@@ -33,6 +36,8 @@ export function createWorkQueue({ maxRunning, maxWaiting, callerShare = 1 }: Wor
   const lanes = new Map<string, Lane>()
   let running = 0
   let waiting = 0
+  /** When calls began to run one after the other without the event loop between them. */
+  let turnStartMs: number | undefined
 
   const isFree = (lane: Lane): boolean => running < maxRunning && lane.running < maxOfCaller.running
 
@@ -47,7 +52,21 @@ export function createWorkQueue({ maxRunning, maxWaiting, callerShare = 1 }: Wor
     if (lane.running === 0 && lane.waiting.length === 0) lanes.delete(caller)
   }
 
+  const inTurn = (): boolean => {
+    if (turnStartMs === undefined) {
+      turnStartMs = performance.now()
+      setImmediate(() => (turnStartMs = undefined))
+    }
+    return performance.now() - turnStartMs < TURN_MS
+  }
+
+  /** One call ended: one begins, now or when others had their turn. */
   const startNext = (): void => {
+    if (inTurn()) startWaiting()
+    else setImmediate(startWaiting)
+  }
+
+  const startWaiting = (): void => {
     for (const [caller, lane] of lanes) {
       if (!isFree(lane)) continue
       const next = lane.waiting.shift()
