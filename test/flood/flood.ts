@@ -31,6 +31,7 @@ const WARM_UP_MS = 3_000
 /** Requests of one stream under way: a node reads no more at once. */
 const PIPELINED = 64
 const SAMPLE_MS = 500
+const SETTLE_MS = 1_000
 const FIRST_ACT_MS = 60_000
 const SLOWEST_REQUEST_MS = 20_000
 
@@ -49,6 +50,8 @@ export interface FloodReport {
   readonly honestFailed: number
   /** 99th percentile of what an honest request takes, in milliseconds. */
   readonly quietP99Ms: number
+  /** The same while something else, which attacks nobody, takes the processor as the attackers do. */
+  readonly burntP99Ms: number
   readonly floodP99Ms: number
   /** What the node that grew most still held, its garbage collected, at the end of the flood above what it held in the middle of it. */
   readonly heldGrowthBytes: number
@@ -79,6 +82,8 @@ export async function flood(options: FloodOptions): Promise<FloodReport> {
     await measure(clients, envelope, WARM_UP_MS)
     log(`quiet for ${options.quietSeconds} s ...`)
     const quiet = await measure(clients, envelope, 1000 * options.quietSeconds)
+    log('as long with a burning processor and no attack ...')
+    const burnt = await burning(options, () => measure(clients, envelope, 1000 * options.quietSeconds))
     const before = await memoryOf(cluster)
 
     const plan = await planOf(cluster, overHttp, envelope)
@@ -92,18 +97,21 @@ export async function flood(options: FloodOptions): Promise<FloodReport> {
     const sampling = setInterval(() => void noteMemory(cluster, peaks), SAMPLE_MS)
     const firstHalf = await measure(clients, envelope, 500 * options.floodSeconds)
     const middle = await heldBy(cluster)
+    // What came while garbage was collected for the measurement is answered first; failures count all the same.
+    const between = await measure(clients, envelope, SETTLE_MS)
     const secondHalf = await measure(clients, envelope, 500 * options.floodSeconds)
     const end = await heldBy(cluster)
     clearInterval(sampling)
     const flooded = {
       times: [...firstHalf.times, ...secondHalf.times],
-      failures: [...firstHalf.failures, ...secondHalf.failures],
+      failures: [...firstHalf.failures, ...between.failures, ...secondHalf.failures],
     }
-    const failures = [...quiet.failures, ...flooded.failures]
+    const failures = [...quiet.failures, ...burnt.failures, ...flooded.failures]
     return {
       honest: flooded.times.length + flooded.failures.length,
       honestFailed: failures.length,
       quietP99Ms: percentile(quiet.times, 0.99),
+      burntP99Ms: percentile(burnt.times, 0.99),
       floodP99Ms: percentile(flooded.times, 0.99),
       heldGrowthBytes: most(end.map(({ heldBytes }, node) => heldBytes - (middle[node]?.heldBytes ?? 0))),
       residentGrowthBytes: most(
@@ -117,6 +125,22 @@ export async function flood(options: FloodOptions): Promise<FloodReport> {
     for (const attacker of attackers) await attacker.stop()
     await Promise.allSettled(clients.map((client) => client.close()))
     await cluster.dispose()
+  }
+}
+
+/** While processes only burn the processor, as many as the attackers and as far back: what a full machine costs by itself. */
+async function burning<T>({ attacks, nice }: FloodOptions, run: () => Promise<T>): Promise<T> {
+  const burners = attacks.map(() =>
+    spawn('nice', ['-n', `${nice}`, process.execPath, '-e', 'for (;;);'], { stdio: 'ignore' }),
+  )
+  try {
+    return await run()
+  } finally {
+    for (const burner of burners) {
+      const exited = once(burner, 'exit')
+      burner.kill('SIGKILL')
+      await exited
+    }
   }
 }
 

@@ -5,18 +5,20 @@ import { flood, type FloodReport } from './flood.ts'
 const names = Object.keys(ATTACKS)
 const USAGE = `npm run --silent test:flood -- [--seconds N] [--attack NAME]... [--nice N] [--json]
 
-Three real nodes on loopback; honest clients decrypt all the time, first in peace, then while attackers do what they can for N seconds
-(default: 20): ${names.join(', ')}. --nice: how far the attackers stand back (default: 19).
-Exits with 1 when an honest request fails, when the 99th percentile of honest requests is above 5 times that in peace, or when memory is
-not flat: a node, its garbage collected, holds 8 MiB more at the end of the flood than in the middle of it, or its resident memory is then
-48 MiB larger, or it ever takes 256 MiB more than in peace.`
+Three real nodes on loopback; honest clients decrypt all the time: first in peace, then while as many processes as there are attackers
+only burn the processor, then while the attackers do what they can for N seconds (default: 20): ${names.join(', ')}.
+--nice: how far attackers and burners stand back (default: 19).
+Exits with 1 when an honest request fails, when the 99th percentile of honest requests is above 5 times that with the burners (what a
+full machine costs is not the attackers' doing; the figure in peace is printed beside it), or when memory is not flat: a node, its
+garbage collected, holds 24 MiB more at the end of the flood than in the middle of it, or its resident memory is then 48 MiB larger, or
+it ever takes 256 MiB more than in peace.`
 
 const MAX_P99_RATIO = 5
 const MIB = 1024 * 1024
-const MAX_HELD_GROWTH_BYTES = 8 * MIB
+const MAX_HELD_GROWTH_BYTES = 24 * MIB
 const MAX_RESIDENT_GROWTH_BYTES = 48 * MIB
 const MAX_PEAK_BYTES = 256 * MIB
-const QUIET_SECONDS = 8
+const QUIET_SECONDS = 12
 
 const { values } = parseArgs({
   options: {
@@ -34,11 +36,24 @@ const rounded = (value: number): number => Math.round(10 * value) / 10
 
 /** @returns the exit code */
 function judge(report: FloodReport): number {
-  const { honest, honestFailed, quietP99Ms, floodP99Ms, heldGrowthBytes, residentGrowthBytes, peakBytes, acts } = report
-  const ratio = floodP99Ms / quietP99Ms
+  const {
+    honest,
+    honestFailed,
+    quietP99Ms,
+    burntP99Ms,
+    floodP99Ms,
+    heldGrowthBytes,
+    residentGrowthBytes,
+    peakBytes,
+    acts,
+  } = report
+  const ratio = floodP99Ms / burntP99Ms
   const checks: readonly (readonly [string, boolean])[] = [
     [`${honest} honest requests, ${honestFailed} failed`, honest > 0 && honestFailed === 0],
-    [`p99 ${rounded(floodP99Ms)} ms, in peace ${rounded(quietP99Ms)} ms`, ratio <= MAX_P99_RATIO],
+    [
+      `p99 ${rounded(floodP99Ms)} ms, in peace ${rounded(quietP99Ms)} ms, on a full machine ${rounded(burntP99Ms)} ms`,
+      ratio <= MAX_P99_RATIO,
+    ],
     [`objects held: ${mib(heldGrowthBytes)} MiB more than half-way`, heldGrowthBytes <= MAX_HELD_GROWTH_BYTES],
     [
       `resident memory: ${mib(residentGrowthBytes)} MiB more than half-way, at most ${mib(peakBytes)} MiB above peace`,
@@ -55,6 +70,7 @@ function judge(report: FloodReport): number {
         honest,
         honest_failed: honestFailed,
         p99_ratio: rounded(ratio),
+        p99_ratio_to_peace: rounded(floodP99Ms / quietP99Ms),
         held_growth_mb: mib(heldGrowthBytes),
         rss_growth_mb: mib(residentGrowthBytes),
       }),
