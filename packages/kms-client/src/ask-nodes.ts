@@ -1,4 +1,4 @@
-import { type ClusterNode, KmsError, type ParticipantIndex } from '@tkms/dkg'
+import { type Answer, type ClusterNode, KmsError, type ParticipantIndex } from '@tkms/dkg'
 import { isMisbehaviour, type NodeFailure, NodeFailureError } from './errors.ts'
 import { describe, gather } from './gather.ts'
 import type { NodeRecords } from './node-records.ts'
@@ -42,7 +42,7 @@ export async function askNodes(input: AskInput): Promise<readonly ItemResult[]> 
   const { key } = check.request
   const proven = input.proofs === 'first' || items.some(({ open }) => open === undefined)
   const settlement = settleItems({ curve: check.curve, key, items, proven })
-  await gather<SignedAnswer>({
+  await gather<Reply, SignedAnswer>({
     nodes: records.order(input.nodes),
     needed: key.t,
     ...limits,
@@ -51,12 +51,16 @@ export async function askNodes(input: AskInput): Promise<readonly ItemResult[]> 
     judge: (answers) => settlement.judge(answers),
     ask: async (node, signal) => {
       const startedMs = performance.now()
-      const answer = await askOne(input, node, signal)
-      if (proven && !items.every((_item, at) => answer.proves(at))) throw new NodeFailureError(answer.blame())
+      const reply = await askOne(input, node, signal)
+      records.answered(node.index, performance.now() - startedMs)
+      return { ...reply, startedMs }
+    },
+    open: async (node, { check, answer, startedMs }) => {
+      const signed = await openAnswer(check, node, answer)
+      if (proven && !items.every((_item, at) => signed.proves(at))) throw new NodeFailureError(signed.blame())
       const latencyMs = performance.now() - startedMs
-      records.answered(node.index, latencyMs)
       input.onNodeAnswer({ index: node.index, name: node.name, latencyMs, checked: proven ? 'proofs' : 'signature' })
-      return answer
+      return signed
     },
     onOutrun: (node, elapsedMs) => records.outrun(node.index, elapsedMs),
     onFailure: (failure) => {
@@ -85,19 +89,26 @@ export interface AskInput {
   readonly onNodeFailure: (failure: NodeFailure) => void
 }
 
+/** An answer that is not opened yet, and what it is an answer to. */
+interface Reply {
+  readonly check: AnswerCheck
+  readonly answer: Answer
+  readonly startedMs: number
+}
+
 /**
  * A node refuses a request it has seen as `replayed`. It can have seen ours only from somebody we sent it to, so a lying node could
  * keep us from the honest ones by passing it on to them first: such a node is asked once more, under an id that only it is told.
  */
-async function askOne(input: AskInput, node: ClusterNode, signal: AbortSignal): Promise<SignedAnswer> {
+async function askOne(input: AskInput, node: ClusterNode, signal: AbortSignal): Promise<Omit<Reply, 'startedMs'>> {
   const { check, transport } = input
   const reply = await exchange(transport, check, node, signal)
-  if (reply.kind === 'answer' || reply.code !== 'replayed') return openAnswer(check, node, readAnswer(node, reply))
+  if (reply.kind === 'answer' || reply.code !== 'replayed') return { check, answer: readAnswer(node, reply) }
   const request = await input.signAgain().catch((error: unknown) => {
     throw new NodeFailureError(describe(node, 'replayed', 'refused: replayed; no new request could be signed'), error)
   })
   const fresh = { ...check, request }
-  return openAnswer(fresh, node, readAnswer(node, await exchange(transport, fresh, node, signal)))
+  return { check: fresh, answer: readAnswer(node, await exchange(transport, fresh, node, signal)) }
 }
 
 async function exchange(

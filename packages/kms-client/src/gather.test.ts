@@ -7,9 +7,9 @@ const nodes = [1, 2, 3, 4].map((index) => ({ index: index as ParticipantIndex, n
 const never = (): Promise<never> => new Promise(() => undefined)
 
 function run(
-  ask: GatherInput<number>['ask'],
-  changes: Partial<GatherInput<number>> = {},
-): ReturnType<typeof gather<number>> {
+  ask: GatherInput<number, number>['ask'],
+  changes: Partial<GatherInput<number, number>> = {},
+): ReturnType<typeof gather<number, number>> {
   return gather({
     nodes,
     needed: 2,
@@ -18,6 +18,7 @@ function run(
     hedgeAfterMs: () => 5_000,
     signal: undefined,
     ask,
+    open: (_node, reply) => Promise.resolve(reply),
     judge: () => [],
     onOutrun: () => undefined,
     onFailure: () => undefined,
@@ -42,6 +43,70 @@ describe('gather', () => {
     ])
     expect(aborted).toContain(1)
     expect(outrun).toEqual([1])
+  })
+
+  it('opens no more replies than it needs', async () => {
+    const opened: number[] = []
+    const outrun: number[] = []
+    const answers = await run((node) => Promise.resolve(node.index), {
+      open: async (node, reply) => {
+        opened.push(node.index)
+        await new Promise((resolve) => setImmediate(resolve))
+        return reply
+      },
+      onOutrun: ({ index }) => outrun.push(index),
+    })
+    expect(opened).toEqual([1, 2])
+    expect([...answers.keys()]).toEqual([1, 2])
+    // The third replied as well, in time.
+    expect(outrun).toEqual([])
+  })
+
+  it('opens a waiting reply in the place of one that does not verify, or that is found wrong later', async () => {
+    const opened: number[] = []
+    const asked: number[] = []
+    const ask = (node: ClusterNode): Promise<number> => {
+      asked.push(node.index)
+      return Promise.resolve(node.index)
+    }
+    const answers = await run(ask, {
+      open: async (node, reply) => {
+        opened.push(node.index)
+        await new Promise((resolve) => setImmediate(resolve))
+        if (node.index === 1) throw new NodeFailureError(causeOf(node, 'bad-box', 'sent a box that does not open'))
+        return reply
+      },
+      judge: (answered) =>
+        nodes
+          .filter(({ index }) => index === 2 && answered.has(index))
+          .map((node) => causeOf(node, 'bad-partial', 'wrong')),
+    })
+    expect(opened).toEqual([1, 2, 3, 4])
+    expect(asked).toEqual([1, 2, 3, 4])
+    expect([...answers.keys()]).toEqual([3, 4])
+  })
+
+  it('neither hedges nor gives up a node whose reply waits to be opened', async () => {
+    const failures: number[] = []
+    const asked: number[] = []
+    const answers = await run(
+      (node) => {
+        asked.push(node.index)
+        return Promise.resolve(node.index)
+      },
+      {
+        hedgeAfterMs: () => 5,
+        nodeTimeoutMs: 10,
+        open: async (_node, reply) => {
+          await new Promise((resolve) => setTimeout(resolve, 60))
+          return reply
+        },
+        onFailure: ({ index }) => failures.push(index),
+      },
+    )
+    expect([...answers.keys()]).toEqual([1, 2])
+    expect(asked).toEqual([1, 2, 3])
+    expect(failures).toEqual([])
   })
 
   it('asks beside a slow node without giving up on it', async () => {
@@ -75,7 +140,7 @@ describe('gather', () => {
   })
 
   it('gives up when too many answers are found wrong, and ends with a bug of the judge as it is', async () => {
-    const judge: GatherInput<number>['judge'] = (answered) =>
+    const judge: GatherInput<number, number>['judge'] = (answered) =>
       nodes.filter(({ index }) => answered.has(index)).map((node) => causeOf(node, 'bad-partial', 'wrong'))
     const call = run((node) => Promise.resolve(node.index), { judge })
     await expect(call).rejects.toMatchObject({ code: 'quorum-not-reached', needed: 2, got: 0 })

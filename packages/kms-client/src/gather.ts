@@ -5,7 +5,10 @@ import { openQuorum, type QuorumStep, stepQuorum } from './quorum.ts'
 /** Asked beside the needed ones, so that one silent or lying node costs no time. */
 const SPARE_NODES = 1
 
-export interface GatherInput<T> {
+/** Why a call is aborted. Nobody reads it, and an AbortController makes a costly one of its own for every call that has none. */
+const GIVEN_UP = clientError('cancelled', 'this node is not waited for')
+
+export interface GatherInput<R, T> {
   /** Best first. */
   readonly nodes: readonly ClusterNode[]
   /** Verified answers needed: t. */
@@ -18,16 +21,21 @@ export interface GatherInput<T> {
   readonly hedgeAfterMs: (node: ClusterNode) => number
   readonly signal: AbortSignal | undefined
   /**
-   * Asks one node and verifies its answer. A NodeFailureError says why there is none; any other error is a bug and ends the gathering.
+   * Asks one node. A NodeFailureError says why there is no reply; any other error is a bug and ends the gathering.
    * It may ignore its signal: nobody waits for it once it has fired.
    */
-  readonly ask: (node: ClusterNode, signal: AbortSignal) => Promise<T>
+  readonly ask: (node: ClusterNode, signal: AbortSignal) => Promise<R>
+  /**
+   * Verifies one reply; errors as of `ask`. Costs more than asking, so a reply waits unopened for as long as those verified and those
+   * being verified would be enough together.
+   */
+  readonly open: (node: ClusterNode, reply: R) => Promise<T>
   /**
    * Looks at the answers together once there are enough. @returns the failures of those that are found wrong only now: they count no
    * more, others are asked in their place, and it is called again. What it throws ends the gathering.
    */
   readonly judge: (answers: ReadonlyMap<ParticipantIndex, T>) => readonly NodeFailure[]
-  /** Told of each node that was asked and not waited for, since others were quicker, with its time until then. */
+  /** Told of each node that was asked and not waited for, since others were quicker, with its time until then. Not of one that replied. */
   readonly onOutrun: (node: ClusterNode, elapsedMs: number) => void
   /** Told of each failed node once, as it happens. What it throws ends the gathering. */
   readonly onFailure: (failure: NodeFailure) => void
@@ -45,8 +53,11 @@ interface Call {
  * @returns exactly `needed` verified answers
  * @throws QuorumError, KmsError `cancelled`
  */
-export async function gather<T>(input: GatherInput<T>): Promise<ReadonlyMap<ParticipantIndex, T>> {
+export async function gather<R, T>(input: GatherInput<R, T>): Promise<ReadonlyMap<ParticipantIndex, T>> {
   const answers = new Map<ParticipantIndex, T>()
+  /** Replies to open, in the order in which they came. */
+  const replies = new Map<ParticipantIndex, R>()
+  const opening = new Set<ParticipantIndex>()
   const failures = new Map<ParticipantIndex, NodeFailure>()
   const calls = new Map<ParticipantIndex, Call>()
   const nodes = new Map(input.nodes.map((node) => [node.index, node]))
@@ -57,6 +68,7 @@ export async function gather<T>(input: GatherInput<T>): Promise<ReadonlyMap<Part
     if (!calls.has(node.index)) return
     endCall(node.index)
     exclude(failure)
+    openReplies()
   }
 
   function exclude(failure: NodeFailure): void {
@@ -82,13 +94,46 @@ export async function gather<T>(input: GatherInput<T>): Promise<ReadonlyMap<Part
     for (const { index } of wrong) answers.delete(index)
     for (const failure of wrong) exclude(failure)
     if (answers.has(node.index)) apply(stepQuorum(step.state, { type: 'verified', index: node.index }))
+    openReplies()
+  }
+
+  function replied(node: ClusterNode, reply: R): void {
+    const call = calls.get(node.index)
+    if (call === undefined) return
+    for (const timer of call.timers) clearTimeout(timer)
+    replies.set(node.index, reply)
+    openReplies()
+  }
+
+  function openReplies(): void {
+    for (const [index, reply] of replies) {
+      if (answers.size + opening.size >= input.needed) return
+      replies.delete(index)
+      const node = nodes.get(index)
+      if (node === undefined || !calls.has(index)) continue
+      opening.add(index)
+      input.open(node, reply).then(
+        (answer) => opened(node, () => verified(node, answer)),
+        (error: unknown) => opened(node, () => refused(node, error)),
+      )
+    }
+  }
+
+  function opened(node: ClusterNode, then: () => void): void {
+    opening.delete(node.index)
+    then()
+  }
+
+  function refused(node: ClusterNode, error: unknown): void {
+    if (error instanceof NodeFailureError) failed(node, error.failure)
+    else if (calls.has(node.index)) reject(error)
   }
 
   function endCall(index: ParticipantIndex): void {
     const call = calls.get(index)
     calls.delete(index)
     for (const timer of call?.timers ?? []) clearTimeout(timer)
-    call?.controller.abort()
+    call?.controller.abort(GIVEN_UP)
   }
 
   function startCall(node: ClusterNode): void {
@@ -101,11 +146,8 @@ export async function gather<T>(input: GatherInput<T>): Promise<ReadonlyMap<Part
       timers: [setTimeout(late, input.nodeTimeoutMs), setTimeout(slow, input.hedgeAfterMs(node))],
     })
     input.ask(node, controller.signal).then(
-      (answer) => verified(node, answer),
-      (error: unknown) => {
-        if (error instanceof NodeFailureError) failed(node, error.failure)
-        else if (calls.has(node.index)) reject(error)
-      },
+      (reply) => replied(node, reply),
+      (error: unknown) => refused(node, error),
     )
   }
 
@@ -122,7 +164,8 @@ export async function gather<T>(input: GatherInput<T>): Promise<ReadonlyMap<Part
 
   function outrun(node: ClusterNode): void {
     const call = calls.get(node.index)
-    if (call !== undefined && answers.size >= input.needed) input.onOutrun(node, performance.now() - call.startedMs)
+    if (call !== undefined && answers.size >= input.needed && !replies.has(node.index))
+      input.onOutrun(node, performance.now() - call.startedMs)
   }
 
   function causes(): NodeFailure[] {

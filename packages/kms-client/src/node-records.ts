@@ -11,7 +11,7 @@ const MIN_HEDGE_MS = 50
 
 /** What one client remembers of the nodes it asked, for as long as it lives. */
 export interface NodeRecords {
-  /** A verified answer took this long. */
+  /** An answer took this long to come. One that turns out wrong is `misbehaved` besides. */
   answered(index: ParticipantIndex, latencyMs: number): void
   /** No answer: counts as one that took `penaltyMs`. */
   failed(index: ParticipantIndex, penaltyMs: number): void
