@@ -1,4 +1,4 @@
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { startTestServer, type TestServer } from './testing/test-http.ts'
 import { createTestTls } from './testing/test-tls.ts'
@@ -104,5 +104,64 @@ describe('pinnedExchange', () => {
     const url = `http://127.0.0.1:${server.port}/`
     const call = door.exchange({ url, method: 'GET', signal: controller.signal, maxReplyBytes: 100 })
     await expect(call).rejects.toThrow('enough')
+  })
+
+  it('keeps the connection of a request that is given up while its reply is on its way', async () => {
+    const { promise: asked, resolve: ask } = Promise.withResolvers<() => void>()
+    const sockets = new Set<unknown>()
+    server = await startTestServer((request, response) => {
+      sockets.add(request.socket)
+      if (request.url === '/first') ask(() => response.end('late'))
+      else response.end('second')
+    }, tls)
+    door = pinnedExchange()
+    const url = `https://127.0.0.1:${server.port}`
+    const request = { method: 'GET', maxReplyBytes: 100, tlsSpkiSha256: tls.spkiSha256 } as const
+    const controller = new AbortController()
+    const first = door.exchange({ ...request, url: `${url}/first`, signal: controller.signal })
+    const reply = await asked
+    controller.abort(new Error('enough'))
+    await expect(first).rejects.toThrow('enough')
+    reply()
+    await door.exchange({ ...request, url: `${url}/second`, signal })
+    await door.exchange({ ...request, url: `${url}/third`, signal })
+    // The second may come before the reply to the first is there; the third finds both connections free.
+    expect(sockets.size).toBeLessThanOrEqual(2)
+    expect([...sockets].every((socket) => !(socket as Socket).destroyed)).toBe(true)
+  })
+
+  it('leaves a connection whose reply does not come after all', async () => {
+    const { promise: left, resolve: leave } = Promise.withResolvers<number>()
+    const { promise: asked, resolve: ask } = Promise.withResolvers<void>()
+    server = await startTestServer((request) => {
+      const startMs = performance.now()
+      request.socket.once('close', () => leave(performance.now() - startMs))
+      ask()
+    }, tls)
+    door = pinnedExchange()
+    const controller = new AbortController()
+    const url = `https://127.0.0.1:${server.port}/`
+    const pin = { tlsSpkiSha256: tls.spkiSha256 }
+    const call = door.exchange({ url, method: 'GET', signal: controller.signal, maxReplyBytes: 100, ...pin })
+    await asked
+    controller.abort(new Error('enough'))
+    await expect(call).rejects.toThrow('enough')
+    expect(await left).toBeGreaterThan(300)
+  })
+
+  it('opens few connections to one server, however much is asked at once', async () => {
+    const sockets = new Set<unknown>()
+    server = await startTestServer((request, response) => {
+      sockets.add(request.socket)
+      setImmediate(() => response.end('x'))
+    }, tls)
+    door = pinnedExchange()
+    const { exchange } = door
+    const url = `https://127.0.0.1:${server.port}/`
+    const pin = { tlsSpkiSha256: tls.spkiSha256 }
+    await Promise.all(
+      Array.from({ length: 64 }, () => exchange({ url, method: 'GET', signal, maxReplyBytes: 100, ...pin })),
+    )
+    expect(sockets.size).toBeLessThanOrEqual(16)
   })
 })

@@ -3,6 +3,7 @@ import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from
 import { Agent as HttpsAgent, type AgentOptions, request as httpsRequest } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
+import { createSlots, type Slots } from './slots.ts'
 import {
   headersOf,
   type HttpExchange,
@@ -13,7 +14,12 @@ import {
   transportError,
 } from '../transport/exchange.ts'
 
-const MAX_SOCKETS_PER_NODE = 64
+/** Four times what a node computes for one address at once; further requests wait here. Many more at a time a node would close, unless it is told of them. */
+const MAX_SOCKETS_PER_NODE = 16
+/** Requests to one node waiting for a connection. */
+const MAX_WAITING = 1_024
+/** A reply to a request that was given up is awaited so long: its connection is then of use to the next request, which a handshake would hold up. */
+const DRAIN_MS = 500
 const IDLE_SOCKET_TIMEOUT_MS = 30_000
 const MAX_HEADER_BYTES = 16_384
 /** Connecting and the TLS handshake together. No request is on the socket yet, so no request's signal ends it. */
@@ -98,6 +104,7 @@ export function pinnedExchange(options: { readonly handshakeTimeoutMs?: number }
   const plain = new HttpAgent(POOL)
   const publicTls = new HttpsAgent(POOL)
   const pinned = new Map<string, PinnedAgent>()
+  const slots = new Map<string, Slots>()
 
   function agentFor(request: HttpRequest): HttpsAgent {
     if (request.tlsSpkiSha256 === undefined) return publicTls
@@ -107,44 +114,67 @@ export function pinnedExchange(options: { readonly handshakeTimeoutMs?: number }
     return agent
   }
 
+  /** The pool counts a connection only once its handshake is over: a burst of requests would open one each. */
+  function slotsFor(url: string): Slots {
+    const { origin } = new URL(url)
+    const places = slots.get(origin) ?? createSlots({ size: MAX_SOCKETS_PER_NODE, maxWaiting: MAX_WAITING })
+    slots.set(origin, places)
+    return places
+  }
+
   return {
-    exchange: (request) => send(request, request.url.startsWith('https:') ? agentFor(request) : plain),
+    exchange: (request) =>
+      new Promise((resolve, reject) => {
+        const agent = request.url.startsWith('https:') ? agentFor(request) : plain
+        const work = (): Promise<void> => {
+          const { reply, ended } = send(request, agent)
+          reply.then(resolve, reject)
+          return ended
+        }
+        slotsFor(request.url).run(request.signal, work).catch(reject)
+      }),
     close() {
       for (const agent of [plain, publicTls, ...pinned.values()]) agent.destroy()
     },
   }
 }
 
-function send(request: HttpRequest, agent: HttpAgent): Promise<HttpReply> {
+/** @returns the reply, and when the connection is free again or gone, which is later for a request that is given up */
+function send(
+  request: HttpRequest,
+  agent: HttpAgent,
+): { readonly reply: Promise<HttpReply>; readonly ended: Promise<void> } {
   const { url, method, body, signal, maxReplyBytes } = request
   const open = url.startsWith('https:') ? httpsRequest : httpRequest
   const headers = headersOf(request)
-  return new Promise((resolve, reject) => {
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>()
+  const reply = new Promise<HttpReply>((resolve, reject) => {
     const settle = (then: () => void): void => {
       signal.removeEventListener('abort', cancel)
       then()
     }
-    // node:http tells a request that was cancelled before it has a socket only when it gets one.
-    const cancel = (): void => settle(() => reject(signal.reason as Error))
-    const fail = (error: unknown): void => {
-      if (signal.aborted) cancel()
-      else settle(() => reject(requestFailed(error)))
+    const fail = (error: unknown): void => settle(() => reject(requestFailed(error)))
+    const cancel = (): void => {
+      settle(() => reject(signal.reason as Error))
+      if (call.socket?.connecting !== false || !call.writableFinished) return void call.destroy()
+      const timer = setTimeout(() => call.destroy(), DRAIN_MS)
+      call.once('close', () => clearTimeout(timer))
     }
-    if (signal.aborted) return cancel()
-    signal.addEventListener('abort', cancel, { once: true })
-    const call = open(url, { method, agent, signal, headers, maxHeaderSize: MAX_HEADER_BYTES }, (response) => {
+    const call = open(url, { method, agent, headers, maxHeaderSize: MAX_HEADER_BYTES }, (response) => {
       readBody(response, maxReplyBytes).then(
         (bytes) => settle(() => resolve({ status: response.statusCode ?? 0, body: bytes })),
         (error: unknown) => {
           call.destroy()
-          if (error instanceof RangeError) settle(() => reject(transportError('bad-reply', error.message)))
-          else fail(error)
+          fail(error instanceof RangeError ? transportError('bad-reply', error.message) : error)
         },
       )
     })
-    call.once('error', fail)
+    signal.addEventListener('abort', cancel, { once: true })
+    call.on('error', fail)
+    call.once('close', end)
     call.end(body)
   })
+  return { reply, ended }
 }
 
 /** @throws RangeError for a body that is too long */
