@@ -3,19 +3,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ed25519 } from '@noble/curves/ed25519.js'
 import { LocalCluster, type LocalClusterOptions, type LocalNode } from '@tkms/examples/local-cluster'
-import {
-  createEd25519Signer,
-  type KmsClient,
-  type KmsClientOptions,
-  type SealedEnvelope,
-  Secret,
-} from '@tkms/kms-client'
-import { createNodeKmsClient, libp2p, pinnedHttp } from '@tkms/kms-client/node'
+import { type KmsClient, type KmsClientOptions, type SealedEnvelope, Secret } from '@tkms/kms-client'
+import { createNativeSigner, createNodeKmsClient, libp2p, pinnedHttp } from '@tkms/kms-client/node'
 
 export const TRANSPORTS = ['libp2p', 'http'] as const
 export type TransportName = (typeof TRANSPORTS)[number]
 
 export const KEY_NAME = 'ecies/bench'
+
+/** The one address of a bench asks for more than a node lets one address have. */
+const LIMITS = 'limits: { requestsPerSecond: 100000, requestBurst: 100000 }\n'
 
 /** Five real node processes on loopback with one key, t = 3, and clients of them in this process. */
 export interface Loopback {
@@ -45,7 +42,7 @@ export async function openLoopback(options: Partial<LocalClusterOptions> = {}): 
     await rm(directory, { recursive: true, force: true })
   }
   try {
-    cluster = await LocalCluster.create({ nodes: 5, threshold: 3, ...options, directory })
+    cluster = await LocalCluster.create({ nodes: 5, threshold: 3, extraConfig: LIMITS, ...options, directory })
     await cluster.startAll()
     const { tookMs } = await cluster.makeKey(KEY_NAME)
     const [first] = cluster.nodes
@@ -67,7 +64,7 @@ function wire(cluster: LocalCluster, rest: Pick<Loopback, 'madeKeyMs' | 'file' |
       return found
     },
     async connect(transport, options = {}) {
-      const signer = createEd25519Signer(new Secret(ed25519.utils.randomSecretKey()))
+      const signer = createNativeSigner(new Secret(ed25519.utils.randomSecretKey()))
       const kms = await createNodeKmsClient({
         cluster: rest.file,
         signer,

@@ -2,8 +2,9 @@ import { createHash, createPrivateKey, createPublicKey, generateKeyPair, type Ke
 import { promisify } from 'node:util'
 import { KmsError, Secret } from '@tkms/dkg'
 import { requesterKeyFromPair, type RequesterKey } from '../requester.ts'
-import { createEd25519Signer, type RequestSigner } from '../signer.ts'
+import type { RequestSigner } from '../signer.ts'
 import { readPrivate } from './files.ts'
+import { createNativeSigner } from './native-signature.ts'
 
 const MAX_KEY_FILE_BYTES = 16_384
 const SEED_BYTES = 32
@@ -55,7 +56,7 @@ export async function readSigner(path: string): Promise<RequestSigner> {
   const der = key.export({ type: 'pkcs8', format: 'der' })
   const seed = Secret.copyOf(der.subarray(-SEED_BYTES))
   der.fill(0)
-  return createEd25519Signer(seed)
+  return createNativeSigner(seed)
 }
 
 /**
