@@ -7,11 +7,12 @@ import { percentile } from './statistics.ts'
 const LATE_MS = 5_000
 const LOADS = [
   { concurrency: 1, requests: 150 },
-  { concurrency: 8, requests: 300 },
-  { concurrency: 64, requests: 400 },
+  { concurrency: 8, requests: 280 },
+  { concurrency: 64, requests: 350 },
 ]
 const ROUNDS = 3
-const WARM_UP_REQUESTS = 60
+/** At least so many, and so many of each caller. */
+const WARM_UP = { requests: 60, rounds: 3 }
 /** The first requests after a node has failed, which find it out, are counted apart; at least as many as are under way at once. */
 const FIRST_REQUESTS = 10
 
@@ -103,7 +104,7 @@ async function compare(
       result.failures.push(...load.failures)
     }
     try {
-      await measure([], WARM_UP_REQUESTS)
+      await measure([], Math.max(WARM_UP.requests, WARM_UP.rounds * concurrency))
       answers.clear()
       await measure(result.healthyMs, requests)
       const [[victim]] = [...answers].toSorted(([, left], [, right]) => right - left) as [[number, number]]
