@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest'
 import { attempt } from '../primitives/codec.ts'
 import { nobleCurve } from '../primitives/noble-curve.ts'
 import { participantIndex } from '../primitives/point.ts'
-import { ORDER, secretScalar } from '../primitives/scalar.ts'
+import type { Term } from '../primitives/curve.ts'
+import { invertScalar, ORDER, secretScalar } from '../primitives/scalar.ts'
 import type { SharingId } from '../primitives/types.ts'
 import { evaluatePolynomial } from '../sharing/polynomial.ts'
 import { combinePartials, combineSharing, type IndexedPartial } from './combine.ts'
@@ -14,6 +15,8 @@ const curve = nobleCurve
 const K = curve.mulBaseSecret(secretScalar(31337n))
 const scalar = fc.bigInt({ min: 1n, max: ORDER - 1n })
 const index = fc.integer({ min: 1, max: 0xffff })
+/** Of a committee: their weights are short. */
+const smallIndex = fc.integer({ min: 1, max: 64 })
 
 const partialOf = (polynomial: readonly bigint[], at: number): IndexedPartial => ({
   index: participantIndex(at),
@@ -28,7 +31,7 @@ describe('combining', () => {
     const setting = fc
       .record({
         polynomial: fc.array(scalar, { minLength: 2, maxLength: 4 }),
-        indices: fc.uniqueArray(index, { minLength: 4, maxLength: 6 }),
+        indices: fc.oneof(...[smallIndex, index].map((each) => fc.uniqueArray(each, { minLength: 4, maxLength: 6 }))),
       })
       .chain(({ polynomial, indices }) =>
         fc.shuffledSubarray(indices, { minLength: polynomial.length }).map((chosen) => ({ polynomial, chosen })),
@@ -44,8 +47,28 @@ describe('combining', () => {
           ),
         ).toEqual(expected)
       }),
-      { numRuns: 15 },
+      { numRuns: 30 },
     )
+  })
+
+  it('multiplies the partials of a small committee by short factors, and one point by a long one where the factors have a divisor', () => {
+    const factorsOf = (indices: readonly number[]): readonly (readonly bigint[])[] => {
+      const factors: bigint[][] = []
+      const counting = {
+        ...curve,
+        linearCombination: (terms: readonly Term[]) => {
+          factors.push(terms.map(({ scalar: factor }) => factor))
+          return curve.linearCombination(terms)
+        },
+      }
+      combinePartials(
+        counting,
+        indices.map((at) => partialOf([5n, 6n, 7n], at)),
+      )
+      return factors
+    }
+    expect(factorsOf([1, 2, 3])).toEqual([[3n, ORDER - 3n, 1n]])
+    expect(factorsOf([1, 3, 5])).toEqual([[15n, ORDER - 10n, 3n], [invertScalar(8n)]])
   })
 
   it('never gives it from t - 1', () => {

@@ -1,8 +1,9 @@
 import { dkgError } from '../errors.ts'
 import { equalBytes } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
+import { invertScalar, modOrder } from '../primitives/scalar.ts'
 import type { ParticipantIndex, PointBytes, SharingId } from '../primitives/types.ts'
-import { lagrangeCoefficients } from '../sharing/lagrange.ts'
+import { lagrangeCoefficients, type LagrangeWeights, lagrangeWeights } from '../sharing/lagrange.ts'
 
 export interface IndexedPartial {
   readonly index: ParticipantIndex
@@ -16,11 +17,34 @@ export interface IndexedPartial {
  */
 export function combinePartials(curve: Curve, partials: readonly IndexedPartial[]): PointBytes {
   if (partials.length === 0) throw dkgError('too-few-partials', 'nothing to combine', { data: { got: 0 } })
-  const factors = lagrangeCoefficients(partials.map(({ index }) => index))
-  const terms = partials.map(({ D }, at) => ({ scalar: factors[at] ?? 0n, point: D }))
-  const result = curve.linearCombination(terms)
+  const indices = partials.map(({ index }) => index)
+  const { weights, divisor } = weightsOf(indices)
+  const terms = partials.map(({ D }, at) => ({ scalar: modOrder(weights[at] ?? 0n), point: D }))
+  const multiple = curve.linearCombination(terms)
+  const result =
+    multiple === undefined || divisor === 1n
+      ? multiple
+      : curve.linearCombination([{ scalar: invertScalar(divisor), point: multiple }])
   if (result === undefined) throw dkgError('identity-result', 'the partials combine to the identity')
   return result
+}
+
+/** Weights of a committee of 64 have at most half the bits of coefficients; of larger indices they may be longer. */
+const MAX_WEIGHTED_INDEX = 64
+const MAX_REMEMBERED = 256
+/** The same nodes answer again and again, and for every item of a batch. */
+const remembered = new Map<string, LagrangeWeights>()
+
+function weightsOf(indices: readonly ParticipantIndex[]): LagrangeWeights {
+  const name = indices.join()
+  const known = remembered.get(name)
+  if (known !== undefined) return known
+  const weights = indices.every((index) => index <= MAX_WEIGHTED_INDEX)
+    ? lagrangeWeights(indices)
+    : { weights: lagrangeCoefficients(indices), divisor: 1n }
+  if (remembered.size === MAX_REMEMBERED) remembered.clear()
+  remembered.set(name, weights)
+  return weights
 }
 
 /** The sharing that partials belong to, as its certificate says. */

@@ -9,9 +9,7 @@ import type { ParticipantIndex } from '../primitives/types.ts'
  * @throws KmsError `bad-parameters` for an empty list, `duplicate-index` for a repeated one
  */
 export function lagrangeCoefficients(indices: readonly ParticipantIndex[], at = 0): bigint[] {
-  if (indices.length === 0) throw dkgError('bad-parameters', 'interpolation needs at least one index')
-  if (new Set(indices).size !== indices.length)
-    throw dkgError('duplicate-index', 'interpolation needs distinct indices', { data: { indices } })
+  requireDistinct(indices)
   return indices.map((i) => {
     let numerator = 1n
     let denominator = 1n
@@ -22,4 +20,52 @@ export function lagrangeCoefficients(indices: readonly ParticipantIndex[], at = 
     }
     return modOrder(numerator * invertScalar(denominator))
   })
+}
+
+/** Coefficients at 0 with one denominator for all: l_i = weights[i] / divisor. */
+export interface LagrangeWeights {
+  /** Integers, of either sign. */
+  readonly weights: readonly bigint[]
+  /** At least 1. */
+  readonly divisor: bigint
+}
+
+/**
+ * The coefficients at 0 as fractions of integers, in lowest terms: for the few small indices of a committee they are short, and what
+ * they multiply is multiplied by a few bits instead of 256. Indices are public: variable time is fine.
+ * @throws KmsError as `lagrangeCoefficients`
+ */
+export function lagrangeWeights(indices: readonly ParticipantIndex[]): LagrangeWeights {
+  requireDistinct(indices)
+  const fractions = indices.map((i) => {
+    let numerator = 1n
+    let denominator = 1n
+    for (const k of indices) {
+      if (k === i) continue
+      numerator *= BigInt(k)
+      denominator *= BigInt(k - i)
+    }
+    const common = greatestCommonDivisor(numerator, denominator)
+    return { numerator: numerator / common, denominator: denominator / common }
+  })
+  const divisor = fractions.reduce(
+    (multiple, { denominator }) => (multiple / greatestCommonDivisor(multiple, denominator)) * absolute(denominator),
+    1n,
+  )
+  return { weights: fractions.map(({ numerator, denominator }) => (numerator * divisor) / denominator), divisor }
+}
+
+const absolute = (value: bigint): bigint => (value < 0n ? -value : value)
+
+/** Positive. */
+function greatestCommonDivisor(left: bigint, right: bigint): bigint {
+  let [larger, smaller] = [left, right]
+  while (smaller !== 0n) [larger, smaller] = [smaller, larger % smaller]
+  return absolute(larger)
+}
+
+function requireDistinct(indices: readonly ParticipantIndex[]): void {
+  if (indices.length === 0) throw dkgError('bad-parameters', 'interpolation needs at least one index')
+  if (new Set(indices).size !== indices.length)
+    throw dkgError('duplicate-index', 'interpolation needs distinct indices', { data: { indices } })
 }

@@ -3,9 +3,10 @@ import { describe, expect, it } from 'vitest'
 import { attempt } from '../primitives/codec.ts'
 import { nobleCurve } from '../primitives/noble-curve.ts'
 import { participantIndex } from '../primitives/point.ts'
-import { modOrder, ORDER, secretScalar } from '../primitives/scalar.ts'
+import { invertScalar, modOrder, ORDER, secretScalar } from '../primitives/scalar.ts'
+import type { ParticipantIndex } from '../primitives/types.ts'
 import { commit, verificationShare, verifyShare } from './feldman.ts'
-import { lagrangeCoefficients } from './lagrange.ts'
+import { lagrangeCoefficients, lagrangeWeights } from './lagrange.ts'
 import { evaluatePolynomial } from './polynomial.ts'
 
 const scalar = fc.bigInt({ min: 1n, max: ORDER - 1n })
@@ -45,7 +46,22 @@ describe('Shamir sharing', () => {
     expect(value).toBe(evaluatePolynomial(polynomial, at))
   })
 
+  it('has weights over one divisor that are the coefficients, short ones for a small committee', () => {
+    const quotient = (weight: bigint, divisor: bigint): bigint => modOrder(weight * invertScalar(divisor))
+    const check = (over: readonly ParticipantIndex[]) => {
+      const { weights, divisor } = lagrangeWeights(over)
+      expect(divisor).toBeGreaterThan(0n)
+      expect(weights.map((weight) => quotient(weight, divisor))).toEqual(lagrangeCoefficients(over))
+      return { weights, divisor }
+    }
+    fc.assert(fc.property(fc.integer({ min: 1, max: 12 }).chain(indices), (over) => void check(over)))
+    expect(check([1, 2, 3].map(participantIndex))).toEqual({ weights: [3n, -3n, 1n], divisor: 1n })
+    expect(check([5, 1, 3].map(participantIndex))).toEqual({ weights: [3n, 15n, -10n], divisor: 8n })
+  })
+
   it('refuses no index and a repeated one', () => {
+    expect(attempt(() => lagrangeWeights([]))).toBeUndefined()
+    expect(attempt(() => lagrangeWeights([participantIndex(3), participantIndex(3)]))).toBeUndefined()
     expect(attempt(() => lagrangeCoefficients([]))).toBeUndefined()
     expect(attempt(() => lagrangeCoefficients([participantIndex(3), participantIndex(3)]))).toBeUndefined()
   })
