@@ -3,7 +3,7 @@ import { gcm } from '@noble/ciphers/aes.js'
 import { ed25519 } from '@noble/curves/ed25519.js'
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { sha256 } from '@noble/hashes/sha2.js'
-import { nobleCurve } from '@tkms/dkg'
+import { hashToCurve } from '@tkms/dkg'
 import library from 'secp256k1/bindings.js'
 import { seal, secretMultiply, wrap } from './floor.ts'
 import { createSampler } from './statistics.ts'
@@ -64,7 +64,7 @@ function listPrimitives(): readonly Primitive[] {
       noble: () => Point.BASE.multiplyUnsafe(scalar).add(point.multiplyUnsafe(scalar)),
     },
     { name: 'P + Q', native: () => library.publicKeyCombine([full, other]), noble: () => point.add(otherPoint) },
-    { name: 'hash to the curve', noble: () => nobleCurve.hashToCurve(message, dst) },
+    { name: 'hash to the curve', noble: () => hashToCurve(message, dst) },
     {
       name: 'Ed25519 sign',
       native: () => sign(null, message, key.privateKey),

@@ -31,7 +31,6 @@ import {
   sealBatch,
   sealEnvelopeV1,
   sealEnvelopeV2,
-  secondGenerator,
   type Secret,
   verificationShare,
   type VerifiedKey,
@@ -88,7 +87,7 @@ function ceremonyDocument(ceremony: KeygenRun, key: VerifiedKey): object {
 }
 
 function dleqDocument(): object {
-  const bases = [curve.generator, secondGenerator(curve), curve.mulBaseSecret(fixedSecret('dleq', 'base'))]
+  const bases = [curve.generator, curve.secondGenerator, curve.mulBaseSecret(fixedSecret('dleq', 'base'))]
   const messages = [undefined, new Uint8Array(0), fixed('dleq', 'message')]
   const proofs = bases.flatMap((base, row) =>
     messages.map((message, column) => {
@@ -105,7 +104,7 @@ function dleqDocument(): object {
       return { ...known, A: hex(A), B: hex(B), C: hex(C), proof: hex(proof) }
     }),
   )
-  return { secondGenerator: hex(secondGenerator(curve)), proofs }
+  return { secondGenerator: hex(curve.secondGenerator), proofs }
 }
 
 const plaintext = utf8ToBytes('Threshold KMS golden vector: nobody holds the key that opens this.')

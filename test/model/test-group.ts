@@ -86,6 +86,7 @@ const possession = (point: PointBytes, message: Uint8Array): Uint8Array => conca
 export const testGroup: Curve = {
   backend: 'test-group',
   generator: toBytes(1n, 2) as PointBytes,
+  secondGenerator: requirePoint(encode((toNumber(sha256(utf8ToBytes('second generator'))) % (ORDER - 1n)) + 1n)),
   isPoint,
   mulSecret: (point, k) => requirePoint(encode(modulo(logarithm(point) * scalarOf(k)))),
   mulBaseSecret: (k) => requirePoint(encode(scalarOf(k))),
@@ -101,8 +102,6 @@ export const testGroup: Curve = {
   verifyPossession: (point, message, signature) =>
     message.length === 32 && signature.length === 64 && sameBytes(signature, possession(point, message)),
   sha256: (...parts) => sha256(concatBytes(...parts)),
-  hashToCurve: (message, dst) =>
-    requirePoint(encode((toNumber(sha256(concatBytes(utf8ToBytes(dst), message))) % (ORDER - 1n)) + 1n)),
 }
 
 function sameBytes(left: Uint8Array, right: Uint8Array): boolean {

@@ -13,6 +13,7 @@ import {
 } from '../../packages/dkg/src/decrypt/wrong-partial-evidence.ts'
 import { verifyEvidence } from '../../packages/dkg/src/evidence/verify-evidence.ts'
 import { secretScalar } from '../../packages/dkg/src/primitives/scalar.ts'
+import { Secret } from '../../packages/dkg/src/primitives/secret.ts'
 import type { PointBytes } from '../../packages/dkg/src/primitives/types.ts'
 import { type HandMade, keygenByHand, reshareByHand } from '../support/hand-made.ts'
 import { bytesOf, type Identity, simulatedCommittee } from '../support/simulated-committee.ts'
@@ -30,7 +31,7 @@ const pins = { configHash: configHash(spec.newConfig) }
 const [liar] = second
 if (liar === undefined) throw new Error('no members')
 
-const point = (name: string): PointBytes => curve.hashToCurve(bytesOf(name), 'test')
+const point = (name: string): PointBytes => curve.mulBaseSecret(new Secret(bytesOf(name)))
 const item = (name: string): RequestItem => ({
   version: 1,
   K: point(name),

@@ -36,14 +36,14 @@ const compressInto =
 
 /**
  * The `Curve` port over libsecp256k1: constant time for secrets (`ecdh`, `publicKeyCreate`, `privateKeyTweak*`), variable time for
- * public data (`publicKeyTweakMul`, `publicKeyCombine`). Hash-to-curve, which the library lacks, is noble's; possession proofs are
- * composed from these operations. The binaries' `ecdh` branches on signs of a secret's digits (docs/threat-model.md, "Time and branches").
+ * public data (`publicKeyTweakMul`, `publicKeyCombine`). Possession proofs are composed from these operations. The binaries' `ecdh` branches on signs of a secret's digits (docs/threat-model.md, "Time and branches").
  * Secrets are lent to the library where they lie; copies of them and of what comes of them (`mulAddSecret`, `mulSecret`) are wiped.
  */
 export function createNativeCurve(library: Libsecp256k1): Curve {
-  const { generator } = nobleCurve
+  const { generator, secondGenerator } = nobleCurve
   const points = createFullPoints(library)
   points.remember(generator)
+  points.remember(secondGenerator)
 
   function useScalar<T>(k: Secret, fn: (bytes: Uint8Array) => T): T {
     return k.use((bytes) => {
@@ -137,6 +137,7 @@ export function createNativeCurve(library: Libsecp256k1): Curve {
   return {
     backend: 'libsecp256k1',
     generator,
+    secondGenerator,
     isPoint: (bytes) => bytes.length === POINT_BYTES && points.remember(bytes),
     mulSecret,
     mulBaseSecret,
@@ -148,6 +149,5 @@ export function createNativeCurve(library: Libsecp256k1): Curve {
     signPossession,
     verifyPossession,
     sha256: createSha256(),
-    hashToCurve: (message, dst) => nobleCurve.hashToCurve(message, dst),
   }
 }

@@ -102,12 +102,14 @@ export {
   verifyTagged,
 } from './primitives/ed25519.ts'
 export { signedBytes, taggedHash } from './primitives/hash.ts'
+export { hashToCurve } from './primitives/hash-to-curve.ts'
 export { nobleCurve } from './primitives/noble-curve.ts'
 export { decodePoint, id32, participantIndex, POINT_BYTES } from './primitives/point.ts'
 export {
   decodeScalar,
   encodeScalar,
   isBelowOrder,
+  isSecretScalar,
   ORDER,
   publicScalar,
   scalarModOrder,

@@ -1,5 +1,4 @@
-import { secp256k1 } from '@noble/curves/secp256k1.js'
-import { Secret } from '@tkms/dkg'
+import { isSecretScalar, Secret } from '@tkms/dkg'
 
 /** Fresh bytes of the operating system, by WebCrypto. */
 export const randomBytes = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length))
@@ -8,7 +7,7 @@ export const randomBytes = (length: number): Uint8Array => crypto.getRandomValue
 export function randomScalar(): Secret {
   for (;;) {
     const bytes = randomBytes(32)
-    if (secp256k1.utils.isValidSecretKey(bytes)) return new Secret(bytes)
+    if (isSecretScalar(bytes)) return new Secret(bytes)
   }
 }
 

@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { KmsError } from '../errors.ts'
 import { attempt } from '../primitives/codec.ts'
+import { hashToCurve } from '../primitives/hash-to-curve.ts'
 import { nobleCurve } from '../primitives/noble-curve.ts'
 import { secretScalar } from '../primitives/scalar.ts'
 import type { KeyId } from '../primitives/types.ts'
@@ -14,7 +15,6 @@ import {
   type EnvelopeHeader,
   HEADER_BYTES,
   type ProvenHeader,
-  secondGenerator,
   verifyHeaderProof,
 } from './envelope-header.ts'
 import { sealEnvelopeV2, verifyEnvelopeV2 } from './envelope-v2.ts'
@@ -43,9 +43,12 @@ const flip = (bytes: Uint8Array): Uint8Array => bytes.map((byte, at) => (at === 
 
 describe('the second generator', () => {
   it('is the published constant', () => {
-    expect(bytesToHex(secondGenerator(curve))).toBe(
-      '028d16c7b199d85dc76b107f881b2ac31ccd6cfab8afa47662c5f47c3b05d1d34c',
-    )
+    expect(bytesToHex(curve.secondGenerator)).toBe('028d16c7b199d85dc76b107f881b2ac31ccd6cfab8afa47662c5f47c3b05d1d34c')
+  })
+
+  it('is hashed to the curve from its name', () => {
+    const point = hashToCurve(utf8ToBytes('TKMS/1 second generator'), 'TKMS-V1-GBAR-secp256k1_XMD:SHA-256_SSWU_RO_')
+    expect(curve.secondGenerator).toEqual(point)
   })
 })
 

@@ -1,4 +1,4 @@
-import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
+import { concatBytes } from '@noble/hashes/utils.js'
 import { decodeAll, u32, u64, varBytes } from '../primitives/codec.ts'
 import type { Curve } from '../primitives/curve.ts'
 import { taggedHash, taggedHashBy } from '../primitives/hash.ts'
@@ -41,19 +41,6 @@ export interface ProvenHeader {
 export const LABEL_BYTES = 72
 /** keyId || var label || P K || P Kbar || kc. */
 export const HEADER_BYTES: number = 32 + 4 + LABEL_BYTES + 2 * POINT_BYTES + 32
-
-const GBAR_MESSAGE = utf8ToBytes('TKMS/1 second generator')
-const GBAR_DST = 'TKMS-V1-GBAR-secp256k1_XMD:SHA-256_SSWU_RO_'
-const generators = new WeakMap<Curve, PointBytes>()
-
-/** Gbar: a second generator whose logarithm nobody knows, by hashing to the curve (protocol 10.2). */
-export function secondGenerator(curve: Curve): PointBytes {
-  const known = generators.get(curve)
-  if (known !== undefined) return known
-  const point = curve.hashToCurve(GBAR_MESSAGE, GBAR_DST)
-  generators.set(curve, point)
-  return point
-}
 
 const encodeLabel = (label: EnvelopeLabel): Uint8Array =>
   concatBytes(u64(label.chainId), id32(label.handle, 'label.handle'), id32(label.policyHash, 'label.policyHash'))
@@ -116,7 +103,7 @@ export function verifyHeaderProof(curve: Curve, { header, proof, ctHash }: Prove
     curve,
     {
       A: header.K,
-      B: secondGenerator(curve),
+      B: curve.secondGenerator,
       C: header.Kbar,
       base: curve.generator,
       message: headerMessage(curve, header, ctHash),

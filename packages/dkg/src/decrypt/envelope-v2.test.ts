@@ -11,7 +11,7 @@ import { Secret } from '../primitives/secret.ts'
 import type { KeyId, PointBytes } from '../primitives/types.ts'
 import { verifyDleq } from '../proofs/dleq.ts'
 import { MAX_PLAINTEXT_BYTES } from './aead.ts'
-import { ciphertextHash, secondGenerator } from './envelope-header.ts'
+import { ciphertextHash } from './envelope-header.ts'
 import { type EnvelopeV2, openEnvelopeV2, sealEnvelopeV2, type SealV2Input, verifyEnvelopeV2 } from './envelope-v2.ts'
 import { encodePolicy } from './policy-expression.ts'
 
@@ -88,7 +88,7 @@ describe('a v2 envelope', () => {
     decipher.final()
     expect(opened).toEqual(plaintext)
     const message = tagged('hdr', keyId, varLabel, header.keyCommitment, tagged('ct', ciphertext))
-    const statement = { A: header.K, B: secondGenerator(curve), C: header.Kbar, base: curve.generator, message }
+    const statement = { A: header.K, B: curve.secondGenerator, C: header.Kbar, base: curve.generator, message }
     expect(verifyDleq(curve, statement, proof)).toBe(true)
     expect(ciphertextHash(ciphertext)).toEqual(tagged('ct', ciphertext))
   })

@@ -16,7 +16,6 @@ import {
   encodeHeader,
   type EnvelopeHeader,
   headerMessage,
-  secondGenerator,
   verifyHeaderProof,
 } from './envelope-header.ts'
 import { decodePolicy, policyHash } from './policy-expression.ts'
@@ -58,7 +57,7 @@ export function sealEnvelopeV2(curve: Curve, input: SealV2Input): EnvelopeV2 {
   requirePlaintextLength(plaintext)
   decodePolicy(policy)
   const label = { chainId: input.chainId, handle: id32(input.handle, 'handle'), policyHash: policyHash(policy) }
-  const base = secondGenerator(curve)
+  const base = curve.secondGenerator
   const K = curve.mulBaseSecret(k)
   const D = curve.mulSecret(key.groupKey, k)
   const keys = deriveKeys({ keyId: key.keyId, K, D })

@@ -48,7 +48,6 @@ export {
   HEADER_BYTES,
   headerMessage,
   type ProvenHeader,
-  secondGenerator,
   verifyHeaderProof,
 } from './envelope-header.ts'
 export {

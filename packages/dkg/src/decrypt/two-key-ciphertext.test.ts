@@ -8,7 +8,7 @@ import { taggedHash } from '../primitives/hash.ts'
 import { nobleCurve } from '../primitives/noble-curve.ts'
 import { secretScalar } from '../primitives/scalar.ts'
 import type { KeyId, PointBytes } from '../primitives/types.ts'
-import { encodeHeader, secondGenerator } from './envelope-header.ts'
+import { encodeHeader } from './envelope-header.ts'
 import { openEnvelopeV1 } from './envelope-v1.ts'
 import { openEnvelopeV2 } from './envelope-v2.ts'
 import { policyHash } from './policy-expression.ts'
@@ -86,7 +86,7 @@ describe('a ciphertext made to open under two keys', () => {
     const keyId = bytes32('key') as KeyId
     const prkOf = (D: PointBytes): Uint8Array => extract(sha256, D, taggedHash('ecies', concatBytes(keyId, K)))
     const label = { chainId: 0, handle: bytes32('handle'), policyHash: policyHash(new Uint8Array(0)) }
-    const Kbar = curve.mulSecret(secondGenerator(curve), secretScalar(5n))
+    const Kbar = curve.mulSecret(curve.secondGenerator, secretScalar(5n))
     const keyCommitment = expand(sha256, prkOf(honest), utf8ToBytes('TKMS/1 commit'), 32)
     const header = { keyId, label, K, Kbar, keyCommitment }
     const keyOf = (D: PointBytes): AeadKey => ({

@@ -25,6 +25,8 @@ export interface ProofResponse {
 export interface Curve {
   readonly backend: 'noble' | 'libsecp256k1' | 'test-group'
   readonly generator: PointBytes
+  /** Gbar: a generator whose logarithm to the other one nobody knows (protocol 7). */
+  readonly secondGenerator: PointBytes
 
   /** Whether these 33 bytes encode a point on the curve (the caller has checked length and prefix: use `decodePoint`). */
   isPoint(bytes: Uint8Array): boolean
@@ -52,7 +54,4 @@ export interface Curve {
 
   /** SHA-256 of the parts, one after the other, as fast as the backend has it: 32 bytes. What was hashed, which may be secret, is kept nowhere. */
   sha256(...parts: readonly Uint8Array[]): Uint8Array
-
-  /** RFC 9380 secp256k1_XMD:SHA-256_SSWU_RO_ under `dst` (ASCII). */
-  hashToCurve(message: Uint8Array, dst: string): PointBytes
 }

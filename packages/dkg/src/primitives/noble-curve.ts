@@ -1,16 +1,19 @@
-import { schnorr, secp256k1, secp256k1_hasher } from '@noble/curves/secp256k1.js'
+import { schnorr } from '@noble/curves/secp256k1.js'
 import { sha256 } from '@noble/hashes/sha2.js'
+import { hexToBytes } from '@noble/hashes/utils.js'
 import { dkgError } from '../errors.ts'
 import type { Curve, Term } from './curve.ts'
 import { decodeScalar, encodeScalar, modOrder, ORDER, publicScalar, scalarModOrder } from './scalar.ts'
 import type { Secret } from './secret.ts'
 import type { PointBytes } from './types.ts'
 
-const { Point } = secp256k1
+// Of noble's two ways to this class the one that does not bring ECDSA into every page.
+const { Point } = schnorr
 type Point = InstanceType<typeof Point>
 
 const encode = (point: Point): PointBytes | undefined => (point.is0() ? undefined : (point.toBytes(true) as PointBytes))
-const decode = (bytes: PointBytes): Point => Point.fromBytes(bytes)
+const generator = Point.BASE.toBytes(true) as PointBytes
+const decode = (bytes: PointBytes): Point => (bytes === generator ? Point.BASE : Point.fromBytes(bytes))
 
 function requirePoint(bytes: PointBytes | undefined): PointBytes {
   if (bytes === undefined) throw dkgError('identity-result', 'the result is the identity')
@@ -27,14 +30,23 @@ function isPoint(bytes: Uint8Array): boolean {
   }
 }
 
-/** Public inputs only: variable time is fine. */
-function multiplyPublic({ scalar, point }: Term): Point {
-  if (scalar < 0n || scalar >= ORDER) throw dkgError('bad-scalar', 'a factor lies in 0..N-1')
-  return decode(point).multiplyUnsafe(scalar)
+/** Public inputs only: variable time is fine. Two at a time, which share their doublings. */
+function combine(terms: readonly Term[]): Point {
+  if (terms.some(({ scalar }) => scalar < 0n || scalar >= ORDER))
+    throw dkgError('bad-scalar', 'a factor lies in 0..N-1')
+  let total = Point.ZERO
+  for (let at = 0; at < terms.length; at += 2) {
+    const [first, second] = [terms[at], terms[at + 1]]
+    if (first === undefined) continue
+    const point = decode(first.point)
+    total = total.add(
+      second === undefined
+        ? point.multiplyUnsafe(first.scalar)
+        : point.mulAddUnsafe(first.scalar, decode(second.point), second.scalar),
+    )
+  }
+  return total
 }
-
-const combine = (terms: readonly Term[]): Point =>
-  terms.reduce((total, term) => total.add(multiplyPublic(term)), Point.ZERO)
 
 /** Public inputs only: double-and-add over the 16 bits of a participant index is far cheaper than a full multiplication. */
 function evaluate(coefficients: readonly PointBytes[], x: number): PointBytes | undefined {
@@ -44,10 +56,17 @@ function evaluate(coefficients: readonly PointBytes[], x: number): PointBytes | 
   return encode(result)
 }
 
+/**
+ * Gbar = `hashToCurve("TKMS/1 second generator", "TKMS-V1-GBAR-secp256k1_XMD:SHA-256_SSWU_RO_")`. A test and the second implementation
+ * compute it; a constant keeps the map to the curve, a tenth of a page's code, out of every page.
+ */
+const SECOND_GENERATOR = hexToBytes('028d16c7b199d85dc76b107f881b2ac31ccd6cfab8afa47662c5f47c3b05d1d34c') as PointBytes
+
 /** The portable backend and the reference for the native one. */
 export const nobleCurve: Curve = {
   backend: 'noble',
-  generator: Point.BASE.toBytes(true) as PointBytes,
+  generator,
+  secondGenerator: SECOND_GENERATOR,
   isPoint,
   // `multiply` is noble's blinded, fixed-window path; 0 and N never reach it.
   mulSecret: (point, k) => requirePoint(encode(decode(point).multiply(k.use(decodeScalar)))),
@@ -71,6 +90,4 @@ export const nobleCurve: Curve = {
     for (const part of parts) hash.update(part)
     return hash.digest()
   },
-  hashToCurve: (message, dst) =>
-    requirePoint(encode(Point.fromAffine(secp256k1_hasher.hashToCurve(message, { DST: dst }).toAffine()))),
 }

@@ -1,10 +1,12 @@
-import { secp256k1 } from '@noble/curves/secp256k1.js'
+import { schnorr } from '@noble/curves/secp256k1.js'
 import { bytesToNumberBE, numberToBytesBE } from '@noble/curves/utils.js'
 import { dkgError } from '../errors.ts'
 import { Secret } from './secret.ts'
 
+const { Fn } = schnorr.Point
+
 /** N, the order of the secp256k1 group. */
-export const ORDER: bigint = secp256k1.Point.Fn.ORDER
+export const ORDER: bigint = Fn.ORDER
 export const SCALAR_BYTES = 32
 
 /** value mod N, in 0..N-1. */
@@ -20,7 +22,7 @@ export function modOrder(value: bigint): bigint {
 export function invertScalar(value: bigint): bigint {
   const reduced = modOrder(value)
   if (reduced === 0n) throw dkgError('bad-scalar', 'zero has no inverse')
-  return secp256k1.Point.Fn.inv(reduced)
+  return Fn.inv(reduced)
 }
 
 /**

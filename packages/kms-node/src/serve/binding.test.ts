@@ -14,7 +14,6 @@ import {
   type RequestItemV2,
   sealEnvelopeV2,
   Secret,
-  secondGenerator,
 } from '@tkms/dkg'
 import { describe, expect, it } from 'vitest'
 import type { Policy } from '../policy/policy.ts'
@@ -77,7 +76,7 @@ const ask = async (item: RequestItem): Promise<string> => {
 }
 
 const r = 0x1234_5678n
-const gbar = point(secondGenerator(curve))
+const gbar = point(curve.secondGenerator)
 /** What the node would multiply, how Mallory dresses it up, and how she would get S = s*K of the victim from the answer to it. */
 const attacks: readonly {
   readonly name: string
