@@ -71,6 +71,7 @@ export function benchClient(options: {
   readonly sliceMs?: number
 }): readonly ClientCost[] {
   const { rounds, thresholds, sliceMs = 4 } = options
+  const warmUp = Math.round(25 * sliceMs)
   const native = loadNativeCurve()
   return thresholds.flatMap((t) => {
     const n = Math.max(3, 3 * t - 2)
@@ -81,6 +82,8 @@ export function benchClient(options: {
     ]
     return backends.map(({ backend, curve, floor }): ClientCost => {
       const steps = createClientSteps(curve, key)
+      // Compiled before anything counts.
+      if (t === thresholds[0]) for (let n = 0; n < warmUp; n++) steps.proven()
       const timers: Timers = {
         open: createSampler(sliceMs, steps.open),
         openFloor: createSampler(sliceMs, floor.open),

@@ -24,6 +24,8 @@ export function peerRows({ us, ratios }: PeerCosts): Row[] {
     ...own('complete answer of a node', us.answer),
     ...peer('ferveo, a share without a proof', us.ferveo_share, ratios.ferveo_share_to_answer, { atLeast: 25 }),
     ...peer('ECIES with one key, in JavaScript', us.single_key_decrypt, ratios.single_key_to_answer),
+    ...own('the same for a batch of 16, per item', us.batched),
+    ...peer('ferveo, a share to one item of that', us.ferveo_share, ratios.ferveo_share_to_batched),
     ...own('3 partials combined, checked and opened', us.open),
     ...peer('Umbral, opened with 3 verified fragments', umbralDecrypt, ratios.umbral_decrypt_to_open, { atLeast: 1 }),
     ...peer('ferveo, 3 shares combined and opened', us.ferveo_decrypt, ratios.ferveo_decrypt_to_open),

@@ -21,6 +21,8 @@ export interface PeerCosts {
     readonly umbral_reencrypt_to_partial: number
     /** Ferveo's decryption share, which carries no proof, to a node's complete answer. */
     readonly ferveo_share_to_answer: number
+    /** The same to one item of a complete answer to a batch of 16. */
+    readonly ferveo_share_to_batched: number
     /** Umbral's decryption with verified fragments to an envelope opened, which tells whether the partials were right. */
     readonly umbral_decrypt_to_open: number
     /** The same to an envelope opened after all proofs were verified. */
@@ -38,6 +40,7 @@ export interface PeerCosts {
 export type PeerStep =
   | 'partial'
   | 'answer'
+  | 'batched'
   | 'open'
   | 'proven'
   | 'umbral_reencrypt'
@@ -53,11 +56,15 @@ interface Step {
   readonly name: PeerStep
   /** In one round. */
   readonly count: number
+  /** What one run is made of; a time is per item. */
+  readonly items?: number
   readonly run: () => unknown
 }
 
 const N = 5
 const T = 3
+/** Items of a request. */
+const BATCH = 16
 const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length))
 
 /**
@@ -81,6 +88,7 @@ export async function benchPeers(options: { readonly rounds: number; readonly ca
     ratios: {
       umbral_reencrypt_to_partial: ratio('umbral_reencrypt', 'partial'),
       ferveo_share_to_answer: ratio('ferveo_share', 'answer'),
+      ferveo_share_to_batched: ratio('ferveo_share', 'batched'),
       umbral_decrypt_to_open: ratio('umbral_decrypt', 'open'),
       umbral_decrypt_to_proven: ratio('umbral_decrypt', 'proven'),
       umbral_received_to_proven: ratio('umbral_received', 'proven'),
@@ -92,13 +100,13 @@ export async function benchPeers(options: { readonly rounds: number; readonly ca
   }
 }
 
-async function timeStep({ count, run }: Step): Promise<number> {
+async function timeStep({ count, items = 1, run }: Step): Promise<number> {
   const startMs = performance.now()
   for (let n = 0; n < count; n++) {
     const result = run()
     if (result instanceof Promise) await result
   }
-  return ((performance.now() - startMs) * 1000) / count
+  return ((performance.now() - startMs) * 1000) / (count * items)
 }
 
 async function ownSteps(
@@ -118,22 +126,25 @@ async function ownSteps(
   const node = createServingNode(curve, { spki, ledger: memoryLedger() })
   // A node answers a request once: as many are made as are asked, before anything is timed, and enough that what answers them is compiled.
   const warmUp = 15 * calls
-  const requests = Array.from({ length: warmUp + 1 + rounds * calls }, () => node.request(1))
+  const batches = Math.ceil(calls / BATCH)
+  const singles = Array.from({ length: warmUp + 1 + rounds * calls }, () => node.request(1))
+  const batched = Array.from({ length: 1 + rounds * batches }, () => node.request(BATCH))
   const { signal } = new AbortController()
-  const answer = async (): Promise<void> => {
-    const request: Authorization | undefined = requests.pop()
+  const answer = async (requests: Authorization[]): Promise<void> => {
+    const request = requests.pop()
     if (request === undefined) throw new Error('a request was made for every answer')
     const result = await node.pipeline.handle(request, { remote: 'bench', address: '', signal })
     if (result.kind !== 'answer') throw new Error(`the node refused: ${result.code}`)
   }
-  for (let n = 0; n < warmUp; n++) await answer()
+  for (let n = 0; n < warmUp; n++) await answer(singles)
   return [
     {
       name: 'partial',
       count: calls,
       run: () => createPartial(curve, { share, verificationShare, K, ctx, aux: random(32) }),
     },
-    { name: 'answer', count: calls, run: answer },
+    { name: 'answer', count: calls, run: () => answer(singles) },
+    { name: 'batched', count: batches, items: BATCH, run: () => answer(batched) },
     { name: 'open', count: calls, run: client.open },
     { name: 'proven', count: calls, run: client.proven },
   ]
