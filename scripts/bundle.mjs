@@ -12,6 +12,7 @@ const PROGRAMS = {
     'kms-node': 'main.js',
     'kms-combiner': 'combiner/main.js',
     'engine-main': 'ceremony/engine-main.js',
+    'compute-worker': 'serve/workers/worker-main.js',
   },
   'kms-client': { tkms: 'cli/main.js' },
 }

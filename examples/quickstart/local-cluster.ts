@@ -10,6 +10,8 @@ import { freePorts } from './free-ports.ts'
 import { PROGRAMS } from './programs.ts'
 
 const NODE_PROGRAM = PROGRAMS['kms-node']
+/** Nodes that share a machine compute on one thread each. */
+const SHARED_MACHINE: Readonly<Record<string, string>> = { TKMS_SERVING_WORKERS: '0' }
 const START_TIMEOUT_MS = 120_000
 const COMMAND_TIMEOUT_MS = 120_000
 const MAX_OUTPUT_BYTES = 16 * 1024 * 1024
@@ -144,7 +146,7 @@ export class LocalCluster {
   }
 
   #environment(): NodeJS.ProcessEnv {
-    return { ...process.env, ...this.#options.environment }
+    return { ...process.env, ...SHARED_MACHINE, ...this.#options.environment }
   }
 
   async #init(node: LocalNode, ports: { readonly p2p: number; readonly http: number }): Promise<void> {

@@ -27,14 +27,14 @@ import { createHost, startHost } from './net/host.ts'
 import { DEFAULT_NET_LIMITS, type NetLimits } from './net/limits.ts'
 import { createRoster } from './net/roster.ts'
 import { createInstance, createInstanceGuard } from './ops/instance.ts'
-import { type Log, logDelegation, logPeers } from './ops/log.ts'
+import { type Log, logPeers } from './ops/log.ts'
 import { createReadiness } from './ops/readiness.ts'
 import { createStatus } from './ops/status.ts'
 import type { PolicyState } from './policy/live-policy.ts'
 import type { Rng } from './ports.ts'
 import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
 import { openAsking } from './serve/open-asking.ts'
-import { createDelegationPipeline } from './serve/pipeline.ts'
+import { openServing } from './serve/open-serving.ts'
 import { nodeFileSystem } from './store/file-system.ts'
 import { openRecordStore } from './store/record-store.ts'
 import { storeDirectory, systemClock, systemRng } from './system.ts'
@@ -87,9 +87,8 @@ export async function startNode(params: NodeParams): Promise<KmsNode> {
 }
 
 async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
-  const { config, log } = params
+  const { config, log, rng = systemRng, netLimits: limits = DEFAULT_NET_LIMITS } = params
   const clock = systemClock
-  const rng = params.rng ?? systemRng
   const { curve, fallbackReason } = selectCurve()
   if (fallbackReason !== undefined) log.warn({ reason: fallbackReason }, 'curve-fallback')
 
@@ -104,8 +103,12 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   const self = ownEntry(joined, identity.publicKey)
 
   const sign = createSigner(identity.seed)
-  const path = clusterPath(config.dataDir)
-  const clusterKeeper = createClusterKeeper({ path, cluster: joined, curve, verify: verifyEd25519 })
+  const clusterKeeper = createClusterKeeper({
+    path: clusterPath(config.dataDir),
+    cluster: joined,
+    curve,
+    verify: verifyEd25519,
+  })
   const slots = await openSlotBook(store)
   const keys = await openKeys({
     curve,
@@ -128,14 +131,8 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   const asking = await openAsking({ config, clusterId, curve, lender, clock, log, onPolicy: audit.onPolicy })
   const { policy, dryRun } = asking
   stops.push(() => policy.stop())
-  const pipeline = createDelegationPipeline({
-    ...asking,
-    ledger: audit.ledger,
-    sign,
-    rng,
-    limits: config.limits,
-    onEvent: (event) => logDelegation(log, event),
-  })
+  const { pipeline, stopWorkers } = openServing({ config, asking, ledger: audit.ledger, sign, rng, log })
+  stops.push(stopWorkers)
 
   const status = createStatus({
     version: VERSION,
@@ -174,10 +171,14 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   stops.push(() => http.stop())
 
   const roster = createRoster(joined.nodes, self.index)
-  const limits = params.netLimits ?? DEFAULT_NET_LIMITS
-  const { listen, announce } = config
-  const host = await createHost({ identity: identity.seed, roster, listen, announce, limits })
-  await startHost(host, listen)
+  const host = await createHost({
+    identity: identity.seed,
+    roster,
+    listen: config.listen,
+    announce: config.announce,
+    limits,
+  })
+  await startHost(host, config.listen)
   stops.push(() => host.stop())
   const { startupWaitMs } = config.ceremony
   const instance = createInstance({ sign, verify: verifyEd25519, self: identity.publicKey, clock, rng })
@@ -207,8 +208,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
       log.error({ cause }, 'roster-refused')
     }
   }
-  const { nodeSeed } = identity
-  const shared = { self: self.index, curve, sign, store, network, clock, rng, nodeSeed, log }
+  const shared = { self: self.index, curve, sign, store, network, clock, rng, nodeSeed: identity.nodeSeed, log }
   const care = createKeyCare({ ...shared, config, keys, clusterKeeper, ceremonies: () => ceremonies })
   const ceremonies: CeremonyService = createCeremonyService({
     ...shared,

@@ -62,6 +62,8 @@ const limits = z.strictObject({
   rsaKeyCacheEntries: count(1_000_000).default(4096),
 })
 
+const serving = z.strictObject({ workers: z.int().min(0).max(64).optional() })
+
 const chain = z.strictObject({
   rpc: z
     .array(z.url({ protocol: /^https?$/ }).max(2048))
@@ -96,6 +98,7 @@ const schema = z.strictObject({
   sealer: sealer.prefault({}),
   ceremony: ceremony.prefault({}),
   limits: limits.prefault({}),
+  serving: serving.prefault({}),
   chains: z.record(chainId, chain).default({}),
   erc1271: z.strictObject({ chain: z.int().min(1) }).optional(),
   policyFile: path.optional(),

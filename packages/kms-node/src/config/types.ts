@@ -53,6 +53,11 @@ export interface LimitsConfig {
   readonly rsaKeyCacheEntries: number
 }
 
+export interface ServingConfig {
+  /** Threads that multiply while requests wait, or for requests of several items; 0: none. Default: as many as the machine has cores, none where it has one. */
+  readonly workers?: number | undefined
+}
+
 /** How one chain is read. */
 export interface ChainConfig {
   /** JSON-RPC endpoints, 1 to 16. May hold API keys: never logged. */
@@ -84,6 +89,7 @@ export interface NodeConfigFile {
   readonly sealer: SealerConfig
   readonly ceremony: CeremonyConfig
   readonly limits: LimitsConfig
+  readonly serving: ServingConfig
   /** Chains that policy rules and contract wallets are read from, by decimal chain id. */
   readonly chains: Readonly<Record<string, ChainConfig>>
   /** Where contract wallets are asked whether a signature is theirs (ERC-1271); without it only keys sign. */

@@ -5,20 +5,16 @@ import {
   type BatchItem,
   BOX_KEY_BYTES,
   BOX_NONCE,
-  createPartial,
-  type Curve,
   type DelegationRequest,
   encodeBatch,
   encodeSingle,
-  itemPoint,
   pdecContext,
-  type RequestItem,
   Secret,
   type SignMessage,
 } from '@tkms/dkg'
 import { concatBytes } from '@noble/hashes/utils.js'
 import type { Rng } from '../ports.ts'
-import type { Loan, ServedKey } from './key-table.ts'
+import type { ServedKey } from './key-table.ts'
 import { type RsaVerdict, wrapOaep } from './rsa-policy.ts'
 
 type AcceptedRsaKey = Extract<RsaVerdict, { kind: 'accepted' }>
@@ -34,32 +30,6 @@ export const answerContext = (served: ServedKey, request: DelegationRequest, req
     requestId: request.requestId,
     requestHash,
   })
-
-/** Randomness that goes into the proof of one item. */
-export const AUX_BYTES = 32
-
-/**
- * D = share * K with its proof, for an item that passed every check.
- * @throws KmsError `self-check-failed` when the machine computes wrongly or the share is no longer the certified one
- */
-export function computePartial(
-  curve: Curve,
-  input: {
-    readonly served: ServedKey
-    readonly loan: Loan
-    readonly item: RequestItem
-    readonly ctx: Uint8Array
-    /** `AUX_BYTES` fresh random bytes, for this item alone. */
-    readonly aux: Uint8Array
-  },
-): Extract<BatchItem, { kind: 'partial' }> {
-  const { served, loan, item, ctx, aux } = input
-  const { verificationShare } = served
-  const { D, proof } = loan.use((share) =>
-    createPartial(curve, { share, verificationShare, K: itemPoint(item), ctx, aux }),
-  )
-  return { kind: 'partial', D, proof }
-}
 
 export interface BoxInput {
   readonly rsa: AcceptedRsaKey

@@ -1,5 +1,4 @@
 import { setImmediate } from 'node:timers/promises'
-import type { RequestItem } from '@tkms/dkg'
 
 /** After this many items of a batch other work gets its turn. */
 const ITEMS_PER_TURN = 8
@@ -12,10 +11,10 @@ export class Cancelled extends Error {}
  * @param lanes how many may wait for something at once
  * @throws Cancelled
  */
-export async function eachItem<T>(
-  items: readonly RequestItem[],
+export async function eachItem<I, T>(
+  items: readonly I[],
   signal: AbortSignal,
-  run: (item: RequestItem, at: number) => T | Promise<T>,
+  run: (item: I, at: number) => T | Promise<T>,
   lanes = 1,
 ): Promise<readonly T[]> {
   const [only] = items
@@ -37,6 +36,6 @@ export async function eachItem<T>(
   return results
 }
 
-function* inOrder(items: readonly RequestItem[]): Generator<readonly [number, RequestItem]> {
+function* inOrder<I>(items: readonly I[]): Generator<readonly [number, I]> {
   yield* items.entries()
 }

@@ -19,3 +19,4 @@ export {
   type PipelineOptions,
 } from './pipeline.ts'
 export type { ReleaseEntry, ReleaseLedger, ReleaseOutcome } from './release-ledger.ts'
+export { createWorkerPool, type WorkerPool, type WorkerPoolOptions } from './workers/worker-pool.ts'

@@ -50,6 +50,23 @@ describe('key table', () => {
     expect(table.copyShare(sharingId)?.use((bytes) => [...bytes])).toEqual(first.share.use((bytes) => [...bytes]))
   })
 
+  it('keeps the one copy of a share in memory that the compute threads read, and wipes it there', async () => {
+    const table = tableOf(first)
+    const share = copy(first.share)
+    table.hold(key, share)
+    table.arrange(standing())
+    expect(share.destroyed).toBe(true)
+    const found = table.lender('ecies-dec').find(keyId, undefined)
+    if (found.kind !== 'found') throw new Error(found.kind)
+    const loan = found.borrow()
+    const seenByThread = loan.use((held) => held.use(({ buffer }) => new Uint8Array(buffer)))
+    loan.end()
+    expect(seenByThread.buffer).toBeInstanceOf(SharedArrayBuffer)
+    expect([...seenByThread]).toEqual(first.share.use((bytes) => [...bytes]))
+    await table.release(sharingId)
+    expect([...seenByThread]).toEqual(Array.from({ length: 32 }, () => 0))
+  })
+
   it('takes no share that is not the one of the certificate, and none of a committee without this node', () => {
     const wrong = copy(second.share)
     expect(() => tableOf(first).hold(key, wrong)).toThrow(expect.objectContaining({ code: 'self-check-failed' }))

@@ -140,8 +140,8 @@ export function createKeyTable(options: KeyTableOptions): KeyTable {
       const served = checkShare(options, key, share)
       const id = bytesKey(key.sharingId)
       const known = shares.get(id)
-      if (known === undefined) shares.set(id, { served, share, loans: 0, drained: undefined })
-      else if (known.share !== share) share.destroy()
+      if (known === undefined) shares.set(id, { served, share: inCommonMemory(share), loans: 0, drained: undefined })
+      else share.destroy()
       return served
     },
     arrange: (standing) => void standings.set(bytesKey(standing.keyId), standing),
@@ -168,6 +168,22 @@ export function createKeyTable(options: KeyTableOptions): KeyTable {
       shares.clear()
       standings.clear()
     },
+  }
+}
+
+/**
+ * Moves a share to memory that the compute threads of this process can read where it lies: there is one copy, and it is wiped for all
+ * of them at once.
+ */
+function inCommonMemory(share: Secret): Secret {
+  try {
+    return share.use((bytes) => {
+      const common = new Uint8Array(new SharedArrayBuffer(bytes.length))
+      common.set(bytes)
+      return new Secret(common)
+    })
+  } finally {
+    share.destroy()
   }
 }
 

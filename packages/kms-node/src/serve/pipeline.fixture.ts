@@ -127,12 +127,19 @@ export const openBlock = (block: Uint8Array): Uint8Array =>
     privateDecrypt({ key: rsaPrivateKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' }, block),
   )
 
+/** As the key table keeps it, in memory that threads have in common. */
+export function inCommonMemory(share: Secret): Secret {
+  const common = new Uint8Array(new SharedArrayBuffer(share.length))
+  share.use((bytes) => common.set(bytes))
+  return new Secret(common)
+}
+
 /** Lends a member's share of the one key to the handler of its purpose, as the key table does, and counts. */
 export function createTestLender(
   member: ParticipantIndex = index,
 ): ShareLender & { uses: number; loans: number; onLoan: number } {
   const key = verifiedKey()
-  const share = shareAt(member)
+  const share = inCommonMemory(shareAt(member))
   const lender = {
     uses: 0,
     loans: 0,

@@ -3,16 +3,16 @@ import {
   type Authorization,
   type BatchItem,
   bytesKey,
+  itemPoint,
   type RefusalCode,
   type RequestItem,
   type SignMessage,
-  verifyHeaderProof,
 } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Clock, Rng } from '../ports.ts'
 import { type AdmissionPorts, type Admitted, admitRequest } from './admission.ts'
-import { answerContext, AUX_BYTES, computePartial, createAnswer } from './answer.ts'
+import { answerContext, createAnswer } from './answer.ts'
 import { Cancelled, eachItem } from './each-item.ts'
 import type { Loan, ServedKey } from './key-table.ts'
 import { refuse, type Refusal } from './refusal.ts'
@@ -21,6 +21,9 @@ import type { ReleaseLedger, ReleaseOutcome } from './release-ledger.ts'
 import { createRsaPolicy, type RsaVerdict } from './rsa-policy.ts'
 import { createRuleInputs, type RuleCall } from './rule-inputs.ts'
 import { createTentativeCounts, type TentativeCounts } from './tentative-counts.ts'
+import { createItemComputer } from './workers/item-computer.ts'
+import { AUX_BYTES } from './workers/item-work.ts'
+import type { WorkerPool } from './workers/worker-pool.ts'
 import { ADDRESS_SHARE, createWorkQueue } from './work-queue.ts'
 
 /** What a transport sends back. */
@@ -64,6 +67,8 @@ export interface PipelineOptions extends AdmissionPorts {
     readonly rsaKeyCacheEntries: number
   }
   readonly onEvent: (event: DelegationEvent) => void
+  /** Threads that compute; absent: all on this one. */
+  readonly workers?: WorkerPool | undefined
 }
 
 /** Answers delegation requests of every transport. Never throws and never rejects. */
@@ -84,6 +89,12 @@ const NOT_RECORDED: Readonly<Record<Exclude<ReleaseOutcome, 'recorded'>, Refusal
 const MAX_DECISIONS = 3
 /** Items of one batch whose rules may wait for a chain at once. */
 const DECISIONS_AT_ONCE = 16
+
+interface Deciding {
+  readonly served: ServedKey
+  readonly call: DelegationCall
+  readonly counts: TentativeCounts
+}
 
 interface Recorded {
   readonly kind: 'recorded'
@@ -109,21 +120,22 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     maxWaiting: limits.maxRequestsQueued,
     callerShare: ADDRESS_SHARE,
   })
+  const computer = createItemComputer({ curve, pool: options.workers, underWay: () => queue.size })
   const rsaPolicy = createRsaPolicy({ maxEntries: limits.rsaKeyCacheEntries })
   const nowSeconds = (): number => Math.floor(clock.nowMs() / 1000)
 
   const decideItems = async (
     admitted: Admitted,
-    {
-      served,
-      call,
-      counts,
-    }: { readonly served: ServedKey; readonly call: DelegationCall; readonly counts: TentativeCounts },
+    { served, call, counts }: Deciding,
   ): Promise<readonly ItemVerdict[]> => {
     const inputOf = createRuleInputs(curve, admitted, { call, nowSeconds: nowSeconds(), dryRun: false })
+    const { items } = admitted.request
+    // Before the rules: a label that nothing proves makes no chain calls.
+    const proven = items.filter((item) => item.version === 2)
+    const proofs = await computer.headerProofs(proven, call.signal)
+    const unproven = new Set<RequestItem>(proven.filter((_, at) => proofs[at] !== true))
     const decideItem = async (item: RequestItem): Promise<ItemVerdict> => {
-      // Before the rules: a label that nothing proves makes no chain calls.
-      if (item.version === 2 && !verifyHeaderProof(curve, item)) return refuse('bad-header-proof')
+      if (unproven.has(item)) return refuse('bad-header-proof')
       const own = createTentativeCounts()
       counts.unlessReleased(() => own.end(false))
       const decision = await policy.decide(served.key.keyName, inputOf(item, own.unlessReleased))
@@ -132,17 +144,13 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
       const code = decision.undecided === true ? 'policy-unavailable' : 'not-allowed'
       return refuse(code, decision.refusals.map(({ rule, reason }) => `${rule}:${reason}`).join(' '))
     }
-    return eachItem(admitted.request.items, call.signal, decideItem, DECISIONS_AT_ONCE)
+    return eachItem(items, call.signal, decideItem, DECISIONS_AT_ONCE)
   }
 
   /** Decides, and puts on record what is released: once more where a policy took the place of the one that decided. */
   const decideAndRecord = async (
     admitted: Admitted,
-    {
-      served,
-      call,
-      counts,
-    }: { readonly served: ServedKey; readonly call: DelegationCall; readonly counts: TentativeCounts },
+    { served, call, counts }: Deciding,
     round = 1,
   ): Promise<Recorded | Refusal> => {
     const { request } = admitted
@@ -192,18 +200,30 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     const { decisions, rsa } = recorded
     counts.end(true)
     const ctx = answerContext(served, request, admitted.hash)
-    const aux = options.rng.bytes(AUX_BYTES * request.items.length)
-    const items = await eachItem(request.items, signal, (item, at): BatchItem => {
-      const verdict = decisions[at]
-      if (verdict === undefined || 'kind' in verdict) return { kind: 'refusal', code: verdict?.code ?? 'internal' }
-      return computePartial(curve, { served, loan, item, ctx, aux: aux.slice(at * AUX_BYTES, (at + 1) * AUX_BYTES) })
+    const released = request.items.filter((_, at) => isAllowed(decisions[at]))
+    const aux = options.rng.bytes(AUX_BYTES * released.length)
+    const partials = await computer.partials(
+      {
+        served,
+        loan,
+        ctx,
+        points: released.map(itemPoint),
+        aux: released.map((_, at) => aux.slice(at * AUX_BYTES, (at + 1) * AUX_BYTES)),
+      },
+      signal,
+    )
+    const computed = partials.values()
+    const items = decisions.map((verdict): BatchItem => {
+      if ('kind' in verdict) return { kind: 'refusal', code: verdict.code }
+      const { value } = computed.next()
+      return value === undefined ? { kind: 'refusal', code: 'internal' } : { kind: 'partial', ...value }
     })
     if (signal.aborted) return refuse('cancelled')
     const answer = createAnswer(options, { rsa, served, request, ctx, items })
     return {
       kind: 'release',
       answer,
-      released: items.filter(({ kind }) => kind === 'partial').length,
+      released: released.length,
       rules: rulesOf(decisions),
     }
   }
@@ -270,6 +290,8 @@ export function createDelegationPipeline(options: PipelineOptions): DelegationPi
     handle,
   }
 }
+
+const isAllowed = (verdict: ItemVerdict | undefined): boolean => verdict !== undefined && !('kind' in verdict)
 
 /** The refusal of the whole request when no item is left: the first one's. */
 function whole(verdicts: readonly ItemVerdict[]): Refusal | undefined {

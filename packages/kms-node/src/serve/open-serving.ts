@@ -1,0 +1,33 @@
+import type { SignMessage } from '@tkms/dkg'
+import type { NodeConfig } from '../config/types.ts'
+import { type Log, logDelegation } from '../ops/log.ts'
+import type { Rng } from '../ports.ts'
+import type { Stop } from '../stop-all.ts'
+import type { Asking } from './open-asking.ts'
+import { createDelegationPipeline, type DelegationPipeline } from './pipeline.ts'
+import type { ReleaseLedger } from './release-ledger.ts'
+import { openWorkers } from './workers/open-workers.ts'
+
+/** What answers those whom `asking` lets ask, with its compute threads. */
+export function openServing(node: {
+  readonly config: NodeConfig
+  readonly asking: Asking
+  readonly ledger: ReleaseLedger
+  /** Signs answers with the node's identity. */
+  readonly sign: SignMessage
+  readonly rng: Rng
+  readonly log: Log
+}): { readonly pipeline: DelegationPipeline; readonly stopWorkers: Stop } {
+  const { config, asking, ledger, sign, rng, log } = node
+  const workers = openWorkers(config.serving, log)
+  const pipeline = createDelegationPipeline({
+    ...asking,
+    ledger,
+    sign,
+    rng,
+    limits: config.limits,
+    onEvent: (event) => logDelegation(log, event),
+    workers,
+  })
+  return { pipeline, stopWorkers: async () => workers?.stop() }
+}
