@@ -83,6 +83,15 @@ describe('the threaded computer', () => {
     expect(run).toHaveBeenCalledTimes(1)
   })
 
+  it('does a single item here while every thread has work', async () => {
+    const { pool, run } = await readyPool({ size: 1 })
+    const batch = threaded(pool, 2).partials(inputOf(24), never)
+    expect(pool.isIdle()).toBe(false)
+    expect(await threaded(pool, 2).partials(inputOf(1), never)).toHaveLength(1)
+    await batch
+    expect(run).toHaveBeenCalledTimes(3)
+  })
+
   it('sends no share that lies in memory of this thread alone', async () => {
     const { pool, run } = await readyPool()
     const input = inputOf(9, shareAt(2))

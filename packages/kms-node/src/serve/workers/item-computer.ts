@@ -72,7 +72,7 @@ const isInCommon = (loan: Loan): boolean =>
   loan.use((share) => share.use(({ buffer }) => buffer instanceof SharedArrayBuffer))
 
 /**
- * On the threads of a pool where that pays: for more than a few items, or while other requests wait. A thread that is lost costs time
+ * On the threads of a pool where that pays: for more than a few items, or while other requests wait and a thread has nothing to do. A thread that is lost costs time
  * only: its work is done here.
  */
 export function createThreadedComputer(options: {
@@ -83,8 +83,10 @@ export function createThreadedComputer(options: {
 }): ItemComputer {
   const { curve, pool, underWay } = options
   const local = createLocalComputer(curve)
-  const pays = (items: number): boolean =>
-    (items >= MIN_ITEMS_TO_SEND || underWay() > 1 || curve.backend === 'noble') && pool.isReady()
+  const pays = (items: number): boolean => {
+    if (items >= MIN_ITEMS_TO_SEND || curve.backend === 'noble') return pool.isReady()
+    return underWay() > 1 && pool.isReady() && pool.isIdle()
+  }
 
   /** In chunks, a few of them at once. */
   const inChunks = async <T, R>(

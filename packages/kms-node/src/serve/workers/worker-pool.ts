@@ -25,6 +25,8 @@ export interface WorkerPool {
   readonly size: number
   /** Whether a thread takes work now. Starts those that are missing. */
   isReady(): boolean
+  /** Whether a thread has nothing to do. */
+  isIdle(): boolean
   /**
    * In turn. @throws KmsError that the work failed with, WorkerLost when no thread finished it
    */
@@ -135,6 +137,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       if (!stopped && performance.now() - lostAtMs > REPLACE_MS) while (threads.size < size) start()
       return [...threads].some(({ ready }) => ready)
     },
+    isIdle: () => [...threads].some(({ ready, calls }) => ready && calls.size === 0),
     run: (work) =>
       new Promise((resolve, reject) => {
         const call = { work, resolve, reject }
