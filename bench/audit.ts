@@ -33,6 +33,9 @@ const openLedger = (database: LedgerOptions['database']): Ledger =>
 /** The real ledger, without a file. */
 export const memoryLedger = (): Ledger => openLedger(createAuditDatabase(':memory:', base, key))
 
+/** The real ledger, in a new file. */
+export const fileLedger = (path: string): Ledger => openLedger(createAuditDatabase(path, base, key))
+
 function randomEntry(): ReleaseEntry {
   const K = random(33).fill(2, 0, 1) as PointBytes
   return {
@@ -69,7 +72,7 @@ export interface AuditCost {
 export async function benchAudit(options: { readonly releases: number }): Promise<AuditCost> {
   const directory = await mkdtemp(join(tmpdir(), 'tkms-bench-audit-'))
   const path = join(directory, 'audit.db')
-  const ledger = openLedger(createAuditDatabase(path, base, key))
+  const ledger = fileLedger(path)
   const record = async (entry: ReleaseEntry): Promise<void> => {
     const outcome = await ledger.record(entry)
     if (outcome !== 'recorded') throw new Error(`a release was not recorded: ${outcome}`)

@@ -9,6 +9,7 @@ import { peers } from './peer-part.ts'
 import { benchPrimitives, type PrimitiveCost } from './primitives.ts'
 import { type Part, type Row, rowOf } from './report.ts'
 import { cores, saturation } from './saturation.ts'
+import { memory, served } from './serving-parts.ts'
 
 const primitives: Part = {
   name: 'primitives',
@@ -96,6 +97,7 @@ export const PARTS: readonly Part[] = [
   primitives,
   answers,
   audit,
+  served,
   client,
   endToEnd,
   oneDead,
@@ -104,6 +106,7 @@ export const PARTS: readonly Part[] = [
   cores,
   keyGeneration,
   ceremonies,
+  memory,
   peers,
 ]
 

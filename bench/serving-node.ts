@@ -1,20 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { ed25519 } from '@noble/curves/ed25519.js'
-import { bytesToHex } from '@noble/hashes/utils.js'
 import {
-  anyOf,
   type Authorization,
   type ClusterId,
   configHash,
   type Curve,
   decodeNodePublicKey,
-  encodePolicy,
-  encodeRequest,
-  type EnvelopeV2,
   participantIndex,
-  requestItemV2,
-  requestSignedBytes,
-  sealEnvelopeV2,
   Secret,
   type VerifiedKey,
   verifyCertificate,
@@ -35,6 +27,7 @@ import {
   systemClock,
   systemRng,
 } from '@tkms/kms-node/serve'
+import { createRequester } from './requester.ts'
 
 const random = (length: number): Uint8Array => new Uint8Array(randomBytes(length))
 
@@ -56,12 +49,19 @@ export interface ServingNode {
   request(items: number): Authorization
 }
 
-/** @param options.spki the requester's RSA key; `ledger`: where it records its releases */
-export function createServingNode(
-  curve: Curve,
-  options: { readonly spki: Uint8Array; readonly ledger: ReleaseLedger },
-): ServingNode {
-  const { spki, ledger } = options
+export interface ServingNodeOptions {
+  /** The requester's RSA key. */
+  readonly spki?: Uint8Array
+  /** Where it records its releases. */
+  readonly ledger: ReleaseLedger
+  /** So many envelopes are asked for in turn; default: fresh ones. */
+  readonly envelopes?: number
+  /** Default: one request at a time. */
+  readonly limits?: { readonly maxRequestsInFlight: number; readonly maxRequestsQueued: number }
+}
+
+export function createServingNode(curve: Curve, options: ServingNodeOptions): ServingNode {
+  const { ledger, limits = { maxRequestsInFlight: 1, maxRequestsQueued: 1 } } = options
   const identities = Array.from({ length: 5 }, createIdentity)
   const members = identities.map(({ seed, publicKey }, at) => ({
     index: participantIndex(at + 1),
@@ -100,47 +100,8 @@ export function createServingNode(
     sign: createSigner(new Secret(Uint8Array.from(identity.seed))),
     clock: systemClock,
     rng: systemRng,
-    limits: { maxRequestsInFlight: 1, maxRequestsQueued: 1, rsaKeyCacheEntries: 16 },
+    limits: { ...limits, rsaKeyCacheEntries: 16 },
     onEvent: () => undefined,
   })
-  const requester = createIdentity()
-  return { pipeline, key, request: (items) => signedRequest(curve, items, { key, clusterId, spki, requester }) }
-}
-
-function signedRequest(
-  curve: Curve,
-  items: number,
-  input: {
-    readonly key: VerifiedKey
-    readonly clusterId: ClusterId
-    readonly spki: Uint8Array
-    readonly requester: Identity
-  },
-): Authorization {
-  const { key, clusterId, spki, requester } = input
-  const nowSeconds = Math.floor(Date.now() / 1000)
-  const policy = encodePolicy(anyOf([{ kind: 'ed25519', key: requester.publicKey }]))
-  const seal = (): EnvelopeV2 =>
-    sealEnvelopeV2(curve, {
-      key,
-      plaintext: random(64),
-      chainId: 0,
-      handle: random(32),
-      policy,
-      k: new Secret(random(32).fill(1, 0, 1)),
-      aux: random(32),
-    })
-  const publicKeyId = `ed25519:${bytesToHex(requester.publicKey)}`
-  const payload = encodeRequest({
-    clusterId,
-    keyId: key.keyId,
-    requestId: random(32),
-    notBefore: nowSeconds - 10,
-    expiresAt: nowSeconds + 300,
-    spki,
-    publicKeyId,
-    evidence: [],
-    items: Array.from({ length: items }, () => requestItemV2(seal())),
-  })
-  return { payload, signature: ed25519.sign(requestSignedBytes(payload), requester.seed), publicKeyId }
+  return { pipeline, key, request: createRequester(curve, { key, clusterId, ...options }) }
 }
