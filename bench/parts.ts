@@ -10,6 +10,7 @@ import { benchPrimitives, type PrimitiveCost } from './primitives.ts'
 import { type Part, type Row, rowOf } from './report.ts'
 import { cores, saturation } from './saturation.ts'
 import { memory, served } from './serving-parts.ts'
+import { threads } from './threads.ts'
 
 const primitives: Part = {
   name: 'primitives',
@@ -96,6 +97,7 @@ const ceremonies: Part = {
 export const PARTS: readonly Part[] = [
   primitives,
   answers,
+  threads,
   audit,
   served,
   client,

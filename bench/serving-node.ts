@@ -26,6 +26,7 @@ import {
   type ReleaseLedger,
   systemClock,
   systemRng,
+  type WorkerPool,
 } from '@tkms/kms-node/serve'
 import { createRequester } from './requester.ts'
 
@@ -56,12 +57,14 @@ export interface ServingNodeOptions {
   readonly ledger: ReleaseLedger
   /** So many envelopes are asked for in turn; default: fresh ones. */
   readonly envelopes?: number
+  /** Threads that compute for it. */
+  readonly workers?: WorkerPool | undefined
   /** Default: one request at a time. */
   readonly limits?: { readonly maxRequestsInFlight: number; readonly maxRequestsQueued: number }
 }
 
 export function createServingNode(curve: Curve, options: ServingNodeOptions): ServingNode {
-  const { ledger, limits = { maxRequestsInFlight: 1, maxRequestsQueued: 1 } } = options
+  const { ledger, workers, limits = { maxRequestsInFlight: 1, maxRequestsQueued: 1 } } = options
   const identities = Array.from({ length: 5 }, createIdentity)
   const members = identities.map(({ seed, publicKey }, at) => ({
     index: participantIndex(at + 1),
@@ -101,6 +104,7 @@ export function createServingNode(curve: Curve, options: ServingNodeOptions): Se
     clock: systemClock,
     rng: systemRng,
     limits: { ...limits, rsaKeyCacheEntries: 16 },
+    workers,
     onEvent: () => undefined,
   })
   return { pipeline, key, request: createRequester(curve, { key, clusterId, ...options }) }
