@@ -45,6 +45,13 @@ describe('renderDocument', () => {
     expect(renderDocument(text, result)).toBe(text)
   })
 
+  it('says where figures were measured beside other programs', () => {
+    const disturbed = { ...part('one', 1), others: 0.34 }
+    const text = renderDocument(page, { machine, parts: [disturbed, { ...part('two', 1), others: 0.05 }] })
+    expect(text.match(/Not measured alone: other programs had 34 % of the cores meanwhile\./g)).toHaveLength(1)
+    expect(text.match(/Not measured alone/g)).toHaveLength(1)
+  })
+
   it('refuses a document without markers', () => {
     expect(() => renderDocument('nothing here', result)).toThrow('no place')
   })

@@ -22,6 +22,8 @@ export interface WrittenPart {
   readonly title: string
   readonly rows: readonly Row[]
   readonly plots: readonly Plot[]
+  /** What other programs took of the cores' time meanwhile, 0..1; where the system says so. */
+  readonly others?: number
 }
 
 const BEGIN = '<!-- measured: begin. Made by `npm run --silent bench -- --write`, not by hand -->'
@@ -41,12 +43,26 @@ export function mergeResult(
   return { machine: measured.machine, parts: order.flatMap((name) => parts.get(name) ?? []) }
 }
 
-export const writtenPart = ({ name, title }: Part, { rows, plots = [] }: PartResult): WrittenPart => ({
+export const writtenPart = (
+  { name, title }: Part,
+  { rows, plots = [] }: PartResult,
+  others: number | undefined,
+): WrittenPart => ({
   name,
   title,
   rows,
   plots,
+  ...(others === undefined ? {} : { others: Math.round(others * 100) / 100 }),
 })
+
+/** Below it the measurements were as good as alone: the system itself takes so much. */
+const QUIET_SHARE = 0.05
+
+/** Empty where the machine was quiet. */
+export const disturbance = (others: number | undefined): string =>
+  others === undefined || others <= QUIET_SHARE
+    ? ''
+    : `Not measured alone: other programs had ${Math.round(others * 100)} % of the cores meanwhile.`
 
 /**
  * The document with its generated section made from the result.
@@ -69,7 +85,7 @@ const renderSection = ({ machine, parts }: Result): string =>
     ...parts.map(renderPart),
   ].join('\n')
 
-const renderPart = ({ title, rows, plots }: WrittenPart): string =>
+const renderPart = ({ title, rows, plots, others }: WrittenPart): string =>
   [
     `### ${title}`,
     '',
@@ -77,5 +93,6 @@ const renderPart = ({ title, rows, plots }: WrittenPart): string =>
     '|---|--:|--:|--:|---|',
     ...rows.map((row) => `| ${cellsOf(row).join(' | ')} |`.replaceAll('|  |', '| |')),
     '',
+    ...[disturbance(others)].flatMap((line) => (line === '' ? [] : [line, ''])),
     ...plots.flatMap(({ file, title: caption }) => [`![${caption}](performance/${file}.svg)`, '']),
   ].join('\n')

@@ -7,10 +7,10 @@ import { percentile } from './statistics.ts'
 const LATE_MS = 5_000
 const LOADS = [
   { concurrency: 1, requests: 150 },
-  { concurrency: 8, requests: 280 },
-  { concurrency: 64, requests: 350 },
+  { concurrency: 8, requests: 250 },
+  { concurrency: 64, requests: 300 },
 ]
-const ROUNDS = 3
+const ROUNDS = 2
 /** At least so many, and so many of each caller. */
 const WARM_UP = { requests: 60, rounds: 3 }
 /** The first requests after a node has failed, which find it out, are counted apart; at least as many as are under way at once. */

@@ -1,6 +1,7 @@
 import { cpus, release, type } from 'node:os'
 import { parseArgs } from 'node:util'
-import { type Machine, writtenPart } from './document.ts'
+import { disturbance, type Machine, writtenPart } from './document.ts'
+import { watchOthers } from './others.ts'
 import { PARTS } from './parts.ts'
 import type { PartResult } from './report.ts'
 import { textTable } from './text.ts'
@@ -66,13 +67,16 @@ else {
   const measured: { readonly name: string; readonly result: PartResult }[] = []
   for (const part of chosen) {
     log(`${part.title} ...`)
+    const shareOfOthers = watchOthers()
     const result = await part.run({ quick: values.quick, log })
+    const others = shareOfOthers()
+    if (disturbance(others) !== '') log(disturbance(others))
     measured.push({ name: part.name, result })
     if (!values.json) console.log(textTable(part.title, result))
     // At once, so that a part that fails later costs nothing.
     if (values.write)
       await writeResult(
-        { machine, parts: [writtenPart(part, result)] },
+        { machine, parts: [writtenPart(part, result, others)] },
         PARTS.map(({ name }) => name),
       )
   }

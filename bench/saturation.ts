@@ -9,7 +9,7 @@ import { median, percentile } from './statistics.ts'
 
 const SHARES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]
 const CLOSED = { concurrency: 64, requests: 600 }
-const SECONDS_PER_SHARE = 8
+const SECONDS_PER_SHARE = 5
 const MIN_REQUESTS = 100
 
 interface Point {

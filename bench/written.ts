@@ -38,8 +38,9 @@ export function formatResult({ machine, parts }: Result): string {
   const lines = (values: readonly unknown[]): string =>
     values.length === 0 ? '[]' : `[\n${values.map((value) => `        ${JSON.stringify(value)}`).join(',\n')}\n      ]`
   const written = parts.map(
-    ({ name, title, rows, plots }) =>
+    ({ name, title, rows, plots, others }) =>
       `    {\n      "name": ${JSON.stringify(name)},\n      "title": ${JSON.stringify(title)},\n` +
+      (others === undefined ? '' : `      "others": ${others},\n`) +
       `      "rows": ${lines(rows)},\n      "plots": ${lines(plots)}\n    }`,
   )
   return `{\n  "machine": ${JSON.stringify(machine)},\n  "parts": [\n${written.join(',\n')}\n  ]\n}\n`
