@@ -35,6 +35,12 @@ interface Done<P> {
   readonly alone?: readonly Waiting<P>[]
 }
 
+/** What the loop waits for. An `error` is no item's own: it ends everything. */
+type Happening<T, P> =
+  | { readonly kind: 'read'; readonly result: IteratorResult<T> }
+  | { readonly kind: 'done'; readonly done: Done<P> }
+  | { readonly kind: 'failed'; readonly error: unknown }
+
 /**
  * Decrypts a stream of envelopes, at most `concurrency` at once, and yields outcomes as they come; `position` is the place in the input.
  * Envelopes that are there at the same time share requests, at least two of which are under way where there is enough to ask.
@@ -51,23 +57,22 @@ export async function* decryptMany<T, P>(
   const batchSize = Math.min(MAX_BATCH, Math.ceil(concurrency / 2))
   const leaving = new AbortController()
   const signal = options.signal === undefined ? leaving.signal : AbortSignal.any([leaving.signal, options.signal])
-  const running = new Map<number, Promise<Done<P> & { readonly id: number }>>()
+  const running = new Set<Promise<void>>()
+  const events = createEvents<Happening<T, P>>(signal)
   const groups = new Map<string, Waiting<P>[]>()
   const source = iteratorOf(envelopes)
-  const { promise: cancelled, resolve: cancel } = Promise.withResolvers<'cancelled'>()
-  signal.addEventListener('abort', () => cancel('cancelled'), { once: true })
-  let lastId = 0
   let position = 0
   let underWay = 0
-  let reading: Promise<IteratorResult<T>> | undefined
+  let reading: Promise<void> | undefined
   let exhausted = false
 
   function run(work: Promise<Done<P>>): void {
-    const id = ++lastId
-    running.set(
-      id,
-      work.then((done) => ({ ...done, id })),
+    const watched = work.then(
+      (done) => events.push({ kind: 'done', done }),
+      (error: unknown) => events.push({ kind: 'failed', error }),
     )
+    running.add(watched)
+    void watched.then(() => running.delete(watched))
   }
 
   function enqueue(waiting: Waiting<P>): void {
@@ -88,24 +93,24 @@ export async function* decryptMany<T, P>(
   try {
     while (!exhausted || underWay > 0) {
       throwIfCancelled(options.signal)
-      if (!exhausted && underWay < concurrency) reading ??= Promise.resolve(source.next())
-      const events = [cancelled, ...running.values(), ...(reading === undefined ? [] : [reading])]
-      const event = await Promise.race(groups.size === 0 ? events : [...events, nothingElse()])
-      if (event === 'cancelled') continue
-      if (event === 'nothing else') for (const [name, group] of groups) launch(name, group)
-      else if ('value' in event) {
+      if (!exhausted && underWay < concurrency) reading ??= read(source, events)
+      const event = await events.next(groups.size > 0)
+      if (event === undefined) {
+        if (!signal.aborted) for (const [name, group] of groups) launch(name, group)
+      } else if (event.kind === 'failed') throw event.error
+      else if (event.kind === 'read') {
         reading = undefined
-        if (event.done === true) exhausted = true
+        if (event.result.done === true) exhausted = true
         else {
           underWay += 1
-          run(prepare(event.value, position, options, signal))
+          run(prepare(event.result.value, position, options, signal))
           position += 1
         }
       } else {
-        running.delete(event.id)
-        if (event.prepared !== undefined) enqueue(event.prepared)
-        for (const waiting of event.alone ?? []) run(alone(waiting, options, signal))
-        for (const outcome of event.outcomes ?? []) {
+        const { prepared, alone: refused = [], outcomes = [] } = event.done
+        if (prepared !== undefined) enqueue(prepared)
+        for (const waiting of refused) run(alone(waiting, options, signal))
+        for (const outcome of outcomes) {
           throwIfCancelled(options.signal)
           underWay -= 1
           yield outcome
@@ -114,16 +119,51 @@ export async function* decryptMany<T, P>(
     }
   } finally {
     leaving.abort()
-    await Promise.allSettled(running.values())
+    await Promise.allSettled(running)
     await leave(source, reading)
   }
 }
 
-/** Comes once everything that was there already has been seen: then nobody waits longer for company. */
-const nothingElse = (): Promise<'nothing else'> =>
-  new Promise((resolve) => {
-    setTimeout(() => resolve('nothing else'), 0)
-  })
+/** Keeps what happened until it is looked at, and no longer: a race of promises would keep all of it as long as one of them is open. */
+interface Events<E> {
+  push(event: E): void
+  /**
+   * The next event.
+   * @param idle whether to come back without one as soon as everything that is there has been seen: then nobody waits longer for company
+   * @returns undefined then, and when the signal fires
+   */
+  next(idle: boolean): Promise<E | undefined>
+}
+
+function createEvents<E>(signal: AbortSignal): Events<E> {
+  const waiting: E[] = []
+  let wake: () => void = () => undefined
+  signal.addEventListener('abort', () => wake(), { once: true })
+  return {
+    push(event) {
+      waiting.push(event)
+      wake()
+    },
+    async next(idle) {
+      if (waiting.length === 0 && !signal.aborted) {
+        const { promise, resolve } = Promise.withResolvers<void>()
+        wake = resolve
+        const timer = idle ? setTimeout(resolve, 0) : undefined
+        await promise
+        clearTimeout(timer)
+      }
+      return waiting.shift()
+    },
+  }
+}
+
+async function read<T, P>(source: EnvelopeIterator<T>, events: Events<Happening<T, P>>): Promise<void> {
+  try {
+    events.push({ kind: 'read', result: await source.next() })
+  } catch (error) {
+    events.push({ kind: 'failed', error })
+  }
+}
 
 async function prepare<T, P>(
   envelope: T,
