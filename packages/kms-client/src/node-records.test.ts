@@ -50,6 +50,16 @@ describe('createNodeRecords', () => {
     expect(order(records)).toEqual([1, 3, 2])
   })
 
+  it('does not wait longer for a node because it refused', () => {
+    const records = createNodeRecords(() => 0)
+    for (let sample = 1; sample <= 20; sample++) records.answered(index(1), 60)
+    for (let sample = 0; sample < 5; sample++) records.failed(index(1), 10_000)
+    expect(records.hedgeAfterMs(index(1))).toBe(60)
+    for (let sample = 0; sample < 20; sample++) records.failed(index(2), 10_000)
+    expect(records.hedgeAfterMs(index(2))).toBe(1_000)
+    expect(order(records)).toEqual([3, 1, 2])
+  })
+
   it('hedges after the 95th percentile once it has enough samples, within bounds', () => {
     const records = createNodeRecords(() => 0)
     expect(records.hedgeAfterMs(index(1))).toBe(1_000)

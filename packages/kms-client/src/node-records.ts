@@ -13,7 +13,7 @@ const MIN_HEDGE_MS = 50
 export interface NodeRecords {
   /** An answer took this long to come. One that turns out wrong is `misbehaved` besides. */
   answered(index: ParticipantIndex, latencyMs: number): void
-  /** No answer: counts as one that took `penaltyMs`. */
+  /** No answer: counts as one that took `penaltyMs` when nodes are put in order, and not for hedging. */
   failed(index: ParticipantIndex, penaltyMs: number): void
   /** Others were quicker and its call was given up after this time: what it would have taken is not known, and counts as twice that. */
   outrun(index: ParticipantIndex, elapsedMs: number): void
@@ -28,6 +28,8 @@ export interface NodeRecords {
 interface Sample {
   readonly latencyMs: number
   readonly takenMs: number
+  /** There was no answer: says how good a node is, not how long its answers take. */
+  readonly penalty: boolean
 }
 
 interface NodeRecord {
@@ -48,26 +50,19 @@ export function createNodeRecords(random: () => number, nowMs: () => number = ()
     return record
   }
 
-  function addSample(index: ParticipantIndex, latencyMs: number): void {
+  function addSample(index: ParticipantIndex, latencyMs: number, penalty = false): void {
     const record = recordOf(index)
-    record.samples = [...record.samples, { latencyMs, takenMs: nowMs() }].slice(-KEPT_SAMPLES)
+    record.samples = [...record.samples, { latencyMs, takenMs: nowMs(), penalty }].slice(-KEPT_SAMPLES)
   }
 
-  function latenciesOf(index: ParticipantIndex): readonly number[] {
+  function samplesOf(index: ParticipantIndex): readonly Sample[] {
     const oldestMs = nowMs() - SAMPLE_LIFETIME_MS
-    return recordOf(index)
-      .samples.filter(({ takenMs }) => takenMs >= oldestMs)
-      .map(({ latencyMs }) => latencyMs)
-  }
-
-  function percentileMs(index: ParticipantIndex, share: number): number | undefined {
-    const sorted = latenciesOf(index).toSorted((left, right) => left - right)
-    return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]
+    return recordOf(index).samples.filter(({ takenMs }) => takenMs >= oldestMs)
   }
 
   return {
-    answered: addSample,
-    failed: addSample,
+    answered: (index, latencyMs) => addSample(index, latencyMs),
+    failed: (index, penaltyMs) => addSample(index, penaltyMs, true),
     outrun: (index, elapsedMs) => addSample(index, 2 * elapsedMs),
     misbehaved(index) {
       recordOf(index).misbehaved = true
@@ -77,7 +72,7 @@ export function createNodeRecords(random: () => number, nowMs: () => number = ()
         .map((node) => ({
           node,
           rank: recordOf(node.index).misbehaved ? 1 : 0,
-          latencyMs: percentileMs(node.index, 0.5) ?? 0,
+          latencyMs: percentileMs(samplesOf(node.index), 0.5) ?? 0,
           shuffle: random(),
         }))
         .toSorted(
@@ -85,8 +80,14 @@ export function createNodeRecords(random: () => number, nowMs: () => number = ()
         )
         .map(({ node }) => node),
     hedgeAfterMs(index) {
-      const enough = latenciesOf(index).length >= MIN_SAMPLES
-      return enough ? Math.max(MIN_HEDGE_MS, percentileMs(index, 0.95) ?? DEFAULT_HEDGE_MS) : DEFAULT_HEDGE_MS
+      const samples = samplesOf(index).filter(({ penalty }) => !penalty)
+      if (samples.length < MIN_SAMPLES) return DEFAULT_HEDGE_MS
+      return Math.max(MIN_HEDGE_MS, percentileMs(samples, 0.95) ?? DEFAULT_HEDGE_MS)
     },
   }
+}
+
+function percentileMs(samples: readonly Sample[], share: number): number | undefined {
+  const sorted = samples.map(({ latencyMs }) => latencyMs).toSorted((left, right) => left - right)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]
 }
