@@ -63,14 +63,17 @@ export function settleItems(input: {
       settled.set(at, { kind: 'point', point: combineSharing(curve, key, partials) })
       return []
     }
+    const point = combineSharing(curve, key, partials)
     try {
-      settled.set(at, { kind: 'opened', plaintext: openAndWipe(combineSharing(curve, key, partials), open) })
+      settled.set(at, { kind: 'opened', plaintext: open(point) })
       return []
     } catch (error) {
       if (!isKmsError(error)) throw error
       const wrong = proven ? [] : answers.filter((answer) => !answer.proves(at))
       if (wrong.length === 0) settled.set(at, { kind: 'malformed', error })
       return wrong
+    } finally {
+      point.fill(0)
     }
   }
 
@@ -86,11 +89,4 @@ export function settleItems(input: {
     },
     results: () => items.map((_item, at) => settled.get(at) ?? { kind: 'refused' }),
   }
-}
-
-/** A point that opens nothing is worth nothing, and may be a node's own D_j, whose proof is looked at next: only the right one is wiped. */
-function openAndWipe(point: PointBytes, open: (point: PointBytes) => Uint8Array): Uint8Array {
-  const plaintext = open(point)
-  point.fill(0)
-  return plaintext
 }

@@ -21,12 +21,18 @@ export function combinePartials(curve: Curve, partials: readonly IndexedPartial[
   const { weights, divisor } = weightsOf(indices)
   const terms = partials.map(({ D }, at) => ({ scalar: modOrder(weights[at] ?? 0n), point: D }))
   const multiple = curve.linearCombination(terms)
-  const result =
-    multiple === undefined || divisor === 1n
-      ? multiple
-      : curve.linearCombination([{ scalar: invertScalar(divisor), point: multiple }])
+  const result = multiple === undefined || divisor === 1n ? multiple : divided(curve, multiple, divisor)
   if (result === undefined) throw dkgError('identity-result', 'the partials combine to the identity')
   return result
+}
+
+/** The point over `divisor`. The multiple, of which everybody can compute the result, is wiped. */
+function divided(curve: Curve, multiple: PointBytes, divisor: bigint): PointBytes | undefined {
+  try {
+    return curve.linearCombination([{ scalar: invertScalar(divisor), point: multiple }])
+  } finally {
+    multiple.fill(0)
+  }
 }
 
 /** Weights of a committee of 64 have at most half the bits of coefficients; of larger indices they may be longer. */
