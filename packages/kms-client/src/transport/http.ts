@@ -7,7 +7,7 @@ const JSON_BYTES_PER_BYTE = 2
 const JSON_OVERHEAD_BYTES = 2_048
 
 /** Too slow, too many, unavailable: from the node's own limits or from a proxy before it. */
-const BUSY_STATUSES: ReadonlySet<number> = new Set([408, 429, 503])
+const BUSY_STATUSES: ReadonlySet<number> = new Set([408, 429, 502, 503, 504])
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
