@@ -26,3 +26,23 @@ it('lets the event loop come between calls that take long one after the other', 
   expect(turns).toBeGreaterThanOrEqual(5)
   expect(queue.size).toBe(0)
 })
+
+it('leaves the place of a call that ended to who waits, not to who comes then', async () => {
+  const queue = createWorkQueue({ maxRunning: 1, maxWaiting: 10 })
+  const { signal } = new AbortController()
+  const order: string[] = []
+  const call = (name: string): Promise<unknown> =>
+    queue.enter(
+      signal,
+      async () => {
+        order.push(name)
+        spin(6)
+      },
+      name,
+    )
+  const [, second, third] = [call('first'), call('second'), call('third')]
+  await second
+  const comes = call('comes')
+  await Promise.all([third, comes])
+  expect(order).toEqual(['first', 'second', 'third', 'comes'])
+})

@@ -36,10 +36,12 @@ export function createWorkQueue({ maxRunning, maxWaiting, callerShare = 1 }: Wor
   const lanes = new Map<string, Lane>()
   let running = 0
   let waiting = 0
+  /** Places that ended calls left to those who wait, until the event loop has had its turn. */
+  let reserved = 0
   /** When calls began to run one after the other without the event loop between them. */
   let turnStartMs: number | undefined
 
-  const isFree = (lane: Lane): boolean => running < maxRunning && lane.running < maxOfCaller.running
+  const isFree = (lane: Lane): boolean => running + reserved < maxRunning && lane.running < maxOfCaller.running
 
   const take = (caller: string, lane: Lane): void => {
     running++
@@ -62,8 +64,13 @@ export function createWorkQueue({ maxRunning, maxWaiting, callerShare = 1 }: Wor
 
   /** One call ended: one begins, now or when others had their turn. */
   const startNext = (): void => {
-    if (inTurn()) startWaiting()
-    else setImmediate(startWaiting)
+    if (waiting === 0) return
+    if (inTurn()) return startWaiting()
+    reserved++
+    setImmediate(() => {
+      reserved--
+      startWaiting()
+    })
   }
 
   const startWaiting = (): void => {
