@@ -13,7 +13,7 @@ import {
   verifiedKey,
 } from '../pipeline.fixture.ts'
 import { createLocalComputer, createThreadedComputer, type ItemComputer, type PartialInput } from './item-computer.ts'
-import { createWorkerPool, type WorkerPool } from './worker-pool.ts'
+import { createWorkerPool, WorkerLost, type WorkerPool } from './worker-pool.ts'
 
 const ctx = rng.bytes(137)
 const served = { key: verifiedKey(), index: 2, verificationShare: ownVerificationShare } as unknown as ServedKey
@@ -121,6 +121,16 @@ describe('the threaded computer', () => {
     expect(partials).toEqual(await createLocalComputer(curve).partials(input, never))
     expect(lost).toHaveLength(1)
     expect(pool.isReady()).toBe(false)
+  })
+
+  it('gives up a thread that does not start', async () => {
+    const lost: unknown[] = []
+    const entry = new URL('data:text/javascript,setTimeout(() => {}, 60000)')
+    const pool = createWorkerPool({ size: 1, onLost: (cause) => lost.push(cause), entry, callTimeoutMs: 50 })
+    pools.push(pool)
+    expect(pool.isReady()).toBe(false)
+    await vi.waitFor(() => expect(lost).toHaveLength(1))
+    await expect(pool.run({ kind: 'headers', headers: new Uint8Array(0) })).rejects.toBeInstanceOf(WorkerLost)
   })
 
   it('ends when the caller leaves, and not before its threads let go of the share', async () => {

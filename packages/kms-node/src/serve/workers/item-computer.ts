@@ -84,8 +84,8 @@ export function createThreadedComputer(options: {
   const { curve, pool, underWay } = options
   const local = createLocalComputer(curve)
   const pays = (items: number): boolean => {
-    if (items >= MIN_ITEMS_TO_SEND || curve.backend === 'noble') return pool.isReady()
-    return underWay() > 1 && pool.isReady() && pool.isIdle()
+    if (items >= MIN_ITEMS_TO_SEND) return pool.isReady()
+    return (underWay() > 1 || curve.backend === 'noble') && pool.isReady() && pool.isIdle()
   }
 
   /** In chunks, a few of them at once. */

@@ -42,7 +42,7 @@ export interface WorkerPoolOptions {
   readonly onLost: (cause: unknown) => void
   /** The program of a thread; default: the bundle. */
   readonly entry?: string | URL
-  /** A thread that needs longer for one piece of work is lost. */
+  /** A thread that needs longer to start, or for one piece of work, is lost. */
   readonly callTimeoutMs?: number
 }
 
@@ -56,6 +56,8 @@ interface Call {
 interface Thread {
   readonly worker: Worker
   ready: boolean
+  /** Until it is ready. */
+  starting?: NodeJS.Timeout
   readonly calls: Map<number, Call>
 }
 
@@ -69,13 +71,16 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
 
   const lose = (thread: Thread, cause: unknown): void => {
     if (!threads.delete(thread)) return
+    clearTimeout(thread.starting)
     lostAtMs = performance.now()
     void thread.worker.terminate()
     if (!stopped) onLost(cause)
     for (const call of thread.calls.values()) fail(call)
-    if (threads.size === 0) for (const call of waiting.splice(0)) fail(call)
+    if (!isAnyReady()) for (const call of waiting.splice(0)) fail(call)
     else sendWaiting()
   }
+
+  const isAnyReady = (): boolean => [...threads].some(({ ready }) => ready)
 
   const fail = (call: Call): void => {
     clearTimeout(call.timer)
@@ -102,8 +107,10 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   }
 
   const hear = (thread: Thread, message: WorkerReply | WorkerReady): void => {
-    if ('ready' in message) thread.ready = true
-    else {
+    if ('ready' in message) {
+      thread.ready = true
+      clearTimeout(thread.starting)
+    } else {
       const call = thread.calls.get(message.id)
       if (call === undefined) return
       thread.calls.delete(message.id)
@@ -125,6 +132,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     const worker = new Worker(entry, settings)
     const thread: Thread = { worker, ready: false, calls: new Map() }
     threads.add(thread)
+    thread.starting = setTimeout(() => lose(thread, new Error('a compute thread does not start')), callTimeoutMs)
     worker.on('message', (message: WorkerReply | WorkerReady) => hear(thread, message))
     worker.once('error', (cause) => lose(thread, cause))
     worker.once('exit', (code) => lose(thread, new Error(`a compute thread ended with ${code}`)))
@@ -135,7 +143,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     size,
     isReady() {
       if (!stopped && performance.now() - lostAtMs > REPLACE_MS) while (threads.size < size) start()
-      return [...threads].some(({ ready }) => ready)
+      return isAnyReady()
     },
     isIdle: () => [...threads].some(({ ready, calls }) => ready && calls.size === 0),
     run: (work) =>
@@ -143,7 +151,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
         const call = { work, resolve, reject }
         const thread = leastBusy()
         if (thread !== undefined) send(thread, call)
-        else if (threads.size > 0) waiting.push(call)
+        else if (isAnyReady()) waiting.push(call)
         else fail(call)
       }),
     async stop() {
