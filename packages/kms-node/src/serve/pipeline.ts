@@ -110,7 +110,7 @@ interface Release {
 }
 
 /**
- * The order of checks is that of interfaces 2, cheapest first: what `admitRequest` does, header proof, policy, RSA key, and only then
+ * The order of checks is that of docs/protocol.md 6, cheapest first: what `admitRequest` does, header proof, policy, RSA key, and only then
  * the share. An item's yes counts only when all of them passed. The share is used once the release is on record.
  */
 export function createDelegationPipeline(options: PipelineOptions): DelegationPipeline {
