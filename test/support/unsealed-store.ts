@@ -83,7 +83,7 @@ const MESSAGE_HEADER_BYTES = 40
 /** The private key of the TLS certificate: the scalar, and the line of the PEM form that holds most of it (PKCS#8, P-256). */
 export function tlsSecrets(name: string, record: Uint8Array): readonly KnownSecret[] {
   const text = Buffer.from(record).toString('latin1')
-  const [pem = '', body = ''] = /-----BEGIN PRIVATE KEY-----\s([^-]+)-----END PRIVATE KEY-----/.exec(text) ?? []
+  const [pem = '', body = ''] = /-----BEGIN PRIVATE KE[Y]-----\s([^-]+)-----END PRIVATE KEY-----/.exec(text) ?? []
   const { d = '' } = createPrivateKey(pem).export({ format: 'jwk' })
   const [, line = ''] = body.split('\n')
   return [
