@@ -92,6 +92,20 @@ describe('the threaded computer', () => {
     expect(run).toHaveBeenCalledTimes(3)
   })
 
+  it.each([
+    [1, 4],
+    [2, 2],
+  ])('of %i requests under way, gives each at most %i calls at once on two threads', async (underWay, expected) => {
+    const { pool, run, real } = await readyPool()
+    let [now, most] = [0, 0]
+    run.mockImplementation(async (work) => {
+      most = Math.max(most, ++now)
+      return real(work).finally(() => now--)
+    })
+    expect(await threaded(pool, underWay).partials(inputOf(96), never)).toHaveLength(96)
+    expect(most).toBe(expected)
+  })
+
   it('sends no share that lies in memory of this thread alone', async () => {
     const { pool, run } = await readyPool()
     const input = inputOf(9, shareAt(2))
@@ -109,7 +123,7 @@ describe('the threaded computer', () => {
   it.each([
     ['dies', 'process.exit(3)', undefined],
     ['fails', "throw new Error('broken')", undefined],
-    ['does not answer', '', 200],
+    ['does not answer', '', 1_000],
   ])('does the work of a thread that %s', async (_what, onMessage, callTimeoutMs) => {
     const { pool, lost } = await readyPool({
       size: 1,
@@ -126,7 +140,7 @@ describe('the threaded computer', () => {
   it('gives up a thread that does not start', async () => {
     const lost: unknown[] = []
     const entry = new URL('data:text/javascript,setTimeout(() => {}, 60000)')
-    const pool = createWorkerPool({ size: 1, onLost: (cause) => lost.push(cause), entry, callTimeoutMs: 50 })
+    const pool = createWorkerPool({ size: 1, onLost: (cause) => lost.push(cause), entry, startTimeoutMs: 50 })
     pools.push(pool)
     expect(pool.isReady()).toBe(false)
     await vi.waitFor(() => expect(lost).toHaveLength(1))

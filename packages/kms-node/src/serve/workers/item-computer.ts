@@ -20,8 +20,8 @@ import { WorkerLost, type WorkerPool } from './worker-pool.ts'
 
 /** Items that one thread gets at once. */
 const ITEMS_PER_CALL = 8
-/** Calls of one request that may be under way for each thread: others get their turn between them. */
-const CALLS_PER_THREAD = 2
+/** Calls of a request that is alone for each thread, so that it finds the next one when it ends one. Of each of several: one, so that they take turns. */
+const CALLS_AHEAD = 2
 /** Fewer items of a request that is alone are done here: to send them takes as long. */
 const MIN_ITEMS_TO_SEND = 4
 
@@ -104,7 +104,7 @@ export function createThreadedComputer(options: {
       return call
     }
     try {
-      const done = await eachItem(chunks, signal, begin, pool.size * CALLS_PER_THREAD)
+      const done = await eachItem(chunks, signal, begin, pool.size * (underWay() > 1 ? 1 : CALLS_AHEAD))
       return done.flat()
     } finally {
       // Where one failed or the caller left: the share is on loan until no thread reads it any more.

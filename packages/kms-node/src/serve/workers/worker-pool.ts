@@ -10,6 +10,7 @@ const ENTRY = fileURLToPath(import.meta.resolve('@tkms/kms-node/compute-worker')
 const CALLS_AHEAD = 2
 /** Eight items on the portable backend take a tenth of a second. */
 const CALL_TIMEOUT_MS = 10_000
+const START_TIMEOUT_MS = 30_000
 /** A lost thread is replaced after this long. */
 const REPLACE_MS = 10_000
 const HEAP_MIB = 64
@@ -42,8 +43,10 @@ export interface WorkerPoolOptions {
   readonly onLost: (cause: unknown) => void
   /** The program of a thread; default: the bundle. */
   readonly entry?: string | URL
-  /** A thread that needs longer to start, or for one piece of work, is lost. */
+  /** A thread that needs longer for one piece of work is lost. */
   readonly callTimeoutMs?: number
+  /** A thread that needs longer to start is lost. */
+  readonly startTimeoutMs?: number
 }
 
 interface Call {
@@ -62,7 +65,7 @@ interface Thread {
 }
 
 export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
-  const { size, onLost, entry = ENTRY, callTimeoutMs = CALL_TIMEOUT_MS } = options
+  const { size, onLost, entry = ENTRY, callTimeoutMs = CALL_TIMEOUT_MS, startTimeoutMs = START_TIMEOUT_MS } = options
   const threads = new Set<Thread>()
   const waiting: Call[] = []
   let lastId = 0
@@ -132,7 +135,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     const worker = new Worker(entry, settings)
     const thread: Thread = { worker, ready: false, calls: new Map() }
     threads.add(thread)
-    thread.starting = setTimeout(() => lose(thread, new Error('a compute thread does not start')), callTimeoutMs)
+    thread.starting = setTimeout(() => lose(thread, new Error('a compute thread does not start')), startTimeoutMs)
     worker.on('message', (message: WorkerReply | WorkerReady) => hear(thread, message))
     worker.once('error', (cause) => lose(thread, cause))
     worker.once('exit', (code) => lose(thread, new Error(`a compute thread ended with ${code}`)))
