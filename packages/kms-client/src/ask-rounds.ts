@@ -1,4 +1,4 @@
-import type { ClusterNode, KeyId, VerifiedKey } from '@tkms/dkg'
+import type { ClusterNode, KeyId, ParticipantIndex, VerifiedKey } from '@tkms/dkg'
 import { askNodes, type AskLimits, type NodeAnswer, type ProofMode } from './ask-nodes.ts'
 import { clientError, type NodeFailure, type NodeFailureCode, QuorumError } from './errors.ts'
 import type { ChainFollower } from './follow-chain.ts'
@@ -25,6 +25,8 @@ export interface Rounds {
   readonly follower: ChainFollower
   readonly keyId: KeyId
   readonly items: readonly AskedItem[]
+  /** Not asked, unless too few are left without them. */
+  readonly without: ReadonlySet<ParticipantIndex>
   readonly proofs: ProofMode
   readonly sign: (key: VerifiedKey) => Promise<SignedRequest>
   readonly transport: Transport
@@ -75,10 +77,11 @@ async function askOnce(
 ): Promise<readonly ItemResult[]> {
   const { check, follower, limits } = input
   const request = await input.sign(key)
+  const others = nodes.filter(({ index }) => !input.without.has(index))
   return askNodes({
     ...input,
     check: { ...check, request, certificates: check.trusted.chainOf(key) },
-    nodes,
+    nodes: others.length < key.t ? nodes : others,
     signAgain: () => input.sign(key),
     limits: { ...limits, totalTimeoutMs: Math.max(0, Math.ceil(totalTimeoutMs)) },
     onNodeFailure: (failure) => {

@@ -10,9 +10,9 @@ import { createMemoryTransport, createTestCluster } from './node/testing/test-cl
 import { createEd25519Signer } from './signer.ts'
 
 /** Everything that the package exports, in one file. */
-const MAX_WHOLE_GZIP_BYTES = 55_000
+const MAX_WHOLE_GZIP_BYTES = 55_300
 /** What a page needs that encrypts and decrypts; 21 kB of it are noble. */
-const MAX_PAGE_GZIP_BYTES = 49_400
+const MAX_PAGE_GZIP_BYTES = 49_700
 
 interface Bundle {
   readonly code: string

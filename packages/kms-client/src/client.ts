@@ -8,6 +8,7 @@ import {
   isBearerToken,
   nobleCurve,
   openEnvelopeV2,
+  type ParticipantIndex,
   type PointBytes,
   type RequestItem,
   requestItemV1,
@@ -123,7 +124,11 @@ function wireKmsClient(
   }
 
   /** One result per item of the question, in its order. */
-  async function ask(question: Question, callerSignal: AbortSignal | undefined): Promise<readonly ItemResult[]> {
+  async function ask(
+    question: Question,
+    callerSignal: AbortSignal | undefined,
+    without: ReadonlySet<ParticipantIndex> = new Set(),
+  ): Promise<readonly ItemResult[]> {
     if (closed.signal.aborted) throw clientError('closed', 'this client is closed')
     const signal = callerSignal === undefined ? closed.signal : AbortSignal.any([closed.signal, callerSignal])
     return askRounds({
@@ -131,6 +136,7 @@ function wireKmsClient(
       follower,
       keyId: question.key.keyId,
       items: question.items,
+      without,
       proofs: options.proofs ?? 'on-failure',
       sign: (latest) => cancellable(sign(question, latest), signal),
       transport,
@@ -197,8 +203,11 @@ function wireKmsClient(
         signal: call.signal,
         prepare: (source: EnvelopeSource, signal) => read(source, { ...call, signal }),
         groupOf: ({ envelope, key }) => `${envelope.version} ${bytesKey(key.keyId)}`,
-        decryptTogether: async (questions, signal) => {
-          const results = await ask(together(questions), signal)
+        decryptTogether: async (questions, signal, without) => {
+          const results = await ask(together(questions), signal, without)
+          // What others allow after all, whoever refused it did not help with: asked later from now on.
+          if (results.some(({ kind }) => kind !== 'refused'))
+            for (const index of without) records.failed(index, limits.nodeTimeoutMs)
           return questions.map(({ envelope }, at) => attemptPlaintext(curve, envelope, results[at]))
         },
         decryptAlone: decrypt,

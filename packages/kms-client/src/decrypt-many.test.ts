@@ -110,6 +110,19 @@ describe('decryptMany', () => {
     expect(failures).toEqual([])
   })
 
+  it('asks once more together, without the node that refuses all of them, and asks that node later from then on', async () => {
+    const refusal: Conduct = { item: () => ({ kind: 'refusal', code: 'not-allowed' }) }
+    const { kms, sizes, failures } = await setUp({ 1: refusal })
+    const values = texts(8)
+    const envelopes = await sealed(kms, values)
+    for (let round = 0; round < 6; round++)
+      expect(await outcomesOf(kms.decryptMany(envelopes, { concurrency: 16 }))).toEqual(values)
+    expect(new Set(sizes)).toEqual(new Set([8]))
+    // Four nodes are asked each time; once, where the one that refuses was among the first three, they were asked again.
+    expect(sizes.length).toBeLessThanOrEqual(4 * 7)
+    expect(failures).toEqual([])
+  })
+
   it('gives each item of a request that nobody answers the causes', async () => {
     const { kms } = await setUp({ 1: busy, 2: busy, 3: busy, 4: busy, 5: busy })
     const envelopes = await sealed(kms, texts(3))

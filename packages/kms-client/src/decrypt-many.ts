@@ -1,5 +1,6 @@
-import type { KmsError } from '@tkms/dkg'
+import type { KmsError, ParticipantIndex } from '@tkms/dkg'
 import { clientError, isKmsError, throwIfCancelled } from './errors.ts'
+import type { RefusedItem } from './item-result.ts'
 
 /** One envelope's outcome: a failed item does not fail the rest. */
 export type DecryptOutcome =
@@ -15,11 +16,15 @@ export interface ManyPorts<T, P> {
   readonly prepare: (envelope: T, signal: AbortSignal) => Promise<P>
   /** Envelopes of one group can be asked for in one request. */
   readonly groupOf: (prepared: P) => string
-  /** One result per item, in their order; undefined = ask for it alone, other nodes may allow it. */
+  /**
+   * One result per item, in their order.
+   * @param without nodes that are asked only where there are too few others: they refused these items
+   */
   readonly decryptTogether: (
     prepared: readonly P[],
     signal: AbortSignal,
-  ) => Promise<readonly (Uint8Array | KmsError | undefined)[]>
+    without: ReadonlySet<ParticipantIndex>,
+  ) => Promise<readonly (Uint8Array | KmsError | RefusedItem)[]>
   readonly decryptAlone: (prepared: P, signal: AbortSignal) => Promise<Uint8Array>
 }
 
@@ -32,8 +37,13 @@ interface Waiting<P> {
 interface Done<P> {
   readonly outcomes?: readonly DecryptOutcome[]
   readonly prepared?: Waiting<P>
-  readonly alone?: readonly Waiting<P>[]
+  /** To be asked once more, since other nodes may allow them. */
+  readonly refused?: readonly Waiting<P>[]
+  /** Who refused them, where they may be asked together once more: without these, whose word is not the others'. */
+  readonly without?: ReadonlySet<ParticipantIndex>
 }
+
+const NOBODY: ReadonlySet<ParticipantIndex> = new Set()
 
 /** What the loop waits for. An `error` is no item's own: it ends everything. */
 type Happening<T, P> =
@@ -87,7 +97,7 @@ export async function* decryptMany<T, P>(
     groups.delete(name)
     const [only] = group
     if (only !== undefined && group.length === 1) run(alone(only, options, signal))
-    else run(together(group, options, signal))
+    else run(together(group, { ports: options, signal, without: NOBODY }))
   }
 
   try {
@@ -107,9 +117,10 @@ export async function* decryptMany<T, P>(
           position += 1
         }
       } else {
-        const { prepared, alone: refused = [], outcomes = [] } = event.done
+        const { prepared, refused = [], without, outcomes = [] } = event.done
         if (prepared !== undefined) enqueue(prepared)
-        for (const waiting of refused) run(alone(waiting, options, signal))
+        if (without !== undefined) run(together(refused, { ports: options, signal, without }))
+        else for (const waiting of refused) run(alone(waiting, options, signal))
         for (const outcome of outcomes) {
           throwIfCancelled(options.signal)
           underWay -= 1
@@ -192,20 +203,33 @@ async function alone<T, P>(
 
 async function together<T, P>(
   group: readonly Waiting<P>[],
-  ports: ManyPorts<T, P>,
-  signal: AbortSignal,
+  {
+    ports,
+    signal,
+    without,
+  }: {
+    readonly ports: ManyPorts<T, P>
+    readonly signal: AbortSignal
+    readonly without: ReadonlySet<ParticipantIndex>
+  },
 ): Promise<Done<P>> {
   try {
-    const results = await ports.decryptTogether(
-      group.map(({ prepared }) => prepared),
-      signal,
-    )
-    const outcomes = group.flatMap(({ position }, at): DecryptOutcome[] => {
+    const prepared = group.map((waiting) => waiting.prepared)
+    const results = await ports.decryptTogether(prepared, signal, without)
+    const outcomes: DecryptOutcome[] = []
+    const refused: Waiting<P>[] = []
+    const refusers = new Set<ParticipantIndex>()
+    for (const [at, waiting] of group.entries()) {
+      const { position } = waiting
       const result = results[at]
-      if (result === undefined) return []
-      return [result instanceof Uint8Array ? { ok: true, position, plaintext: result } : failure(position, result)]
-    })
-    return { outcomes, alone: group.filter((_waiting, at) => results[at] === undefined) }
+      if (result instanceof Uint8Array) outcomes.push({ ok: true, position, plaintext: result })
+      else if (result === undefined || isKmsError(result)) outcomes.push(failure(position, result))
+      else {
+        refused.push(waiting)
+        for (const index of result.refusedBy) refusers.add(index)
+      }
+    }
+    return { outcomes, refused, ...(without === NOBODY && refused.length > 1 && { without: refusers }) }
   } catch (error) {
     return { outcomes: group.map(({ position }) => failure(position, error)) }
   }

@@ -1,4 +1,12 @@
-import { type Curve, type Envelope, type KmsError, openEnvelopeV1, openEnvelopeV2, type PointBytes } from '@tkms/dkg'
+import {
+  type Curve,
+  type Envelope,
+  type KmsError,
+  openEnvelopeV1,
+  openEnvelopeV2,
+  type ParticipantIndex,
+  type PointBytes,
+} from '@tkms/dkg'
 import { clientError, isKmsError } from './errors.ts'
 import type { ItemResult } from './settle-items.ts'
 
@@ -20,13 +28,18 @@ export function plaintextOf(curve: Curve, envelope: Envelope, result: ItemResult
   }
 }
 
-/** @returns the plaintext, why it does not open, or undefined where too few of the nodes that were asked allow it */
+/** Too few of the nodes that were asked allow it: these refused. */
+export interface RefusedItem {
+  readonly refusedBy: readonly ParticipantIndex[]
+}
+
+/** @returns the plaintext, or why there is none */
 export function attemptPlaintext(
   curve: Curve,
   envelope: Envelope,
   result: ItemResult | undefined,
-): Uint8Array | KmsError | undefined {
-  if (result?.kind === 'refused') return undefined
+): Uint8Array | KmsError | RefusedItem {
+  if (result?.kind === 'refused') return { refusedBy: result.by }
   try {
     return plaintextOf(curve, envelope, result)
   } catch (error) {

@@ -42,7 +42,7 @@ it('ends the loop with what is no item of its own to blame, also while its consu
     const broken: ManyPorts<number, number> = {
       ...ports,
       decryptTogether: (prepared) =>
-        Promise.resolve(prepared.map((length, at) => (at === 0 ? undefined : new Uint8Array(length)))),
+        Promise.resolve(prepared.map((length, at) => (at === 0 ? { refusedBy: [] } : new Uint8Array(length)))),
       decryptAlone: () => Promise.reject(new RangeError('the wallet is gone')),
     }
     const loop = async (): Promise<void> => {

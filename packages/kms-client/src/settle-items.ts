@@ -28,8 +28,8 @@ export type ItemResult =
   | { readonly kind: 'point'; readonly point: PointBytes }
   /** All proofs hold, and yet it does not open: what was asked about is malformed, and nobody is to blame. */
   | { readonly kind: 'malformed'; readonly error: KmsError }
-  /** Fewer than t of the answers have a partial for it. */
-  | { readonly kind: 'refused' }
+  /** Fewer than t of the answers have a partial for it: these nodes refused it. */
+  | { readonly kind: 'refused'; readonly by: readonly ParticipantIndex[] }
 
 export interface Settlement {
   /** Settles what these answers can; at least t of them. @returns one failure per answer that is proven wrong: none = done */
@@ -51,6 +51,9 @@ export function settleItems(input: {
 }): Settlement {
   const { curve, key, items, proven } = input
   const settled = new Map<number, ItemResult>()
+  let judged: readonly SignedAnswer[] = []
+  const refusersOf = (at: number): readonly ParticipantIndex[] =>
+    judged.filter(({ items: answered }) => answered[at]?.kind === 'refusal').map(({ index }) => index)
 
   /** @returns the answers whose proof of this item fails */
   function settle({ open }: AskedItem, at: number, answers: readonly SignedAnswer[]): readonly SignedAnswer[] {
@@ -85,8 +88,9 @@ export function settleItems(input: {
         if (settled.has(at) || good().length < key.t) continue
         for (const answer of settle(item, at, good())) wrong.add(answer)
       }
+      judged = good()
       return [...wrong].map((answer) => answer.blame())
     },
-    results: () => items.map((_item, at) => settled.get(at) ?? { kind: 'refused' }),
+    results: () => items.map((_item, at) => settled.get(at) ?? { kind: 'refused', by: refusersOf(at) }),
   }
 }
