@@ -13,16 +13,16 @@ import {
 import { selectCurve } from '@tkms/curve-native'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { KmsClient, KmsClientOptions } from './client-types.ts'
+import type { KmsClientOptions } from './client-types.ts'
 import { createKmsClient } from './client.ts'
-import { type NodeFailure, QuorumError } from './errors.ts'
+import { QuorumError } from './errors.ts'
 import { createRequesterKey, type RequesterKey } from './requester.ts'
 import { createEd25519Signer } from './signer.ts'
+import { createMemoryClient, type MemoryClient } from './node/testing/memory-client.ts'
 import {
   type Conduct,
   createMemoryTransport,
   createTestCluster,
-  type MemoryTransport,
   type Misconduct,
   refusing,
   type TestCluster,
@@ -40,29 +40,10 @@ beforeAll(async () => {
   requesterKey = await createRequesterKey()
 })
 
-interface Setup {
-  readonly kms: KmsClient
-  readonly transport: MemoryTransport
-  readonly failures: NodeFailure[]
-}
-
-async function setUp(
+const setUp = (
   conduct: Readonly<Record<number, Conduct>> = {},
   options: Partial<KmsClientOptions> = {},
-): Promise<Setup> {
-  const transport = createMemoryTransport(cluster, conduct)
-  const failures: NodeFailure[] = []
-  const kms = await createKmsClient({
-    cluster: cluster.file(),
-    signer,
-    transport,
-    curve,
-    requesterKey,
-    onNodeFailure: (failure) => failures.push(failure),
-    ...options,
-  })
-  return { kms, transport, failures }
-}
+): Promise<MemoryClient> => createMemoryClient(cluster, { signer, curve, requesterKey, conduct, ...options })
 
 /** Every node does this, so the quorum fails with one cause per node that was asked. */
 async function causesWhenAll(conduct: Conduct): Promise<readonly string[]> {

@@ -2,11 +2,10 @@ import { decodeRequest, Secret, verifyEd25519, wrongPartialCulprit } from '@tkms
 import { selectCurve } from '@tkms/curve-native'
 import { describe, expect, it } from 'vitest'
 import type { KmsClient } from './client-types.ts'
-import { createKmsClient } from './client.ts'
 import type { DecryptOutcome } from './decrypt-many.ts'
-import type { NodeFailure } from './errors.ts'
 import type { SealedEnvelope } from './sealed-envelope.ts'
 import { createEd25519Signer } from './signer.ts'
+import { createMemoryClient, type MemoryClient } from './node/testing/memory-client.ts'
 import { type Conduct, createMemoryTransport, createTestCluster, refusing } from './node/testing/test-cluster.ts'
 import type { Transport } from './transport/types.ts'
 
@@ -16,17 +15,12 @@ const signer = createEd25519Signer(new Secret(crypto.getRandomValues(new Uint8Ar
 const cluster = createTestCluster(curve)
 const busy = refusing({ code: 'busy' })
 
-interface Setup {
-  readonly kms: KmsClient
-  /** Items of each request that a node got. */
-  readonly sizes: number[]
-  readonly failures: NodeFailure[]
-}
-
-async function setUp(conduct: Readonly<Record<number, Conduct>> = {}): Promise<Setup> {
+/** With the items of each request sent. */
+async function setUp(
+  conduct: Readonly<Record<number, Conduct>> = {},
+): Promise<MemoryClient & { readonly sizes: readonly number[] }> {
   const memory = createMemoryTransport(cluster, conduct)
   const sizes: number[] = []
-  const failures: NodeFailure[] = []
   const transport: Transport = {
     ask(node, authorization, call) {
       sizes.push(decodeRequest(curve, authorization.payload).items.length)
@@ -34,9 +28,7 @@ async function setUp(conduct: Readonly<Record<number, Conduct>> = {}): Promise<S
     },
     close: () => memory.close(),
   }
-  const onNodeFailure = (failure: NodeFailure): unknown => failures.push(failure)
-  const kms = await createKmsClient({ cluster: cluster.file(), signer, transport, curve, onNodeFailure })
-  return { kms, sizes, failures }
+  return { ...(await createMemoryClient(cluster, { signer, curve, transport })), sizes }
 }
 
 const open = async (): Promise<KmsClient> => (await setUp()).kms

@@ -2,16 +2,9 @@ import { type EnvelopeV2, sealEnvelopeV2, Secret } from '@tkms/dkg'
 import { selectCurve } from '@tkms/curve-native'
 import { describe, expect, it } from 'vitest'
 import type { NodeAnswer } from './ask-nodes.ts'
-import type { KmsClient, KmsClientOptions } from './client-types.ts'
-import { createKmsClient } from './client.ts'
-import type { NodeFailure } from './errors.ts'
-import {
-  type Conduct,
-  createMemoryTransport,
-  createTestCluster,
-  type MemoryTransport,
-  type Misconduct,
-} from './node/testing/test-cluster.ts'
+import type { KmsClientOptions } from './client-types.ts'
+import { createMemoryClient, type MemoryClient } from './node/testing/memory-client.ts'
+import { type Conduct, createTestCluster, type Misconduct } from './node/testing/test-cluster.ts'
 import { SealedEnvelope } from './sealed-envelope.ts'
 import { createEd25519Signer } from './signer.ts'
 
@@ -21,22 +14,10 @@ const signer = createEd25519Signer(new Secret(crypto.getRandomValues(new Uint8Ar
 const cluster = createTestCluster(curve)
 const wrongShare: Misconduct = { share: new Secret(new Uint8Array(32).fill(9)) }
 
-interface Setup {
-  readonly kms: KmsClient
-  readonly transport: MemoryTransport
-  readonly failures: NodeFailure[]
-}
-
-async function setUp(
+const setUp = (
   conduct: Readonly<Record<number, Conduct>> = {},
   options: Partial<KmsClientOptions> = {},
-): Promise<Setup> {
-  const transport = createMemoryTransport(cluster, conduct)
-  const failures: NodeFailure[] = []
-  const onNodeFailure = (failure: NodeFailure): unknown => failures.push(failure)
-  const common = { cluster: cluster.file(), signer, transport, curve, onNodeFailure }
-  return { kms: await createKmsClient({ ...common, ...options }), transport, failures }
-}
+): Promise<MemoryClient> => createMemoryClient(cluster, { signer, curve, conduct, ...options })
 
 /** Sealed to another group key under the id of ours: its header proof holds, but no point opens it. */
 function malformed(): EnvelopeV2 {
