@@ -6,6 +6,7 @@ import { type AnswerCheck, openAnswer, type SignedAnswer } from './open-answer.t
 import { type AskedItem, type ItemResult, settleItems } from './settle-items.ts'
 import type { SignedRequest } from './signed-request.ts'
 import type { Transport, TransportReply } from './transport/types.ts'
+import { createPauses } from './pauses.ts'
 
 /** Above the RSA block that a single answer consists of, and the entries of a batch. */
 const REPLY_OVERHEAD_BYTES = 512
@@ -48,7 +49,7 @@ export async function askNodes(input: AskInput): Promise<readonly ItemResult[]> 
     ...limits,
     hedgeAfterMs: (node) => records.hedgeAfterMs(node.index),
     signal: input.signal,
-    judge: (answers) => settlement.judge(answers),
+    judge: (answers, isOver) => settlement.judge(answers, isOver),
     ask: async (node, signal) => {
       const startedMs = performance.now()
       const reply = await askOne(input, node, signal)
@@ -57,7 +58,7 @@ export async function askNodes(input: AskInput): Promise<readonly ItemResult[]> 
     },
     open: async (node, { check, answer, startedMs }) => {
       const signed = await openAnswer(check, node, answer)
-      if (proven && !items.every((_item, at) => signed.proves(at))) throw new NodeFailureError(signed.blame())
+      if (proven && !(await provesAll(signed))) throw new NodeFailureError(signed.blame())
       const latencyMs = performance.now() - startedMs
       input.onNodeAnswer({ index: node.index, name: node.name, latencyMs, checked: proven ? 'proofs' : 'signature' })
       return signed
@@ -70,6 +71,15 @@ export async function askNodes(input: AskInput): Promise<readonly ItemResult[]> 
     },
   })
   return settlement.results()
+}
+
+async function provesAll(answer: SignedAnswer): Promise<boolean> {
+  const pause = createPauses()
+  for (const at of answer.items.keys()) {
+    await pause()
+    if (!answer.proves(at)) return false
+  }
+  return true
 }
 
 export interface AskInput {

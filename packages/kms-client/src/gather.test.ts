@@ -1,5 +1,5 @@
 import type { ClusterNode, ParticipantIndex } from '@tkms/dkg'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { type NodeFailure, NodeFailureError } from './errors.ts'
 import { describe as causeOf, gather, type GatherInput } from './gather.ts'
 
@@ -19,7 +19,7 @@ function run(
     signal: undefined,
     ask,
     open: (_node, reply) => Promise.resolve(reply),
-    judge: () => [],
+    judge: async () => [],
     onOutrun: () => undefined,
     onFailure: () => undefined,
     ...changes,
@@ -76,7 +76,7 @@ describe('gather', () => {
         if (node.index === 1) throw new NodeFailureError(causeOf(node, 'bad-box', 'sent a box that does not open'))
         return reply
       },
-      judge: (answered) =>
+      judge: async (answered) =>
         nodes
           .filter(({ index }) => index === 2 && answered.has(index))
           .map((node) => causeOf(node, 'bad-partial', 'wrong')),
@@ -123,7 +123,7 @@ describe('gather', () => {
     const failures: number[] = []
     const seen: number[][] = []
     const answers = await run((node) => Promise.resolve(node.index), {
-      judge: (answered) => {
+      judge: async (answered) => {
         seen.push([...answered.keys()])
         return nodes
           .filter(({ index }) => index <= 2 && answered.has(index))
@@ -140,15 +140,34 @@ describe('gather', () => {
   })
 
   it('gives up when too many answers are found wrong, and ends with a bug of the judge as it is', async () => {
-    const judge: GatherInput<number, number>['judge'] = (answered) =>
+    const judge: GatherInput<number, number>['judge'] = async (answered) =>
       nodes.filter(({ index }) => answered.has(index)).map((node) => causeOf(node, 'bad-partial', 'wrong'))
     const call = run((node) => Promise.resolve(node.index), { judge })
     await expect(call).rejects.toMatchObject({ code: 'quorum-not-reached', needed: 2, got: 0 })
     const bug = new TypeError('not a node failure')
-    const thrower = (): never => {
+    const thrower = async (): Promise<never> => {
       throw bug
     }
     await expect(run((node) => Promise.resolve(node.index), { judge: thrower })).rejects.toBe(bug)
+  })
+
+  it('ends while answers are judged, and tells the judge', async () => {
+    const leaving = new AbortController()
+    const judging = Promise.withResolvers<readonly NodeFailure[]>()
+    const over: boolean[] = []
+    const call = run((node) => Promise.resolve(node.index), {
+      signal: leaving.signal,
+      judge: async (_answered, isOver) => {
+        over.push(isOver())
+        setTimeout(() => leaving.abort(), 5)
+        const wrong = await judging.promise
+        over.push(isOver())
+        return wrong
+      },
+    })
+    await expect(call).rejects.toMatchObject({ code: 'cancelled' })
+    judging.resolve([])
+    await vi.waitFor(() => expect(over).toEqual([false, true]))
   })
 
   it('reports each failed node once', async () => {

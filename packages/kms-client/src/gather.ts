@@ -33,8 +33,9 @@ export interface GatherInput<R, T> {
   /**
    * Looks at the answers together once there are enough. @returns the failures of those that are found wrong only now: they count no
    * more, others are asked in their place, and it is called again. What it throws ends the gathering.
+   * @param isOver whether the gathering has ended meanwhile, and nobody waits for what it finds
    */
-  readonly judge: (answers: ReadonlyMap<ParticipantIndex, T>) => readonly NodeFailure[]
+  readonly judge: (answers: ReadonlyMap<ParticipantIndex, T>, isOver: () => boolean) => Promise<readonly NodeFailure[]>
   /** Told of each node that was asked and not waited for, since others were quicker, with its time until then. Not of one that replied. */
   readonly onOutrun: (node: ClusterNode, elapsedMs: number) => void
   /** Told of each failed node once, as it happens. What it throws ends the gathering. */
@@ -84,12 +85,13 @@ export async function gather<R, T>(input: GatherInput<R, T>): Promise<ReadonlyMa
   function verified(node: ClusterNode, answer: T): void {
     if (!calls.has(node.index)) return
     answers.set(node.index, answer)
-    let wrong: readonly NodeFailure[] = []
-    try {
-      if (answers.size >= input.needed) wrong = input.judge(answers)
-    } catch (error) {
-      return reject(error)
-    }
+    if (answers.size < input.needed) return judged(node, [])
+    // Its call is under way until it is judged: as many answers as are needed are there, so nothing else is opened meanwhile.
+    const isOver = (): boolean => !calls.has(node.index)
+    input.judge(answers, isOver).then((wrong) => (isOver() ? undefined : judged(node, wrong)), reject)
+  }
+
+  function judged(node: ClusterNode, wrong: readonly NodeFailure[]): void {
     endCall(node.index)
     for (const { index } of wrong) answers.delete(index)
     for (const failure of wrong) exclude(failure)

@@ -36,14 +36,14 @@ it.each([
       throw new KmsError('commitment-mismatch', 'not this one')
     },
   ],
-] as const)('an item that is %s leaves no point behind', (kind, then) => {
+] as const)('an item that is %s leaves no point behind', async (kind, then) => {
   const seen: { point?: PointBytes; copy?: PointBytes } = {}
   const open = (point: PointBytes): Uint8Array => {
     Object.assign(seen, { point, copy: point.slice() })
     return then()
   }
   const settlement = settleItems({ curve, key, items: [{ item, open }], proven: false })
-  expect(settlement.judge(answers)).toEqual([])
+  expect(await settlement.judge(answers, () => false)).toEqual([])
   expect(settlement.results()).toMatchObject([{ kind }])
   expect(seen.copy).toEqual(curve.mulBaseSecret(shareAt(0)))
   expect([...(seen.point ?? [])]).toEqual(Array.from({ length: 33 }, () => 0))

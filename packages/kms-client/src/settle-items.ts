@@ -9,6 +9,7 @@ import {
 } from '@tkms/dkg'
 import { isKmsError, type NodeFailure } from './errors.ts'
 import type { SignedAnswer } from './open-answer.ts'
+import { createPauses } from './pauses.ts'
 
 /** One item of a question, with what its answer is for. */
 export interface AskedItem {
@@ -32,8 +33,11 @@ export type ItemResult =
   | { readonly kind: 'refused'; readonly by: readonly ParticipantIndex[] }
 
 export interface Settlement {
-  /** Settles what these answers can; at least t of them. @returns one failure per answer that is proven wrong: none = done */
-  judge(answers: ReadonlyMap<ParticipantIndex, SignedAnswer>): readonly NodeFailure[]
+  /**
+   * Settles what these answers can; at least t of them. @returns one failure per answer that is proven wrong: none = done
+   * @param isOver whether nobody waits for it any more
+   */
+  judge(answers: ReadonlyMap<ParticipantIndex, SignedAnswer>, isOver: () => boolean): Promise<readonly NodeFailure[]>
   /** One per item, in the order asked, once `judge` has found nothing wrong. */
   results(): readonly ItemResult[]
 }
@@ -56,7 +60,11 @@ export function settleItems(input: {
     judged.filter(({ items: answered }) => answered[at]?.kind === 'refusal').map(({ index }) => index)
 
   /** @returns the answers whose proof of this item fails */
-  function settle({ open }: AskedItem, at: number, answers: readonly SignedAnswer[]): readonly SignedAnswer[] {
+  async function settle(
+    { open }: AskedItem,
+    at: number,
+    answers: readonly SignedAnswer[],
+  ): Promise<readonly SignedAnswer[]> {
     const partials = answers.flatMap(({ index, items: answered }) => {
       const item = answered[at]
       return item?.kind === 'partial' ? [{ index, sharingId: key.sharingId, D: item.D }] : []
@@ -72,7 +80,7 @@ export function settleItems(input: {
       return []
     } catch (error) {
       if (!isKmsError(error)) throw error
-      const wrong = proven ? [] : answers.filter((answer) => !answer.proves(at))
+      const wrong = proven ? [] : await unproven(answers, at)
       if (wrong.length === 0) settled.set(at, { kind: 'malformed', error })
       return wrong
     } finally {
@@ -80,13 +88,26 @@ export function settleItems(input: {
     }
   }
 
+  async function unproven(answers: readonly SignedAnswer[], at: number): Promise<readonly SignedAnswer[]> {
+    const pause = createPauses()
+    const wrong: SignedAnswer[] = []
+    for (const answer of answers) {
+      await pause()
+      if (!answer.proves(at)) wrong.push(answer)
+    }
+    return wrong
+  }
+
   return {
-    judge(answers) {
+    async judge(answers, isOver) {
+      const pause = createPauses()
       const wrong = new Set<SignedAnswer>()
       const good = (): SignedAnswer[] => [...answers.values()].filter((answer) => !wrong.has(answer))
       for (const [at, item] of items.entries()) {
         if (settled.has(at) || good().length < key.t) continue
-        for (const answer of settle(item, at, good())) wrong.add(answer)
+        await pause()
+        if (isOver()) break
+        for (const answer of await settle(item, at, good())) wrong.add(answer)
       }
       judged = good()
       return [...wrong].map((answer) => answer.blame())
