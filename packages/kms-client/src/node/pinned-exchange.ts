@@ -139,7 +139,10 @@ export function pinnedExchange(options: { readonly handshakeTimeoutMs?: number }
   }
 }
 
-/** @returns the reply, and when the connection is free again or gone, which is later for a request that is given up */
+/**
+ * @returns the reply, and when the connection is free again or gone, which is later for a request that is given up
+ * @throws Error at once for what is no HTTP request
+ */
 function send(
   request: HttpRequest,
   agent: HttpAgent,
@@ -148,32 +151,31 @@ function send(
   const open = url.startsWith('https:') ? httpsRequest : httpRequest
   const headers = headersOf(request)
   const { promise: ended, resolve: end } = Promise.withResolvers<void>()
-  const reply = new Promise<HttpReply>((resolve, reject) => {
-    const settle = (then: () => void): void => {
-      signal.removeEventListener('abort', cancel)
-      then()
-    }
-    const fail = (error: unknown): void => settle(() => reject(requestFailed(error)))
-    const cancel = (): void => {
-      settle(() => reject(signal.reason as Error))
-      if (call.socket?.connecting !== false || !call.writableFinished) return void call.destroy()
-      const timer = setTimeout(() => call.destroy(), DRAIN_MS)
-      call.once('close', () => clearTimeout(timer))
-    }
-    const call = open(url, { method, agent, headers, maxHeaderSize: MAX_HEADER_BYTES }, (response) => {
-      readBody(response, maxReplyBytes).then(
-        (bytes) => settle(() => resolve({ status: response.statusCode ?? 0, body: bytes })),
-        (error: unknown) => {
-          call.destroy()
-          fail(error instanceof RangeError ? transportError('bad-reply', error.message) : error)
-        },
-      )
-    })
-    signal.addEventListener('abort', cancel, { once: true })
-    call.on('error', fail)
-    call.once('close', end)
-    call.end(body)
+  const { promise: reply, resolve, reject } = Promise.withResolvers<HttpReply>()
+  const settle = (then: () => void): void => {
+    signal.removeEventListener('abort', cancel)
+    then()
+  }
+  const fail = (error: unknown): void => settle(() => reject(requestFailed(error)))
+  const cancel = (): void => {
+    settle(() => reject(signal.reason as Error))
+    if (call.socket?.connecting !== false || !call.writableFinished) return void call.destroy()
+    const timer = setTimeout(() => call.destroy(), DRAIN_MS)
+    call.once('close', () => clearTimeout(timer))
+  }
+  const call = open(url, { method, agent, headers, maxHeaderSize: MAX_HEADER_BYTES }, (response) => {
+    readBody(response, maxReplyBytes).then(
+      (bytes) => settle(() => resolve({ status: response.statusCode ?? 0, body: bytes })),
+      (error: unknown) => {
+        call.destroy()
+        fail(error instanceof RangeError ? transportError('bad-reply', error.message) : error)
+      },
+    )
   })
+  signal.addEventListener('abort', cancel, { once: true })
+  call.on('error', fail)
+  call.once('close', end)
+  call.end(body)
   return { reply, ended }
 }
 
