@@ -2,6 +2,8 @@ import { POINT_BYTES, type PointBytes } from '@tkms/dkg'
 import type { Libsecp256k1 } from './native-curve.ts'
 
 const COORDINATE_BYTES = 32
+/** A proven partial needs its D again after one more product. */
+const PRODUCTS = 4
 export const FULL_BYTES = 65
 /** SEC1: both coordinates follow. */
 const UNCOMPRESSED = 4
@@ -14,23 +16,37 @@ const UNCOMPRESSED = 4
 export interface FullPoints {
   /** Remembers a point for as long as its bytes are held. @returns whether these 33 bytes are a point */
   remember(bytes: Uint8Array): boolean
-  /** The same for a point whose coordinates are at hand, 32 bytes each; they are copied. */
-  rememberAs(point: PointBytes, x: Uint8Array, y: Uint8Array): void
+  /**
+   * The same for a product with a secret, whose coordinates are at hand, 32 bytes each: they are copied, and written over by the fourth
+   * product after it, since nobody could wipe them.
+   */
+  rememberProduct(point: PointBytes, x: Uint8Array, y: Uint8Array): void
   /** The point in the form that costs least to read: 65 bytes where it is remembered, else 33. */
   of(point: PointBytes): Uint8Array
   /** The same, to be used before the next call of anything here. */
   lend(point: PointBytes): Uint8Array
 }
 
+interface Product {
+  point: PointBytes | undefined
+  /** x || y. */
+  readonly coordinates: Uint8Array
+}
+
 export function createFullPoints(library: Pick<Libsecp256k1, 'publicKeyConvert'>): FullPoints {
   /** x || y. */
   const known = new WeakMap<Uint8Array, Uint8Array>()
+  const products: Product[] = Array.from({ length: PRODUCTS }, () => ({
+    point: undefined,
+    coordinates: new Uint8Array(2 * COORDINATE_BYTES),
+  }))
+  let oldest = 0
   const compressed = new Uint8Array(POINT_BYTES)
   const full = new Uint8Array(FULL_BYTES)
   const coordinates = full.subarray(1)
 
   const isKnown = (point: Uint8Array): boolean => {
-    const found = known.get(point)
+    const found = known.get(point) ?? products.find((product) => product.point === point)?.coordinates
     if (found === undefined || !isSamePoint(found, point)) return false
     full[0] = UNCOMPRESSED
     coordinates.set(found)
@@ -50,11 +66,13 @@ export function createFullPoints(library: Pick<Libsecp256k1, 'publicKeyConvert'>
       known.set(bytes, coordinates.slice())
       return true
     },
-    rememberAs(point, x, y) {
-      const both = new Uint8Array(2 * COORDINATE_BYTES)
-      both.set(x)
-      both.set(y, COORDINATE_BYTES)
-      known.set(point, both)
+    rememberProduct(point, x, y) {
+      const product = products[oldest]
+      if (product === undefined) return
+      oldest = (oldest + 1) % PRODUCTS
+      product.point = point
+      product.coordinates.set(x)
+      product.coordinates.set(y, COORDINATE_BYTES)
     },
     of: (point) => (isKnown(point) ? full.slice() : point),
     lend(point) {

@@ -37,8 +37,8 @@ const compressInto =
 /**
  * The `Curve` port over libsecp256k1: constant time for secrets (`ecdh`, `publicKeyCreate`, `privateKeyTweak*`), variable time for
  * public data (`publicKeyTweakMul`, `publicKeyCombine`). Possession proofs are composed from these operations. The binaries' `ecdh` branches on signs of a secret's digits (docs/threat-model.md, "Time and branches").
- * Secrets are lent to the library where they lie; copies of them and of what comes of them (`mulAddSecret`, `mulSecret`) are wiped, but
- * not the coordinates that `full-points.ts` remembers of a product for as long as its bytes are held.
+ * Secrets are lent to the library where they lie; copies of them and of what comes of them (`mulAddSecret`, `mulSecret`) are wiped; the
+ * coordinates of a product, which a proof needs again, are written over by the fourth product after it (`full-points.ts`).
  */
 export function createNativeCurve(library: Libsecp256k1): Curve {
   const { generator, secondGenerator } = nobleCurve
@@ -121,7 +121,7 @@ export function createNativeCurve(library: Libsecp256k1): Curve {
       try {
         library.ecdh(points.lend(point), bytes, ecdh, product)
         const result = product.slice() as PointBytes
-        points.rememberAs(result, x, y)
+        points.rememberProduct(result, x, y)
         return result
       } finally {
         for (const scratch of [product, x, y]) scratch.fill(0)
