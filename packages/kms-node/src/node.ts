@@ -5,46 +5,30 @@ import { createAdminServer } from './admin/admin-server.ts'
 import { type CeremonyService, createCeremonyService } from './ceremony/service.ts'
 import { mayEraseOnWord, openSlotBook } from './ceremony/slot-book.ts'
 import { createClusterKeeper } from './cluster/cluster-keeper.ts'
-import { clusterPath, ownEntry, readJoinedCluster } from './cluster/cluster-file.ts'
+import { clusterPath } from './cluster/cluster-file.ts'
 import { rosterOf } from './cluster/roster-roles.ts'
 import { createClusterOperations } from './cluster/update-cluster.ts'
 import { startAudit } from './audit/start-audit.ts'
 import type { NodeConfig } from './config/types.ts'
-import { createRateLimit } from './http/rate-limit.ts'
-import { createHttpServer } from './http/server.ts'
-import { openNodeTls, type TlsPair } from './http/tls-files.ts'
-import { createTlsWatch } from './http/tls-watch.ts'
-import { createSigner } from './identity/ed25519-signer.ts'
-import { forgetIdentity, loadNodeIdentity } from './identity/node-identity.ts'
 import { ceremonyKeys, livingCommittees } from './keys/ceremony-keys.ts'
 import { connectKeys } from './keys/connect-keys.ts'
 import { openKeys } from './keys/open-keys.ts'
-import { createAliveProtocol } from './net/alive-protocol.ts'
 import { createKeyCare } from './key-care.ts'
-import { createCeremonyNetwork } from './net/ceremony-protocol.ts'
-import { createDelegateServer } from './net/delegate-protocol.ts'
-import { createHost, startHost } from './net/host.ts'
 import { DEFAULT_NET_LIMITS, type NetLimits } from './net/limits.ts'
-import { createRoster } from './net/roster.ts'
-import { createInstance, createInstanceGuard } from './ops/instance.ts'
-import { type Log, logPeers } from './ops/log.ts'
+import type { Log } from './ops/log.ts'
 import { createReadiness } from './ops/readiness.ts'
 import { createStatus } from './ops/status.ts'
 import type { PolicyState } from './policy/live-policy.ts'
+import { openHttp } from './open-http.ts'
+import { openNetwork } from './open-network.ts'
+import { openOwn } from './open-own.ts'
 import type { Rng } from './ports.ts'
-import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
 import { openAsking } from './serve/open-asking.ts'
 import { openServing } from './serve/open-serving.ts'
 import { nodeFileSystem } from './store/file-system.ts'
-import { openRecordStore } from './store/record-store.ts'
 import { storeDirectory, systemClock, systemRng } from './system.ts'
 import { type Stop, stopAll } from './stop-all.ts'
 import { VERSION } from './version.ts'
-
-/** Calls under way at a stop get this long to finish. */
-const DRAIN_MS = 5_000
-/** Addresses whose rate on libp2p is remembered. */
-const MAX_CALLERS = 65_536
 
 export interface NodeParams {
   readonly config: NodeConfig
@@ -92,17 +76,8 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   const { curve, fallbackReason } = selectCurve()
   if (fallbackReason !== undefined) log.warn({ reason: fallbackReason }, 'curve-fallback')
 
-  const scrypt = { logN: config.sealer.scryptLogN, r: 8, p: 1 }
-  const sealer = createPassphraseSealer({ passphrase: params.passphrase, rng, params: scrypt })
-  stops.push(() => sealer.destroy())
-  const store = await openRecordStore({ directory: storeDirectory(config.dataDir), sealer, rng })
-  stops.push(() => store.close())
-  const identity = await loadNodeIdentity(store)
-  stops.push(() => forgetIdentity(identity))
-  const joined = await readJoinedCluster(store, config.dataDir)
-  const self = ownEntry(joined, identity.publicKey)
-
-  const sign = createSigner(identity.seed)
+  const own = await openOwn({ config, passphrase: params.passphrase, rng }, stops)
+  const { store, identity, sign, joined, self } = own
   const clusterKeeper = createClusterKeeper({
     path: clusterPath(config.dataDir),
     cluster: joined,
@@ -138,7 +113,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     version: VERSION,
     name: config.name,
     profile: config.profile,
-    sealing: sealer.provider,
+    sealing: own.sealer.provider,
     curve,
     keys: keys.directory,
     pipeline,
@@ -146,60 +121,17 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     clock,
   })
   const directory = storeDirectory(config.dataDir)
-  const pinned = (): Uint8Array | undefined => ownEntry(clusterKeeper.current(), identity.publicKey).tlsSpkiSha256
-  const watch = createTlsWatch({ pinned, clock, log })
-  const onTls = (pair: TlsPair): void => http.setTls(pair)
-  const tls = await openNodeTls({ http: config.http, own: identity.tls, log, watch, onChange: onTls })
-  stops.push(async () => tls?.stop())
-  const http = createHttpServer({
-    pipeline,
-    dryRun,
-    keys: keys.directory,
-    cluster: () => clusterKeeper.current(),
-    status,
-    readiness: createReadiness({ keys: keys.directory, audit, fileSystem: nodeFileSystem, directory, clock, rng }),
-    host: config.http.host,
-    port: config.http.port,
-    ...(tls && { tls: tls.current() }),
-    corsOrigins: config.http.corsOrigins,
-    limits: config.limits,
-    clock,
-    rng,
-    onError: (cause, requestId) => log.error({ cause, requestId }, 'http-error'),
-  })
-  await http.start()
-  stops.push(() => http.stop())
-
-  const roster = createRoster(joined.nodes, self.index)
-  const host = await createHost({
-    identity: identity.seed,
-    roster,
-    listen: config.listen,
-    announce: config.announce,
-    limits,
-  })
-  await startHost(host, config.listen)
-  stops.push(() => host.stop())
-  const { startupWaitMs } = config.ceremony
-  const instance = createInstance({ sign, verify: verifyEd25519, self: identity.publicKey, clock, rng })
-  const alive = createAliveProtocol({ host, roster, limits, prove: (nonce) => instance.prove(nonce) })
-  await alive.start()
-  stops.push(() => alive.stop())
-  const guard = createInstanceGuard(instance, (peer, nonce, signal) => alive.ask(peer, nonce, signal), startupWaitMs)
-  await guard.atStart(roster.peers.map(({ index }) => index))
-  const { requestsPerSecond, requestBurst: burst } = config.limits
-  const rateLimit = createRateLimit({ requestsPerSecond, burst, maxCallers: MAX_CALLERS })
-  const delegate = createDelegateServer({
+  const readiness = createReadiness({ keys: keys.directory, audit, fileSystem: nodeFileSystem, directory, clock, rng })
+  const { http, tls } = await openHttp(
+    { config, own, clusterKeeper, pipeline, dryRun, keys: keys.directory, status, readiness, clock, rng, log },
+    stops,
+  )
+  const {
     host,
-    handler: pipeline,
-    limits,
-    admit: (address, tokens) => rateLimit.retryAfterSeconds(address, clock.monotonicMs(), tokens) === 0,
-    onStreamError: (remote, cause) => log.debug({ remote, cause }, 'delegate-stream-ended'),
-  })
-  await delegate.start()
-  stops.push(() => delegate.stop(AbortSignal.timeout(DRAIN_MS)))
-
-  const network = createCeremonyNetwork({ host, roster, limits, events: logPeers(log) })
+    guard,
+    ceremonies: network,
+  } = await openNetwork({ config, own, limits, pipeline, clock, rng, log }, stops)
+  const { startupWaitMs } = config.ceremony
   const updateRoster = (): void => {
     const open = ceremonies.openCommittees().map((committee) => committee.config)
     try {
