@@ -5,7 +5,7 @@ import { type Growth, grows, growthsOf, moreOf } from './verdict.ts'
 const USAGE = `npm run --silent test:soak -- [--minutes N] [--leak BYTES] [--json]
 
 Three real nodes on loopback (t = 2) and a client process over HTTP and one over libp2p, which open envelopes one by one and in batches, are
-refused, cancel, connect and leave: for a fifth of N minutes (default: 3, at least 2; at most for ten of them) as much as they can, then at half that rate.
+refused, cancel, connect and leave: for a fifth of N minutes (default: 2, at least 2; at most for ten of them) as much as they can, then at half that rate.
 Now and then everything rests: then each process collects its garbage and tells what it holds. For each of them the slopes of its heap and of
 its resident memory are fitted, with 95 % confidence intervals, and its open files, timers, sockets, streams and listeners are counted.
 Exits with 1 when a call fails, when the lower end of a slope's interval is above 1 MB/h (in less than half an hour: above what the rest
@@ -15,7 +15,7 @@ of a few hundred bytes and a listener per request, planted in a node at the end,
 
 const { values } = parseArgs({
   options: {
-    minutes: { type: 'string', default: '3' },
+    minutes: { type: 'string', default: '2' },
     leak: { type: 'string', default: '0' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },

@@ -28,8 +28,8 @@ const FILLING_ENVELOPES = 3_000
 /** Calls of each client under way at saturation. */
 const UNDER_WAY = 16
 const SATURATION_MS = 8_000
-/** Connections that were closed are gone on both sides after this. */
-const SETTLE_MS = 500
+/** A node closes an idle HTTP connection after ten seconds: then no client's pool holds any, however many it needed just before. */
+const IDLE_MS = 11_000
 /** After saturation connections close and the heap shrinks: what is measured begins when that is over. */
 const CHANGE_MS = 9_000
 const CONTROL_MS = 18_000
@@ -93,15 +93,15 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
 
     const paces = await warmUp(clients, options.warmUpMs, log)
     const load: Load = { clients, paces: paces.perSecond, reports: [...paces.reports], intervalMs: options.intervalMs }
+    const before = await takeCensus(observed)
     await pass(load, CHANGE_MS)
     if (options.leakBytes > 0) await plantLeak(leaking, options.leakBytes)
     const diskBefore = await diskBytes(cluster)
     const reportsBefore = load.reports.length
     const startMs = performance.now()
-    const before = await takeCensus(observed)
     const rounds = await follow(load, observed, options.measuredMs - CHANGE_MS)
-    const after = await takeCensus(observed)
     const elapsedMs = performance.now() - startMs
+    const after = await takeCensus(observed)
     const measured = load.reports.slice(reportsBefore)
     const calls = total(measured.map(({ done }) => done))
     const diskBytesPerCall = ((await diskBytes(cluster)) - diskBefore) / cluster.nodes.length / calls
@@ -192,8 +192,9 @@ async function follow(load: Load, observed: readonly Soaked[], forMs: number): P
   return rounds
 }
 
+/** Of what is there without load. */
 async function takeCensus(observed: readonly Soaked[]): Promise<readonly Census[]> {
-  await passed(SETTLE_MS)
+  await passed(IDLE_MS)
   return Promise.all(observed.map((one) => one.census()))
 }
 
