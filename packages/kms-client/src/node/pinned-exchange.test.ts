@@ -169,7 +169,8 @@ describe('pinnedExchange', () => {
     server = await startTestServer((_request, response) => response.end('x'))
     const { exchange } = (door = pinnedExchange())
     const request = { url: `http://127.0.0.1:${server.port}/`, method: 'GET', signal, maxReplyBytes: 100 } as const
-    for (let n = 0; n < 64; n++) await expect(exchange({ ...request, token: 'two\nlines' })).rejects.toThrow('Invalid character')
+    for (let n = 0; n < 64; n++)
+      await expect(exchange({ ...request, token: 'two\nlines' })).rejects.toThrow('Invalid character')
     await expect(exchange(request)).resolves.toMatchObject({ status: 200 })
   })
 })
