@@ -10,7 +10,7 @@ import { writeResult } from './written.ts'
 const HELP = `npm run --silent bench [-- --json] [-- --quick] [-- --only NAME]... [-- --write]
 
 Measures, part by part, each figure beside the least that the same work can take, in the same run:
-${PARTS.map(({ name, title }) => `  ${name.padEnd(12)}${title}`).join('\n')}
+${PARTS.map(({ name, title }) => `  ${name.padEnd(16)}${title}`).join('\n')}
 Options:
   --json       the last line of stdout is one JSON object
   --quick      fewer rounds, key generation up to n = 16
