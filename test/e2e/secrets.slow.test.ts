@@ -13,7 +13,7 @@ import {
 } from '@tkms/dkg'
 import { createEd25519Signer } from '@tkms/kms-client'
 import { createNodeKmsClient, libp2p } from '@tkms/kms-client/node'
-import { connectAdmin, createLog, loadNodeConfig, readClusterFile, startNode } from '@tkms/kms-node'
+import { connectAdmin, createLog, loadNodeConfig, openSealer, readClusterFile, startNode } from '@tkms/kms-node'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createRecordingRng, dealerSecrets, type RecordingRng } from '../support/ceremony-secrets.ts'
 import { findLeaks, type KnownSecret, type Trace } from '../support/leak-search.ts'
@@ -95,11 +95,11 @@ async function makeKeyInThisProcess(): Promise<void> {
 async function startRecorded(node: TestNode): Promise<{ stop(): Promise<void> }> {
   const rng = createRecordingRng()
   generators.push(rng)
-  const passphrase = new Secret(await readFile(join(cluster.directory, `${node.name}.passphrase`)))
+  const config = await loadNodeConfig({ directory: node.directory, env: ENVIRONMENT })
   const destination = { write: (line: string) => keep(`log of ${node.name}`, line) }
   return startNode({
-    config: await loadNodeConfig({ directory: node.directory, env: ENVIRONMENT }),
-    passphrase,
+    config,
+    sealer: await openSealer({ config, env: {}, rng }),
     log: createLog({ level: 'trace', node: node.name, destination }),
     rng,
   })

@@ -30,6 +30,23 @@ const input = (): InitInput => ({
   env: { TKMS_PASSPHRASE: PASSPHRASE, TKMS_SEALER_SCRYPT_LOG_N: '10' },
 })
 
+test('a store opens under the sealer that init was told of, and is not handed to another', async () => {
+  const { config } = await initialiseNode({ ...input(), sealer: 'kms-file', env: {} })
+  expect(config.sealer).toEqual({ provider: 'kms-file', keyFile: join(directory, 'sealer.key') })
+  await withNodeStore(config, {}, async (store) => expect(await store.list('identity')).toHaveLength(1))
+  const sealer = { provider: 'passphrase', scryptLogN: 10 } as const
+  await expect(withNodeStore({ ...config, sealer }, input().env, async () => {})).rejects.toMatchObject({
+    code: 'sealer-mismatch',
+    data: { sealedBy: 'kms-file', configured: 'passphrase' },
+  })
+})
+
+test('a sealer of the development profile is refused in production before anything is written', async () => {
+  const asked = { ...input(), sealer: 'kms-file', profile: 'production', env: {} } as const
+  await expect(initialiseNode(asked)).rejects.toMatchObject({ code: 'bad-config-file' })
+  expect(await readdir(directory)).toEqual([])
+})
+
 const cardText = (): Promise<string> => readFile(join(directory, 'card.json'), 'utf8')
 
 test('an init that was cut short after its store was made is finished by the next one', async () => {

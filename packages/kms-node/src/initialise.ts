@@ -12,8 +12,8 @@ import { replaceFile } from './files.ts'
 import { createNodeIdentity, forgetIdentity, loadNodeIdentity, type NodeIdentity } from './identity/node-identity.ts'
 import { spkiSha256 } from './identity/tls-certificate.ts'
 import { POLICY_TEMPLATE } from './policy/policy-file.ts'
-import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
-import { readPassphrase } from './seal/passphrase.ts'
+import { openSealer } from './seal/open-sealer.ts'
+import type { SealerProvider } from './seal/sealed-format.ts'
 import type { RecordStore } from './ports.ts'
 import { KEYRING_FILE } from './store/directory.ts'
 import { storeError } from './store/errors.ts'
@@ -32,7 +32,9 @@ export interface InitInput {
   readonly httpPort: number
   readonly tls: boolean
   readonly publicUrl?: string | undefined
-  /** From the data directory, where it is relative. */
+  /** Default: passphrase. */
+  readonly sealer?: SealerProvider | undefined
+  /** From the data directory, where it is relative; with the passphrase sealer only. */
   readonly passphraseFile?: string | undefined
   /** Told what production would refuse. */
   readonly onWarning?: (warning: string) => void
@@ -44,7 +46,7 @@ export interface InitInput {
  * card. Nothing is written before everything given was found good. Existing configuration files are kept. Without a card an earlier call was cut short: it is finished, with the identity that
  * it may have stored. Where there is a card nothing is touched.
  * @throws KmsError `bad-config-file`, `address-unknown`, `passphrase-missing`, `passphrase-unreadable`, `passphrase-weak`, `store-exists`,
- * `unseal-failed`, `unsafe-permissions`
+ * `unseal-failed`, `sealer-mismatch`, `unsafe-permissions`
  */
 export async function initialiseNode(
   input: InitInput,
@@ -61,14 +63,7 @@ export async function initialiseNode(
     })
   }
   publicUrl(config)
-  const passphrase = await readPassphrase({
-    file: config.sealer.passphraseFile,
-    env: input.env,
-    profile: config.profile,
-    ...(input.onWarning && { onWarning: input.onWarning }),
-  })
-  const params = { logN: config.sealer.scryptLogN, r: 8, p: 1 }
-  const sealer = createPassphraseSealer({ passphrase, rng: systemRng, params })
+  const sealer = await openSealer({ config, env: input.env, ...(input.onWarning && { onWarning: input.onWarning }) })
   try {
     await mkdir(input.directory, { recursive: true, mode: 0o700 })
     await chmod(input.directory, 0o700)
@@ -159,7 +154,7 @@ function nodeYaml(input: InitInput): string {
     `  port: ${input.httpPort}`,
     `  tls: ${input.tls}`,
     'sealer:',
-    '  provider: passphrase',
+    `  provider: ${input.sealer ?? 'passphrase'}`,
     ...(input.passphraseFile === undefined ? [] : [`  passphraseFile: ${JSON.stringify(input.passphraseFile)}`]),
   ]
   return `${lines.join('\n')}\n`

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { selectCurve } from '@tkms/curve-native'
-import { type Cluster, type KmsError, type Secret, verifyEd25519 } from '@tkms/dkg'
+import { type Cluster, type KmsError, verifyEd25519 } from '@tkms/dkg'
 import { createAdminServer } from './admin/admin-server.ts'
 import { type CeremonyService, createCeremonyService } from './ceremony/service.ts'
 import { mayEraseOnWord, openSlotBook } from './ceremony/slot-book.ts'
@@ -23,6 +23,7 @@ import { openHttp } from './open-http.ts'
 import { openNetwork } from './open-network.ts'
 import { openOwn } from './open-own.ts'
 import type { Rng } from './ports.ts'
+import type { NodeSealer } from './seal/key-sealer.ts'
 import { openAsking } from './serve/open-asking.ts'
 import { openServing } from './serve/open-serving.ts'
 import { nodeFileSystem } from './store/file-system.ts'
@@ -32,8 +33,8 @@ import { VERSION } from './version.ts'
 
 export interface NodeParams {
   readonly config: NodeConfig
-  /** Taken over. */
-  readonly passphrase: Secret
+  /** Of the sealed store; taken over. */
+  readonly sealer: NodeSealer
   readonly log: Log
   /** Where everything random comes from; default: the operating system. */
   readonly rng?: Rng
@@ -76,7 +77,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   const { curve, fallbackReason } = selectCurve()
   if (fallbackReason !== undefined) log.warn({ reason: fallbackReason }, 'curve-fallback')
 
-  const own = await openOwn({ config, passphrase: params.passphrase, rng }, stops)
+  const own = await openOwn({ config, sealer: params.sealer, rng }, stops)
   const { store, identity, sign, joined, self } = own
   const clusterKeeper = createClusterKeeper({
     path: clusterPath(config.dataDir),

@@ -1,14 +1,13 @@
 import type { NodeConfig } from './config/types.ts'
 import type { RecordStore } from './ports.ts'
-import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
-import { readPassphrase } from './seal/passphrase.ts'
+import { openSealer } from './seal/open-sealer.ts'
 import { openRecordStore } from './store/record-store.ts'
 import { requireStore } from './store/require-store.ts'
 import { storeDirectory, systemRng } from './system.ts'
 
 /**
  * Lends the sealed store of a node that does not run.
- * @throws KmsError `store-missing`, `store-locked`, `unseal-failed`, `passphrase-missing`, `unsafe-permissions`
+ * @throws KmsError `store-missing`, `store-locked`, `sealer-mismatch`, `unseal-failed`, `passphrase-missing`, `unsafe-permissions`
  */
 export async function withNodeStore<T>(
   config: NodeConfig,
@@ -16,9 +15,7 @@ export async function withNodeStore<T>(
   use: (store: RecordStore) => Promise<T>,
 ): Promise<T> {
   await requireStore(config)
-  const passphrase = await readPassphrase({ file: config.sealer.passphraseFile, env, profile: config.profile })
-  const params = { logN: config.sealer.scryptLogN, r: 8, p: 1 }
-  const sealer = createPassphraseSealer({ passphrase, rng: systemRng, params })
+  const sealer = await openSealer({ config, env })
   try {
     const store = await openRecordStore({ directory: storeDirectory(config.dataDir), sealer, rng: systemRng })
     try {

@@ -1,10 +1,10 @@
-import type { Cluster, ClusterNode, Secret, SignMessage } from '@tkms/dkg'
+import type { Cluster, ClusterNode, SignMessage } from '@tkms/dkg'
 import { ownEntry, readJoinedCluster } from './cluster/cluster-file.ts'
 import type { NodeConfig } from './config/types.ts'
 import { createSigner } from './identity/ed25519-signer.ts'
 import { forgetIdentity, loadNodeIdentity, type NodeIdentity } from './identity/node-identity.ts'
 import type { RecordStore, Rng, Sealer } from './ports.ts'
-import { createPassphraseSealer } from './seal/passphrase-sealer.ts'
+import type { NodeSealer } from './seal/key-sealer.ts'
 import type { Stop } from './stop-all.ts'
 import { openRecordStore } from './store/record-store.ts'
 import { storeDirectory } from './system.ts'
@@ -23,16 +23,14 @@ export interface Own {
 
 /**
  * Unseals the store and reads from it who the node is.
- * @param params.passphrase taken over
- * @throws KmsError `unseal-failed`, `store-locked`, `cluster-not-joined`
+ * @param params.sealer taken over
+ * @throws KmsError `sealer-mismatch`, `unseal-failed`, `store-locked`, `cluster-not-joined`
  */
 export async function openOwn(
-  params: { readonly config: NodeConfig; readonly passphrase: Secret; readonly rng: Rng },
+  params: { readonly config: NodeConfig; readonly sealer: NodeSealer; readonly rng: Rng },
   stops: Stop[],
 ): Promise<Own> {
-  const { config, passphrase, rng } = params
-  const scrypt = { logN: config.sealer.scryptLogN, r: 8, p: 1 }
-  const sealer = createPassphraseSealer({ passphrase, rng, params: scrypt })
+  const { config, sealer, rng } = params
   stops.push(() => sealer.destroy())
   const store = await openRecordStore({ directory: storeDirectory(config.dataDir), sealer, rng })
   stops.push(() => store.close())

@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
+import type { SealerProvider } from '../seal/sealed-format.ts'
 import { dataDirOf, outputOf } from './options.ts'
 import { COMMAND, EXIT_HELP } from './output.ts'
 
@@ -12,6 +13,7 @@ interface InitOptions {
   readonly httpPort: number
   readonly tls: boolean
   readonly publicUrl?: string
+  readonly sealer: SealerProvider
   readonly passphraseFile?: string
 }
 
@@ -32,6 +34,11 @@ export function initCommand(): Command {
     .option('--http-port <port>', 'its port', port, 7443)
     .option('--no-tls', 'plain HTTP, on a loopback host only')
     .option('--public-url <url>', 'where clients reach the HTTP API')
+    .addOption(
+      new Option('--sealer <provider>', 'what protects the store on disk; kms-file in the development profile only')
+        .choices(['passphrase', 'kms-file'])
+        .default('passphrase'),
+    )
     .option('--passphrase-file <file>', 'file with the passphrase of the sealed store; otherwise TKMS_PASSPHRASE_FILE')
     .addOption(
       new Option('--profile <profile>', 'development allows shortened timers and a cheaper passphrase hash')
@@ -55,6 +62,7 @@ export function initCommand(): Command {
         httpPort: options.httpPort,
         tls: options.tls,
         publicUrl: options.publicUrl,
+        sealer: options.sealer,
         passphraseFile: options.passphraseFile === undefined ? undefined : resolve(options.passphraseFile),
         env: process.env,
         onWarning: (warning) => output.hint(`warning: ${warning}`),

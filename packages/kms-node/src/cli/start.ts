@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { loadNodeConfig } from '../config/node-config.ts'
 import { createLog } from '../ops/log.ts'
-import { readPassphrase } from '../seal/passphrase.ts'
+import { openSealer } from '../seal/open-sealer.ts'
 import { requireStore } from '../store/require-store.ts'
 import { dataDirOf } from './options.ts'
 import { COMMAND, EXIT_HELP } from './output.ts'
@@ -22,15 +22,11 @@ export function startCommand(): Command {
       const config = await loadNodeConfig({ directory: dataDirOf(command), env: process.env })
       await requireStore(config)
       const log = createLog({ level: config.log.level, node: config.name })
-      const passphrase = await readPassphrase({
-        file: config.sealer.passphraseFile,
-        env: process.env,
-        profile: config.profile,
-        onWarning: (problem) => log.warn({ problem }, 'passphrase-unprotected'),
-      })
+      const onWarning = (problem: string): void => log.warn({ problem }, 'passphrase-unprotected')
+      const sealer = await openSealer({ config, env: process.env, onWarning })
       const { startNode } = await import('../node.ts')
       const stopped = waitForStop(options.exitWithParent === true)
-      const starting = startNode({ config, passphrase, log })
+      const starting = startNode({ config, sealer, log })
       process.on('SIGHUP', () => {
         starting
           .then((running) => running.reloadPolicy())

@@ -1,4 +1,4 @@
-import type { z } from 'zod'
+import { z } from 'zod'
 import { nodeConfigFields } from './schema.ts'
 
 /** How the text of one variable becomes a value; the schema judges it afterwards. */
@@ -18,11 +18,18 @@ const NUMBER = /^-?[0-9]+$/
 
 /** Every setting of a configuration file with the variable that overrides it, made from its schema. @param prefix "TKMS" */
 export function settingsOf(schema: z.ZodObject, prefix: string, path: readonly string[] = []): Setting[] {
+  const found = fieldsOf(schema, prefix, path)
+  return found.filter(({ variable }, at) => at === found.findIndex((other) => other.variable === variable))
+}
+
+function fieldsOf(schema: z.ZodObject, prefix: string, path: readonly string[]): Setting[] {
   return Object.entries<z.core.$ZodType>(schema.shape).flatMap(([name, field]) => {
     const inner = [...path, name]
     const bare = unwrap(field)
     if (bare.def.type === 'record')
       return settingsOf((bare as z.ZodRecord).valueType as z.ZodObject, prefix, [...inner, ANY])
+    if (bare instanceof z.ZodDiscriminatedUnion)
+      return bare.options.flatMap((option) => settingsOf(option as z.ZodObject, prefix, inner))
     if (bare.def.type === 'object') return settingsOf(bare as z.ZodObject, prefix, inner)
     return [{ path: inner, variable: variableOf(prefix, inner), coercion: coercionOf(bare) }]
   })

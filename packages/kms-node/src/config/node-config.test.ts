@@ -75,6 +75,28 @@ describe('node.yaml', () => {
     expect(parse({ ...switches, profile: 'development' }).ceremony.phaseBaseMs).toBe(300)
   })
 
+  it('takes the sealer by its provider, with the settings of that provider only', () => {
+    expect(parse({ name: 'a', sealer: {} }).sealer).toEqual({ provider: 'passphrase', scryptLogN: 17 })
+    const development = { name: 'a', profile: 'development' }
+    const env = { TKMS_SEALER_PROVIDER: 'kms-file', TKMS_SEALER_KEY_FILE: '/keys/a' }
+    expect(parse(development, env).sealer).toEqual({ provider: 'kms-file', keyFile: '/keys/a' })
+    expect(parse({ ...development, sealer: { provider: 'kms-file' } }).sealer).toEqual({
+      provider: 'kms-file',
+      keyFile: '/data/alice/sealer.key',
+    })
+    expect(problemsOf({ name: 'a', sealer: { provider: 'kms-file' } })).toEqual([
+      'sealer.provider: kms-file only in the development profile',
+    ])
+    expect(problemsOf({ name: 'a', sealer: { provider: 'tpm' } })).toEqual([
+      expect.stringMatching(/^sealer\.provider: one of passphrase, /),
+    ])
+    expect(
+      problemsOf({ ...development, sealer: { provider: 'kms-file', scryptLogN: 17, passphraseFile: 'p' } }),
+    ).toEqual([expect.stringContaining('"scryptLogN", "passphraseFile"')])
+    const variables = SETTINGS.map(({ variable }) => variable).filter((name) => name.startsWith('TKMS_SEALER_'))
+    expect(variables).toEqual([...new Set(variables)])
+  })
+
   it('takes the environment over the file', () => {
     const env = {
       TKMS_HTTP_PORT: '9001',

@@ -6,7 +6,7 @@ import { DEFAULT_STARTUP_WAIT_MS } from '../keys/startup-check.ts'
 import { DEFAULT_SCRYPT } from '../seal/passphrase-sealer.ts'
 import { overlayEnvironment, schemaProblems } from './environment.ts'
 import { nodeConfigSchema } from './schema.ts'
-import type { NodeConfig, NodeConfigFile } from './types.ts'
+import type { NodeConfig, NodeConfigFile, SealerConfig } from './types.ts'
 import { configError, readYamlFile } from './yaml-file.ts'
 
 export const NODE_CONFIG_FILE = 'node.yaml'
@@ -37,7 +37,6 @@ export function parseNodeConfig(document: unknown, source: NodeConfigSource): No
     throw configError('bad-config-file', `${file} is refused`, { file, problems })
   const config = parsed.data
   const dataDir = resolve(source.directory, config.dataDir ?? '.')
-  const { passphraseFile } = config.sealer
   const { tlsCertFile, tlsKeyFile } = config.http
   return {
     ...config,
@@ -49,11 +48,14 @@ export function parseNodeConfig(document: unknown, source: NodeConfigSource): No
       ...(tlsCertFile !== undefined && { tlsCertFile: resolve(dataDir, tlsCertFile) }),
       ...(tlsKeyFile !== undefined && { tlsKeyFile: resolve(dataDir, tlsKeyFile) }),
     },
-    sealer: {
-      ...config.sealer,
-      ...(passphraseFile === undefined ? {} : { passphraseFile: resolve(dataDir, passphraseFile) }),
-    },
+    sealer: resolveSealer(dataDir, config.sealer),
   }
+}
+
+function resolveSealer(dataDir: string, sealer: SealerConfig): SealerConfig {
+  if (sealer.provider === 'kms-file') return { ...sealer, keyFile: resolve(dataDir, sealer.keyFile) }
+  const { passphraseFile } = sealer
+  return passphraseFile === undefined ? sealer : { ...sealer, passphraseFile: resolve(dataDir, passphraseFile) }
 }
 
 /** Whether only processes of this machine can reach what listens on `host`. */
@@ -101,7 +103,8 @@ const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[(.*)\]
 
 function developmentSwitches({ sealer, ceremony }: NodeConfigFile): readonly string[] {
   const problems: string[] = []
-  if (sealer.scryptLogN < DEFAULT_SCRYPT.logN)
+  if (sealer.provider === 'kms-file') problems.push('sealer.provider: kms-file only in the development profile')
+  if (sealer.provider === 'passphrase' && sealer.scryptLogN < DEFAULT_SCRYPT.logN)
     problems.push(`sealer.scryptLogN: below ${DEFAULT_SCRYPT.logN} only in the development profile`)
   for (const name of ['phaseBaseMs', 'phasePerMemberMs', 'retransmitMs', 'retransmitMaxMs'] as const)
     if (ceremony[name] < PROTOCOL_TIMINGS[name])

@@ -33,11 +33,18 @@ const http = z.strictObject({
   corsOrigins: z.array(origin).max(64).default([]),
 })
 
-const sealer = z.strictObject({
-  provider: z.literal('passphrase').default('passphrase'),
-  passphraseFile: path.optional(),
-  scryptLogN: z.int().min(10).max(22).default(DEFAULT_SCRYPT.logN),
-})
+const sealer = z.discriminatedUnion(
+  'provider',
+  [
+    z.strictObject({
+      provider: z.literal('passphrase').default('passphrase'),
+      passphraseFile: path.optional(),
+      scryptLogN: z.int().min(10).max(22).default(DEFAULT_SCRYPT.logN),
+    }),
+    z.strictObject({ provider: z.literal('kms-file'), keyFile: path.default('sealer.key') }),
+  ],
+  { error: ({ code }) => (code === 'invalid_union' ? 'one of passphrase, kms-file' : undefined) },
+)
 
 const ceremony = z.strictObject({
   phaseBaseMs: milliseconds.default(PROTOCOL_TIMINGS.phaseBaseMs),

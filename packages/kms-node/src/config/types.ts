@@ -21,12 +21,22 @@ export interface CeremonyConfig extends CeremonyTimings {
   readonly startupWaitMs: number
 }
 
-export interface SealerConfig {
+/** What protects the sealed store, by `provider`. No provider takes another's place. */
+export type SealerConfig = PassphraseSealerConfig | KeyFileSealerConfig
+
+export interface PassphraseSealerConfig {
   readonly provider: 'passphrase'
   /** Otherwise TKMS_PASSPHRASE_FILE or TKMS_PASSPHRASE. */
   readonly passphraseFile?: string | undefined
   /** N = 2^scryptLogN. Below 17 only in the development profile. */
   readonly scryptLogN: number
+}
+
+/** Development only: the key lies beside what it seals. */
+export interface KeyFileSealerConfig {
+  readonly provider: 'kms-file'
+  /** 64 hex digits; made by `init`. Default: sealer.key in dataDir. */
+  readonly keyFile: string
 }
 
 export interface LimitsConfig {

@@ -1,8 +1,10 @@
 import { type ScryptOptions, scrypt } from 'node:crypto'
 import { concatBytes } from '@noble/hashes/utils.js'
 import { KmsError, Secret, u8 } from '@tkms/dkg'
-import type { Rng, Sealer } from '../ports.ts'
+import type { Rng } from '../ports.ts'
 import { KEY_BYTES, NONCE_BYTES, openAead, sealAead } from '../store/aead.ts'
+import type { NodeSealer } from './key-sealer.ts'
+import { providerCode, requireProvider, unsealFailed } from './sealed-format.ts'
 
 /** Cost of scrypt (RFC 7914): N = 2^logN. */
 export interface ScryptParams {
@@ -17,7 +19,8 @@ export interface ScryptParams {
 /** 128 MiB and about half a second: OWASP's first choice. */
 export const DEFAULT_SCRYPT: ScryptParams = { logN: 17, r: 8, p: 1 }
 
-const VERSION = 1
+/** The code of the provider stands where the version of the first format did: it has one version. */
+const VERSION = providerCode('passphrase')
 const SALT_BYTES = 32
 const HEADER_BYTES = 4 + SALT_BYTES
 
@@ -29,10 +32,8 @@ export interface PassphraseSealerOptions {
   readonly params?: ScryptParams
 }
 
-export interface PassphraseSealer extends Sealer {
+export interface PassphraseSealer extends NodeSealer {
   readonly provider: 'passphrase'
-  /** Wipes the passphrase and every derived key. */
-  destroy(): void
 }
 
 /**
@@ -65,6 +66,7 @@ export function createPassphraseSealer(options: PassphraseSealerOptions): Passph
       )
     },
     async unseal(sealed, aad) {
+      requireProvider(sealed, 'passphrase')
       const header = sealed.slice(0, HEADER_BYTES)
       const found = decodeHeader(header)
       const key = await keyOf(header)
@@ -84,8 +86,6 @@ export function createPassphraseSealer(options: PassphraseSealerOptions): Passph
     },
   }
 }
-
-const unsealFailed = (message: string): KmsError => new KmsError('unseal-failed', message)
 
 function requireParams(params: ScryptParams): ScryptParams {
   const within = (value: number, min: number, max: number): boolean =>

@@ -8,7 +8,7 @@ export const MIN_PASSPHRASE_BYTES = 12
 /** A group may be let in: where a file is mounted into a container its owner often is not the node. */
 const OTHERS = 0o007
 
-const PASSPHRASE_VARIABLE = 'TKMS_PASSPHRASE'
+export const PASSPHRASE_VARIABLE = 'TKMS_PASSPHRASE'
 const FILE_VARIABLE = 'TKMS_PASSPHRASE_FILE'
 
 export interface PassphraseSource {

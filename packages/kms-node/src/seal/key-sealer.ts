@@ -1,0 +1,91 @@
+import { concatBytes } from '@noble/hashes/utils.js'
+import { type Secret, u16, u8 } from '@tkms/dkg'
+import type { Rng, Sealer } from '../ports.ts'
+import { NONCE_BYTES, openAead, sealAead } from '../store/aead.ts'
+import { providerCode, requireProvider, type SealerProvider, unsealFailed } from './sealed-format.ts'
+
+const VERSION = 1
+const PREFIX_BYTES = 4
+const MAX_HEADER_BYTES = 8192
+
+/** A sealer that is done with at the end. */
+export interface NodeSealer extends Sealer {
+  readonly provider: SealerProvider
+  /** Wipes every key. Idempotent. */
+  destroy(): void
+}
+
+/** Where a provider's wrapping keys of 32 bytes come from. */
+export interface WrappingKeys {
+  readonly provider: SealerProvider
+  /** A key for a new store. @returns with what `open` finds it again by: public, at most 8192 bytes */
+  create(): Promise<WrappingKey>
+  /** @throws KmsError `unseal-failed` and those of the provider */
+  open(header: Uint8Array): Promise<Secret>
+  /** Wipes what it keeps. */
+  destroy(): void
+}
+
+export interface WrappingKey {
+  readonly header: Uint8Array
+  readonly key: Secret
+}
+
+/**
+ * Seals under a wrapping key that a provider keeps: u8 provider || u8 1 || u16 length || header || nonce(12) || ciphertext || tag(16),
+ * AES-256-GCM; everything before the nonce and the caller's aad are authenticated. A key is opened once per process.
+ */
+export function createKeySealer(keys: WrappingKeys, rng: Rng): NodeSealer {
+  let current: Promise<WrappingKey> | undefined
+
+  const keep = (opening: Promise<WrappingKey>): Promise<WrappingKey> => {
+    current = opening
+    return opening.catch((cause: unknown) => {
+      if (current === opening) current = undefined
+      throw cause
+    })
+  }
+  const opened = async (header: Uint8Array): Promise<WrappingKey> => {
+    const known = await current
+    if (known !== undefined && Buffer.compare(known.header, header) === 0) return known
+    known?.key.destroy()
+    return keep(keys.open(header).then((key) => ({ header, key })))
+  }
+  const prefixOf = (header: Uint8Array): Uint8Array =>
+    concatBytes(u8(providerCode(keys.provider)), u8(VERSION), u16(header.length), header)
+
+  return {
+    provider: keys.provider,
+    async seal(plaintext, aad) {
+      const { header, key } = await (current ?? keep(keys.create()))
+      const prefix = prefixOf(header)
+      const input = { key, nonce: rng.bytes(NONCE_BYTES), aad: concatBytes(prefix, aad) }
+      return concatBytes(prefix, sealAead(input, plaintext))
+    },
+    async unseal(sealed, aad) {
+      requireProvider(sealed, keys.provider)
+      const header = headerOf(sealed)
+      const { key } = await opened(header)
+      const prefix = prefixOf(header)
+      const plaintext = openAead({ key, aad: concatBytes(prefix, aad) }, sealed.subarray(prefix.length))
+      if (plaintext === undefined)
+        throw unsealFailed(`the key of ${keys.provider} is another one, or the sealed file was changed`)
+      return plaintext
+    },
+    destroy() {
+      keys.destroy()
+      void current?.then(
+        ({ key }) => key.destroy(),
+        () => undefined,
+      )
+      current = undefined
+    },
+  }
+}
+
+function headerOf(sealed: Uint8Array): Uint8Array {
+  const length = ((sealed[2] ?? 0) << 8) | (sealed[3] ?? 0)
+  if (sealed[1] !== VERSION || length > MAX_HEADER_BYTES || sealed.length < PREFIX_BYTES + length)
+    throw unsealFailed('the sealed file is damaged or of another version')
+  return sealed.slice(PREFIX_BYTES, PREFIX_BYTES + length)
+}
