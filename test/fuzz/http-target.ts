@@ -1,19 +1,17 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { formatAuthorization, type RequestItem } from '@tkms/dkg'
-import { createHttpServer, type HttpServerOptions } from '../../packages/kms-node/src/http/server.ts'
+import { serverOptions } from '../../packages/kms-node/src/http/server.fixture.ts'
+import { createHttpServer } from '../../packages/kms-node/src/http/server.ts'
 import type { Policy } from '../../packages/kms-node/src/policy/policy.ts'
 import {
   authorize,
   authorizeBytes,
-  clock,
   createTestPipeline,
   grantedItem,
   grantPolicy,
   policyOf,
   requestOf,
-  rng,
-  verifiedKey,
 } from '../../packages/kms-node/src/serve/pipeline.fixture.ts'
 import type { Dice } from '../model/dice.ts'
 import { mutate } from './mutate.ts'
@@ -97,22 +95,13 @@ export async function startHttpTarget(others: readonly Uint8Array[]): Promise<Ht
       if (event.outcome === 'internal') internalErrors.push(event.cause)
     },
   })
-  const { config } = verifiedKey()
-  const options: HttpServerOptions = {
+  const options = serverOptions({
     pipeline,
     dryRun,
-    keys: { list: () => [], get: () => undefined, chain: () => undefined, problem: () => undefined },
-    cluster: () => ({ config, configHash: new Uint8Array(32), nodes: [], certificates: [] }),
-    status: () => ({ version: '0' }),
-    readiness: { problems: async () => [] },
-    host: '127.0.0.1',
-    port: 0,
     corsOrigins: ['https://app.example'],
     limits: { requestsPerSecond: 1e6, requestBurst: 1e6, maxHttpConnections: 256, httpRequestTimeoutMs: 1_000 },
-    clock,
-    rng,
     onError: (cause) => internalErrors.push(cause),
-  }
+  })
   const server = createHttpServer(options)
   await server.start()
   const port = Number(new URL(server.url).port)

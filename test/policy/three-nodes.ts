@@ -5,17 +5,12 @@ import { tkms } from '@tkms/proto'
 import { decode, encode } from 'it-length-prefixed'
 import { refusalCode } from '../../packages/dkg/src/decrypt/refusal.ts'
 import { type Authorization, formatAuthorization } from '../../packages/dkg/src/decrypt/authorization.ts'
+import { serverOptions } from '../../packages/kms-node/src/http/server.fixture.ts'
 import { createHttpServer } from '../../packages/kms-node/src/http/server.ts'
 import { createDelegateServer, DELEGATE_PROTOCOL } from '../../packages/kms-node/src/net/delegate-protocol.ts'
 import { startStranger, startTestHost, TEST_LIMITS } from '../../packages/kms-node/src/net/test-hosts.fixture.ts'
 import type { Policy } from '../../packages/kms-node/src/policy/policy.ts'
-import {
-  clock,
-  createTestLender,
-  createTestPipeline,
-  rng,
-  verifiedKey,
-} from '../../packages/kms-node/src/serve/pipeline.fixture.ts'
+import { createTestLender, createTestPipeline } from '../../packages/kms-node/src/serve/pipeline.fixture.ts'
 
 /** One request as it goes onto the wire. */
 export interface Ask {
@@ -71,24 +66,8 @@ export async function startThreeNodes(): Promise<ThreeNodes> {
       },
       limits: { maxRequestsInFlight: 8, maxRequestsQueued: 64, rsaKeyCacheEntries: 16 },
     })
-    const { config } = verifiedKey()
-    const server = createHttpServer({
-      pipeline,
-      dryRun,
-      keys: { list: () => [], get: () => undefined, chain: () => undefined, problem: () => undefined },
-      cluster: () => ({ config, configHash: new Uint8Array(32), nodes: [], certificates: [] }),
-      status: () => ({}),
-      readiness: { problems: async () => [] },
-      host: '127.0.0.1',
-      port: 0,
-      corsOrigins: [],
-      limits: { requestsPerSecond: 1e6, requestBurst: 1e6, maxHttpConnections: 256, httpRequestTimeoutMs: 10_000 },
-      clock,
-      rng,
-      onError: (cause) => {
-        throw cause
-      },
-    })
+    const limits = { requestsPerSecond: 1e6, requestBurst: 1e6, maxHttpConnections: 256, httpRequestTimeoutMs: 10_000 }
+    const server = createHttpServer(serverOptions({ pipeline, dryRun, limits }))
     await server.start()
     stops.push(() => server.stop())
     doors.push({ name: `node ${at + 1}`, transport: 'http', ask: (ask) => askHttp(server.url, ask) })

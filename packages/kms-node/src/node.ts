@@ -16,6 +16,7 @@ import { openKeys } from './keys/open-keys.ts'
 import { createKeyCare } from './key-care.ts'
 import { DEFAULT_NET_LIMITS, type NetLimits } from './net/limits.ts'
 import type { Log } from './ops/log.ts'
+import { measureCode } from './ops/code-hash.ts'
 import { createReadiness } from './ops/readiness.ts'
 import { createStatus } from './ops/status.ts'
 import type { PolicyState } from './policy/live-policy.ts'
@@ -112,6 +113,9 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
 
   const status = createStatus({
     version: VERSION,
+    code: await measureCode(),
+    clusterId,
+    publicKey: identity.publicKey,
     name: config.name,
     profile: config.profile,
     sealing: own.sealer.provider,

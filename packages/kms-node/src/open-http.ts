@@ -12,7 +12,7 @@ import type { Stop } from './stop-all.ts'
 
 export interface OpenHttpParams extends Omit<RoutePorts, 'cluster'> {
   readonly config: NodeConfig
-  readonly own: Pick<Own, 'identity'>
+  readonly own: Pick<Own, 'identity' | 'sign'>
   readonly clusterKeeper: ClusterKeeper
   readonly clock: Clock
   readonly rng: Rng
@@ -25,7 +25,7 @@ export async function openHttp(
   stops: Stop[],
 ): Promise<{ readonly http: HttpServer; readonly tls: LiveTls | undefined }> {
   const { config, own, clusterKeeper, clock, rng, log, ...routes } = params
-  const { identity } = own
+  const { identity, sign } = own
   const pinned = (): Uint8Array | undefined => ownEntry(clusterKeeper.current(), identity.publicKey).tlsSpkiSha256
   const watch = createTlsWatch({ pinned, clock, log })
   const onChange = (pair: TlsPair): void => http.setTls(pair)
@@ -41,6 +41,7 @@ export async function openHttp(
     limits: config.limits,
     clock,
     rng,
+    signer: { sign, publicKey: identity.publicKey },
     onError: (cause, requestId) => log.error({ cause, requestId }, 'http-error'),
   })
   await http.start()

@@ -18,13 +18,14 @@ import {
   alice,
   authorize,
   clock,
+  clusterId,
   createTestPipeline,
   groupKey,
   index,
   itemFor,
   keyId,
   requestOf,
-  rng,
+  nodeSigner,
   sharingId,
   verifiedKey,
 } from '../serve/pipeline.fixture.ts'
@@ -35,6 +36,7 @@ import { HTTP_ERRORS } from './errors.ts'
 import { openApiDocument } from './openapi.ts'
 import type { OperationId } from './operations.ts'
 import { createRoutes } from './routes.ts'
+import { serverOptions } from './server.fixture.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from './server.ts'
 
 /** Put where a careless node would repeat it. */
@@ -71,13 +73,16 @@ const keys: HttpServerOptions['keys'] = {
 }
 const node = { url: 'http://127.0.0.1:1', multiaddrs: ['/ip4/127.0.0.1/tcp/1'] }
 const nodes = served.config.members.map((member) => ({ ...member, ...node, name: `node-${member.index}`, revision: 1 }))
-const ports: Omit<HttpServerOptions, 'port'> = {
+const ports = serverOptions({
   pipeline,
   dryRun,
   keys,
   cluster: () => ({ config: served.config, configHash: new Uint8Array(32), nodes, certificates: [Uint8Array.of(1)] }),
   status: createStatus({
     version: '1',
+    code: { code: new Uint8Array(32).fill(1), native: new Uint8Array(32).fill(2) },
+    clusterId,
+    publicKey: nodeSigner.publicKey,
     name: 'alice',
     profile: 'production',
     sealing: 'passphrase',
@@ -87,14 +92,9 @@ const ports: Omit<HttpServerOptions, 'port'> = {
     audit: { problem: () => 'disk-full' },
     clock,
   }),
-  readiness: { problems: async () => [] },
-  host: '127.0.0.1',
-  corsOrigins: [],
   limits: { requestsPerSecond: 1, requestBurst: 1000, maxHttpConnections: 64, httpRequestTimeoutMs: 400 },
-  clock,
-  rng,
   onError: () => undefined,
-}
+})
 
 const running: HttpServer[] = []
 afterAll(async () => {
@@ -202,6 +202,8 @@ describe('every answer is as documented', () => {
       expect(await drive(url, id, { parameters: { keyId: KEY.toUpperCase() } })).toBe('400 malformed')
       expect(await drive(url, id, { parameters: { keyId: 'ff'.repeat(32) } })).toBe('404 unknown-key')
     }
+    expect(await drive(url, 'status', { query: `?nonce=0x${'0f'.repeat(32)}` })).toBe('200')
+    expect(await drive(url, 'status', { query: '?nonce=1' })).toBe('400 malformed')
     expect(await drive(url, 'certificates', { query: '?above=1&above=2' })).toBe('400 malformed')
     expect(await drive(url, 'delegate', { ...asking(), query: '?dryRun=1' })).toBe('400 malformed')
     for (const above of ['', '-1', '1e3', '12345678901'])

@@ -1,28 +1,12 @@
 import { formatAuthorization } from '@tkms/dkg'
 import { expect, it, onTestFinished } from 'vitest'
-import { authorize, clock, createTestPipeline, requestOf, rng, verifiedKey } from '../serve/pipeline.fixture.ts'
+import { authorize, createTestPipeline, requestOf } from '../serve/pipeline.fixture.ts'
+import { serverOptions } from './server.fixture.ts'
 import { createHttpServer } from './server.ts'
 
 it('explains a request instead of answering it where it is asked to, and takes no other word for it', async () => {
   const { pipeline, dryRun, lender } = createTestPipeline()
-  const { config } = verifiedKey()
-  const server = createHttpServer({
-    pipeline,
-    dryRun,
-    keys: { list: () => [], get: () => undefined, chain: () => undefined, problem: () => undefined },
-    cluster: () => ({ config, configHash: new Uint8Array(32), nodes: [], certificates: [] }),
-    status: () => ({}),
-    readiness: { problems: async () => [] },
-    host: '127.0.0.1',
-    port: 0,
-    corsOrigins: [],
-    limits: { requestsPerSecond: 1, requestBurst: 100, maxHttpConnections: 64, httpRequestTimeoutMs: 400 },
-    clock,
-    rng,
-    onError: (cause) => {
-      throw cause
-    },
-  })
+  const server = createHttpServer(serverOptions({ pipeline, dryRun }))
   await server.start()
   onTestFinished(() => server.stop())
   const send = (query: string, body: string): Promise<Response> => {

@@ -2,17 +2,9 @@ import type { IncomingMessage } from 'node:http'
 import { PassThrough } from 'node:stream'
 import { formatAuthorization } from '@tkms/dkg'
 import { expect, it, onTestFinished } from 'vitest'
-import {
-  alice,
-  authorize,
-  clock,
-  createTestPipeline,
-  itemFor,
-  requestOf,
-  rng,
-  verifiedKey,
-} from '../serve/pipeline.fixture.ts'
+import { alice, authorize, createTestPipeline, itemFor, requestOf } from '../serve/pipeline.fixture.ts'
 import { createBodyReader } from './read-body.ts'
+import { serverOptions } from './server.fixture.ts'
 import { createHttpServer } from './server.ts'
 
 const MIB = 1024 * 1024
@@ -41,24 +33,8 @@ it('reads so many bytes of bodies at once, and of one caller a part of them', as
 
 it('counts a long request as several', async () => {
   const { pipeline, dryRun } = createTestPipeline()
-  const { config } = verifiedKey()
-  const server = createHttpServer({
-    pipeline,
-    dryRun,
-    keys: { list: () => [], get: () => undefined, chain: () => undefined, problem: () => undefined },
-    cluster: () => ({ config, configHash: new Uint8Array(32), nodes: [], certificates: [] }),
-    status: () => ({}),
-    readiness: { problems: async () => [] },
-    host: '127.0.0.1',
-    port: 0,
-    corsOrigins: [],
-    limits: { requestsPerSecond: 1, requestBurst: 5, maxHttpConnections: 64, httpRequestTimeoutMs: 400 },
-    clock,
-    rng,
-    onError: (cause) => {
-      throw cause
-    },
-  })
+  const limits = { requestsPerSecond: 1, requestBurst: 5, maxHttpConnections: 64, httpRequestTimeoutMs: 400 }
+  const server = createHttpServer(serverOptions({ pipeline, dryRun, limits }))
   await server.start()
   onTestFinished(() => server.stop())
   const item = itemFor(alice)

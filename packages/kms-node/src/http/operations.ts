@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 import type { HttpErrorCode } from './errors.ts'
-import { aboveSchema, dryRunSchema, keyIdSchema, type SchemaName } from './schemas.ts'
+import { aboveSchema, dryRunSchema, keyIdSchema, nonceSchema, type SchemaName } from './schemas.ts'
 
 /** One operation of the HTTP API: what routes a call, checks its parameters and describes it in the OpenAPI document. */
 export interface Operation {
@@ -44,7 +44,11 @@ export const OPERATIONS: Readonly<Record<OperationId, Operation>> = {
     limited: false,
     errors: ['not-ready', 'internal'],
   },
-  status: get('/v1/status', 'What everybody may know of the node.', 'Status'),
+  status: {
+    ...get('/v1/status', 'What everybody may know of the node, signed by its identity (RFC 9421).', 'Status'),
+    queryParameters: { nonce: nonceSchema },
+    errors: ['malformed', 'internal'],
+  },
   cluster: get('/v1/cluster', 'The cluster file as this node knows it. Compare its config hash with a pin.', 'Cluster'),
   key: {
     ...get('/v1/keys/{keyId}', 'A key with its latest certificate.', 'Key'),

@@ -15,7 +15,12 @@ import { authorizationSchema } from './schemas.ts'
 
 /** What a handler says; the server writes it. */
 export type Reply =
-  | { readonly kind: 'ok'; readonly body: unknown }
+  | {
+      readonly kind: 'ok'
+      readonly body: unknown
+      /** By the node's identity, together with what it answers. */
+      readonly signed?: true
+    }
   | {
       readonly kind: 'error'
       readonly code: HttpErrorCode
@@ -66,7 +71,7 @@ export function createRoutes(ports: RoutePorts): readonly Route[] {
       const problems = await ports.readiness.problems()
       return problems.length === 0 ? ok({ status: 'ready' }) : failed('not-ready', { problems })
     },
-    status: async () => ok(await ports.status()),
+    status: async () => ({ kind: 'ok', body: await ports.status(), signed: true }),
     cluster: () => ok(formatCluster(ports.cluster())),
     key: ({ parameters }) => {
       const key = ports.keys.get(keyIdOf(parameters))

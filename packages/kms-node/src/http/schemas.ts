@@ -71,6 +71,12 @@ export const dryRunSchema: z.ZodType<string> = z
   .enum(['true', 'false'])
   .describe('true: say what would be answered and why, and answer nothing')
 
+/** `?nonce=`. */
+export const nonceSchema: z.ZodType<string> = z
+  .string()
+  .regex(/^0x[0-9a-f]{64}$/)
+  .describe('32 bytes as 0x and hex, which nobody can have known before: the signature of the answer covers them')
+
 // Answers
 
 const health = z.strictObject({ status: z.literal('ok') }).describe('The process runs.')
@@ -123,6 +129,11 @@ const chainPage: z.ZodType<ChainPage> = z
 const status: z.ZodType<NodeStatus> = z
   .strictObject({
     version: z.string(),
+    codeHash: hex32('of the programs that run, see `npm run release:manifest`').exactOptional(),
+    nativeHash: hex32('of the binary of libsecp256k1 that runs').exactOptional(),
+    runtime: z.string().describe('of Node.js'),
+    clusterId: hex32('the id of the cluster'),
+    ed25519: hex32('the identity of the node, which signs this answer'),
     name: z.string(),
     profile: z.string(),
     uptimeSeconds: z.int().min(0),

@@ -15,12 +15,12 @@ import {
   index,
   keyId,
   requestOf,
-  rng,
   sharingId,
   verifiedKey,
 } from '../serve/pipeline.fixture.ts'
 import type { DelegationCall, DelegationPipeline } from '../serve/pipeline.ts'
 import { MAX_BODY_BYTES } from './body.ts'
+import { serverOptions } from './server.fixture.ts'
 import { createHttpServer, type HttpServer, type HttpServerOptions } from './server.ts'
 
 const served = verifiedKey()
@@ -58,26 +58,7 @@ afterEach(async () => {
 })
 
 async function serve(overrides: Partial<HttpServerOptions> = {}): Promise<string> {
-  const limits = { requestsPerSecond: 1, requestBurst: 100, maxHttpConnections: 64, httpRequestTimeoutMs: 400 }
-  const { config } = served
-  const server = createHttpServer({
-    pipeline,
-    dryRun,
-    keys,
-    cluster: () => ({ config, configHash: new Uint8Array(32), nodes: [], certificates: [] }),
-    status: () => ({ version: '0' }),
-    readiness: { problems: async () => [] },
-    host: '127.0.0.1',
-    port: 0,
-    corsOrigins: [],
-    limits,
-    clock,
-    rng,
-    onError: (cause) => {
-      throw cause
-    },
-    ...overrides,
-  })
+  const server = createHttpServer(serverOptions({ pipeline, dryRun, keys, ...overrides }))
   running.push(server)
   await server.start()
   return server.url

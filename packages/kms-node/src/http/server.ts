@@ -16,6 +16,7 @@ import { type ConnectionLimits, limitConnections } from './connection-limit.ts'
 import { allowOrigin, isPreflight, PREFLIGHT_HEADERS } from './cors.ts'
 import { errorBody, HTTP_ERRORS, type HttpErrorCode } from './errors.ts'
 import { createRouteFinder } from './find-route.ts'
+import { type MessageSigner, signatureHeaders } from './message-signature.ts'
 import { callerOf, createRateLimit } from './rate-limit.ts'
 import { createRoutes, type Reply, type RoutePorts } from './routes.ts'
 import type { TlsPair } from './tls-files.ts'
@@ -35,6 +36,8 @@ export interface HttpServerOptions extends RoutePorts {
   } & Partial<ConnectionLimits>
   readonly clock: Clock
   readonly rng: Rng
+  /** For answers that are signed whole. */
+  readonly signer: MessageSigner
   /** A handler failed: this node's fault. */
   readonly onError: (cause: unknown, requestId: string) => void
 }
@@ -176,6 +179,13 @@ function createRequestListener(options: HttpServerOptions): RequestListener {
     return refusal ?? found.route.handle({ request, parameters: found.parameters, remote, charge, signal })
   }
 
+  const signature = (body: string, target: string | undefined): Readonly<Record<string, string>> =>
+    signatureHeaders(
+      { status: 200, target: target ?? '/', body },
+      options.signer,
+      Math.floor(options.clock.nowMs() / 1000),
+    )
+
   return (request, response) => {
     const requestId = requestIdOf(options.rng)
     const left = new AbortController()
@@ -188,11 +198,11 @@ function createRequestListener(options: HttpServerOptions): RequestListener {
       return
     }
     answer(request, left.signal).then(
-      (reply) => write(request, response, { reply, requestId }),
+      (reply) => write(request, response, { reply, requestId, signature }),
       (cause: unknown) => {
         if (left.signal.aborted || request.destroyed) return
         options.onError(cause, requestId)
-        write(request, response, { reply: { kind: 'error', code: 'internal' }, requestId })
+        write(request, response, { reply: { kind: 'error', code: 'internal' }, requestId, signature })
       },
     )
   }
@@ -208,7 +218,15 @@ async function throttle(socket: Socket, signal: AbortSignal): Promise<void> {
 function write(
   request: IncomingMessage,
   response: ServerResponse,
-  { reply, requestId }: { readonly reply: Reply; readonly requestId: string },
+  {
+    reply,
+    requestId,
+    signature,
+  }: {
+    readonly reply: Reply
+    readonly requestId: string
+    readonly signature: (body: string, target: string | undefined) => Readonly<Record<string, string>>
+  },
 ): void {
   if (response.destroyed || response.headersSent) return
   const kind = reply.kind === 'ok' ? undefined : HTTP_ERRORS[reply.code]
@@ -218,6 +236,8 @@ function write(
   response.setHeader('x-content-type-options', 'nosniff')
   if (reply.kind === 'error' && reply.retryAfterSeconds !== undefined)
     response.setHeader('retry-after', reply.retryAfterSeconds)
+  if (reply.kind === 'ok' && reply.signed === true)
+    for (const [name, value] of Object.entries(signature(body, request.url))) response.setHeader(name, value)
   // A body that was not read to its end would be taken for the next request.
   if (!request.complete) response.setHeader('connection', 'close')
   response.writeHead(kind?.status ?? 200, { 'content-length': Buffer.byteLength(body) }).end(body)

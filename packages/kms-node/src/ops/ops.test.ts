@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { KmsError, nobleCurve, Secret } from '@tkms/dkg'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { rng } from '../serve/pipeline.fixture.ts'
+import { clusterId, nodeSigner, rng } from '../serve/pipeline.fixture.ts'
 import type { KeyDirectory } from '../keys/key-directory.ts'
 import { createLog, logDelegation } from './log.ts'
 import { type FileSystem, nodeFileSystem } from '../store/file-system.ts'
@@ -79,7 +79,17 @@ describe('readiness on a full disk', () => {
 describe('status', () => {
   it('shows the public posture', () => {
     const clock = { nowMs: () => 7_000, monotonicMs: () => 0 }
-    const ports = { version: '1', name: 'alice', profile: 'production', sealing: 'passphrase', curve: nobleCurve }
+    const { publicKey } = nodeSigner
+    const ports = {
+      version: '1',
+      code: undefined,
+      clusterId,
+      publicKey,
+      name: 'alice',
+      profile: 'production',
+      sealing: 'passphrase',
+      curve: nobleCurve,
+    }
     let writes: string | undefined = 'audit-io'
     const audit = { problem: () => writes }
     const status = createStatus({ ...ports, keys, pipeline: { underWay: 3 }, audit, clock })

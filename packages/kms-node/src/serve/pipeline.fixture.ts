@@ -47,6 +47,7 @@ import { createQuotaBook } from '../policy/quota-rule.ts'
 import type { RulePorts } from '../policy/rule-type.ts'
 import { createSignatureVerifier } from '../policy/signature-verifier.ts'
 import type { Clock, Rng } from '../ports.ts'
+import type { MessageSigner } from '../http/message-signature.ts'
 import type { ShareLender, ShareLookup } from './key-table.ts'
 import { createDryRun, type DryRun, type DryRunEvent } from './dry-run.ts'
 import { createRequesterVerifier } from './requester.ts'
@@ -86,6 +87,8 @@ export function createSigner(): Signer {
 }
 
 export const node: Signer = createSigner()
+/** The identity of the node that `createTestPipeline` makes. */
+export const nodeSigner: MessageSigner = { publicKey: decodeNodePublicKey(node.publicKey), sign: node.sign }
 export const alice: Signer = createSigner()
 export const issuer: Signer = createSigner()
 
