@@ -11,8 +11,8 @@ const MAX_MB_PER_HOUR = 1
  */
 const LONG_HOURS = 0.5
 const SETTLING_MB = { objects: 0.3, resident: 4 } as const
-/** So many more of them at the end than at the beginning: connections come and go meanwhile. */
-const MAX_MORE = { files: 4, resources: 8, class: 8, listeners: 64 } as const
+/** So many more of them at the end than at the beginning: under load connections come and go. */
+const MAX_MORE = { files: 12, resources: 12, class: 8, listeners: 64 } as const
 
 /** Of one process, in MB/h. */
 export interface Growth {
