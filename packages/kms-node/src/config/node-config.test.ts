@@ -84,6 +84,10 @@ describe('node.yaml', () => {
       provider: 'kms-file',
       keyFile: '/data/alice/sealer.key',
     })
+    expect(parse({ name: 'a', sealer: { provider: 'dstack' } }).sealer).toEqual({
+      provider: 'dstack',
+      socket: '/var/run/dstack.sock',
+    })
     expect(problemsOf({ name: 'a', sealer: { provider: 'kms-file' } })).toEqual([
       'sealer.provider: kms-file only in the development profile',
     ])

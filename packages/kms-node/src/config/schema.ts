@@ -1,5 +1,6 @@
 import { PROTOCOL_TIMINGS } from '@tkms/dkg'
 import { z } from 'zod'
+import { DSTACK_SOCKET } from '../dstack/guest-agent.ts'
 import { DEFAULT_RETIREMENT } from '../keys/life.ts'
 import { DEFAULT_STARTUP_WAIT_MS } from '../keys/startup-check.ts'
 import { DEFAULT_SCRYPT } from '../seal/passphrase-sealer.ts'
@@ -41,9 +42,10 @@ const sealer = z.discriminatedUnion(
       passphraseFile: path.optional(),
       scryptLogN: z.int().min(10).max(22).default(DEFAULT_SCRYPT.logN),
     }),
+    z.strictObject({ provider: z.literal('dstack'), socket: path.default(DSTACK_SOCKET) }),
     z.strictObject({ provider: z.literal('kms-file'), keyFile: path.default('sealer.key') }),
   ],
-  { error: ({ code }) => (code === 'invalid_union' ? 'one of passphrase, kms-file' : undefined) },
+  { error: ({ code }) => (code === 'invalid_union' ? 'one of passphrase, dstack, kms-file' : undefined) },
 )
 
 const ceremony = z.strictObject({

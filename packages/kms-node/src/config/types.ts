@@ -22,7 +22,7 @@ export interface CeremonyConfig extends CeremonyTimings {
 }
 
 /** What protects the sealed store, by `provider`. No provider takes another's place. */
-export type SealerConfig = PassphraseSealerConfig | KeyFileSealerConfig
+export type SealerConfig = PassphraseSealerConfig | DstackSealerConfig | KeyFileSealerConfig
 
 export interface PassphraseSealerConfig {
   readonly provider: 'passphrase'
@@ -30,6 +30,13 @@ export interface PassphraseSealerConfig {
   readonly passphraseFile?: string | undefined
   /** N = 2^scryptLogN. Below 17 only in the development profile. */
   readonly scryptLogN: number
+}
+
+/** A key that dstack derives for the application in this virtual machine. */
+export interface DstackSealerConfig {
+  readonly provider: 'dstack'
+  /** Path of the guest agent's Unix socket. */
+  readonly socket: string
 }
 
 /** Development only: the key lies beside what it seals. */

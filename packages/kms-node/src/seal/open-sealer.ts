@@ -1,6 +1,7 @@
 import type { NodeConfig } from '../config/types.ts'
 import type { Rng } from '../ports.ts'
 import { systemRng } from '../system.ts'
+import { createDstackSealer } from './dstack-sealer.ts'
 import { createKeyFileSealer } from './key-file.ts'
 import type { NodeSealer } from './key-sealer.ts'
 import { createPassphraseSealer } from './passphrase-sealer.ts'
@@ -23,14 +24,16 @@ export interface SealerSource {
 export async function openSealer(source: SealerSource): Promise<NodeSealer> {
   const { config, env, rng = systemRng, onWarning } = source
   const { sealer, profile } = config
+  if (sealer.provider !== 'passphrase') delete env[PASSPHRASE_VARIABLE]
   switch (sealer.provider) {
     case 'passphrase': {
       const warned = onWarning && { onWarning }
       const passphrase = await readPassphrase({ file: sealer.passphraseFile, env, profile, ...warned })
       return createPassphraseSealer({ passphrase, rng, params: { logN: sealer.scryptLogN, r: 8, p: 1 } })
     }
+    case 'dstack':
+      return createDstackSealer({ socket: sealer.socket }, rng)
     case 'kms-file':
-      delete env[PASSPHRASE_VARIABLE]
       return createKeyFileSealer(sealer.keyFile, rng)
   }
 }
