@@ -2,7 +2,12 @@ import { type Authorization, formatAuthorization, Secret } from '@tkms/dkg'
 import { createEd25519Signer, type KmsClient } from '@tkms/kms-client'
 import { createNodeKmsClient } from '@tkms/kms-client/node'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Contract, contractOf, type OpenApiDocument } from '../../packages/kms-node/src/http/contract.fixture.ts'
+import {
+  type Contract,
+  contractOf,
+  jsonOf,
+  type OpenApiDocument,
+} from '../../packages/kms-node/src/http/contract.fixture.ts'
 import type { OperationId } from '../../packages/kms-node/src/http/operations.ts'
 import { createTestCluster, makeKey, type TestCluster } from '../support/node-cluster.ts'
 
@@ -33,7 +38,8 @@ async function call(id: OperationId, init: RequestInit = {}): Promise<{ status: 
   const keyId = Buffer.from(kms.keys[0]?.keyId ?? []).toString('hex')
   const url = `${cluster.node(1).url}${path.replace('{keyId}', keyId)}`
   const response = await fetch(url, { method: method.toUpperCase(), ...init })
-  return { status: response.status, problems: contract.problems(id, response.status, await response.json()) }
+  const answered: unknown = JSON.parse(await jsonOf(response))
+  return { status: response.status, problems: contract.problems(id, response.status, answered) }
 }
 
 const body = (authorization: Authorization): RequestInit => ({

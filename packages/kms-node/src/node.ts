@@ -17,6 +17,8 @@ import { createKeyCare } from './key-care.ts'
 import { DEFAULT_NET_LIMITS, type NetLimits } from './net/limits.ts'
 import type { Log } from './ops/log.ts'
 import { measureCode } from './ops/code-hash.ts'
+import { createNodeMetrics } from './ops/metrics/node-metrics.ts'
+import { watchNode } from './ops/metrics/open-metrics.ts'
 import { createReadiness } from './ops/readiness.ts'
 import { createStatus } from './ops/status.ts'
 import type { PolicyState } from './policy/live-policy.ts'
@@ -102,13 +104,20 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   stops.push(() => keys.stop())
 
   const { clusterId } = joined.config
-  const audit = await startAudit({ config, store, identity, clusterId, index: self.index, sign, clock, log })
+  const { profile } = config
+  const facts = { version: VERSION, profile, curve: curve.backend, sealer: own.sealer.provider }
+  const metrics = createNodeMetrics(facts, clock)
+  const { onFailure, onCommit } = metrics.audit
+  const audit = await startAudit({ config, store, identity, clusterId, index: self.index, sign, clock, log, onFailure })
   stops.push(() => audit.stop())
+  audit.subscribe(onCommit)
   const lender = keys.table.lender('ecies-dec')
   const asking = await openAsking({ config, clusterId, curve, lender, clock, log, onPolicy: audit.onPolicy })
   const { policy, dryRun } = asking
   stops.push(() => policy.stop())
-  const { pipeline, stopWorkers } = openServing({ config, asking, ledger: audit.ledger, sign, rng, log })
+  const { ledger } = audit
+  const { onReleased, onReply } = metrics
+  const { pipeline, stopWorkers } = openServing({ config, asking, ledger, sign, rng, log, onReleased })
   stops.push(stopWorkers)
 
   const status = createStatus({
@@ -127,15 +136,13 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   })
   const directory = storeDirectory(config.dataDir)
   const readiness = createReadiness({ keys: keys.directory, audit, fileSystem: nodeFileSystem, directory, clock, rng })
-  const { http, tls } = await openHttp(
-    { config, own, clusterKeeper, pipeline, dryRun, keys: keys.directory, status, readiness, clock, rng, log },
-    stops,
-  )
-  const {
-    host,
-    guard,
-    ceremonies: network,
-  } = await openNetwork({ config, own, limits, pipeline, clock, rng, log }, stops)
+  const base = { config, own, clock, rng, log }
+  const overHttp = { pipeline: metrics.counted('http', pipeline), metrics: metrics.text, onReply }
+  const directories = { clusterKeeper, dryRun, keys: keys.directory, status, readiness }
+  const { http, tls } = await openHttp({ ...base, ...overHttp, ...directories }, stops)
+  const onRateLimited = (): void => metrics.onRateLimited('libp2p')
+  const overLibp2p = { limits, pipeline: metrics.counted('libp2p', pipeline), onRateLimited }
+  const { host, guard, ceremonies: network } = await openNetwork({ ...base, ...overLibp2p }, stops)
   const { startupWaitMs } = config.ceremony
   const updateRoster = (): void => {
     const open = ceremonies.openCommittees().map((committee) => committee.config)
@@ -185,6 +192,9 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   stops.push(() => connected.stop())
   await network.start(connected.listener)
   stops.push(() => network.stop())
+
+  const watched = { config, own, keys, audit, readiness, network, pipeline, ceremonies, policy, clusterKeeper }
+  watchNode(metrics, { ...watched, tls: () => tls?.state() })
 
   const admin = createAdminServer({
     dataDir: config.dataDir,

@@ -1,7 +1,7 @@
 import { ownEntry } from './cluster/cluster-file.ts'
 import type { ClusterKeeper } from './cluster/cluster-keeper.ts'
 import type { NodeConfig } from './config/types.ts'
-import { createHttpServer, type HttpServer } from './http/server.ts'
+import { createHttpServer, type HttpServer, type HttpServerOptions } from './http/server.ts'
 import type { RoutePorts } from './http/routes.ts'
 import { type LiveTls, openNodeTls, type TlsPair } from './http/tls-files.ts'
 import { createTlsWatch } from './http/tls-watch.ts'
@@ -10,7 +10,7 @@ import type { Own } from './open-own.ts'
 import type { Clock, Rng } from './ports.ts'
 import type { Stop } from './stop-all.ts'
 
-export interface OpenHttpParams extends Omit<RoutePorts, 'cluster'> {
+export interface OpenHttpParams extends Omit<RoutePorts, 'cluster'>, Pick<HttpServerOptions, 'onReply'> {
   readonly config: NodeConfig
   readonly own: Pick<Own, 'identity' | 'sign'>
   readonly clusterKeeper: ClusterKeeper

@@ -28,6 +28,8 @@ export interface OpenNetworkParams {
   readonly clock: Clock
   readonly rng: Rng
   readonly log: Log
+  /** A call was turned away because its address asks too often. */
+  readonly onRateLimited: () => void
 }
 
 /** A node on libp2p. */
@@ -43,7 +45,7 @@ export interface NodeNetwork {
  * @throws KmsError `duplicate-identity`, errors of listening
  */
 export async function openNetwork(params: OpenNetworkParams, stops: Stop[]): Promise<NodeNetwork> {
-  const { config, own, limits, pipeline, clock, rng, log } = params
+  const { config, own, limits, pipeline, clock, rng, log, onRateLimited } = params
   const { identity, sign, joined, self } = own
   const roster = createRoster(joined.nodes, self.index)
   const host = await createHost({
@@ -68,7 +70,11 @@ export async function openNetwork(params: OpenNetworkParams, stops: Stop[]): Pro
     host,
     handler: pipeline,
     limits,
-    admit: (address, tokens) => rateLimit.retryAfterSeconds(address, clock.monotonicMs(), tokens) === 0,
+    admit: (address, tokens) => {
+      const admitted = rateLimit.retryAfterSeconds(address, clock.monotonicMs(), tokens) === 0
+      if (!admitted) onRateLimited()
+      return admitted
+    },
     onStreamError: (remote, cause) => log.debug({ remote, cause }, 'delegate-stream-ended'),
   })
   await delegate.start()

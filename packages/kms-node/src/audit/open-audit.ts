@@ -45,6 +45,8 @@ export interface AuditPorts {
 export interface AuditParams extends AuditPorts {
   readonly limits: { readonly replayEntries: number; readonly replayEntriesPerRequester: number }
   readonly log: Pick<Log, 'error' | 'info'>
+  /** The log, or its anchor, cannot be written any more. */
+  readonly onFailure?: () => void
 }
 
 /** A log that can be read while it is written, or of a node that does not run. */
@@ -91,7 +93,10 @@ export async function openAudit(params: AuditParams): Promise<Audit> {
     isBlocked: () => anchor.isOverdue(),
     onProblem: (code, cause) => {
       if (code === undefined) log.info('audit log writes again')
-      else log.error({ cause }, 'audit log cannot be written: nothing is released')
+      else {
+        log.error({ cause }, 'audit log cannot be written: nothing is released')
+        params.onFailure?.()
+      }
     },
     onAppended: () => {
       anchor.onAppended()
@@ -108,6 +113,7 @@ export async function openAudit(params: AuditParams): Promise<Audit> {
       onFailed: (cause) => {
         anchorProblem = isKmsError(cause) ? cause.code : 'unexpected'
         log.error({ cause }, 'audit log not anchored')
+        params.onFailure?.()
       },
     },
     anchored,

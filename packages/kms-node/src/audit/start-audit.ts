@@ -9,7 +9,7 @@ import { type Audit, type AuditParams, openAudit } from './open-audit.ts'
  * @throws KmsError `audit-broken`, `audit-io`, `disk-full`, errors of the store
  */
 export async function startAudit(
-  ports: Pick<AuditParams, 'store' | 'sign' | 'clock' | 'log'> & {
+  ports: Pick<AuditParams, 'store' | 'sign' | 'clock' | 'log' | 'onFailure'> & {
     readonly config: NodeConfig
     readonly identity: NodeIdentity
     readonly clusterId: ClusterId

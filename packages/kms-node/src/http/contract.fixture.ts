@@ -3,7 +3,7 @@ import type { OperationId } from './operations.ts'
 
 interface DocumentedOperation {
   readonly operationId: OperationId
-  readonly responses: Readonly<Record<string, unknown>>
+  readonly responses: Readonly<Record<string, { readonly content: Readonly<Record<string, unknown>> }>>
 }
 
 export interface OpenApiDocument {
@@ -45,15 +45,22 @@ export function contractOf(document: OpenApiDocument): Contract {
       const found = documented.find(({ operation }) => operation.operationId === operationId)
       if (found?.operation.responses[status] === undefined) return [`${operationId} is not documented to say ${status}`]
       const { path, method } = found
-      return check(['paths', path, method, 'responses', `${status}`, 'content', 'application/json', 'schema'], body)
+      const [type = ''] = Object.keys(found.operation.responses[status].content)
+      return check(['paths', path, method, 'responses', `${status}`, 'content', type, 'schema'], body)
     },
     problemsOf: (schema, body) => check(['components', 'schemas', schema], body),
   }
 }
 
+/** The body of an answer as JSON: what says that it is no JSON, as the string that it is. */
+export async function jsonOf(response: Response): Promise<string> {
+  const text = await response.text()
+  return response.headers.get('content-type')?.startsWith('application/json') === true ? text : JSON.stringify(text)
+}
+
 interface RefusalResponse {
   readonly content: {
-    readonly 'application/json': {
+    readonly 'application/json'?: {
       readonly schema: {
         readonly allOf?: readonly [
           unknown,
@@ -70,7 +77,7 @@ interface RefusalResponse {
 
 const outcomesOf = ({ operationId, responses }: DocumentedOperation): readonly string[] =>
   Object.entries(responses).flatMap(([status, response]) => {
-    const { allOf } = (response as RefusalResponse).content['application/json'].schema
+    const allOf = (response as RefusalResponse).content['application/json']?.schema.allOf
     if (allOf === undefined) return [`${operationId} ${status}`]
     return allOf[1].properties.error.properties.code.enum.map((code) => `${operationId} ${status} ${code}`)
   })

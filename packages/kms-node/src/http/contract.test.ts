@@ -31,7 +31,7 @@ import {
 } from '../serve/pipeline.fixture.ts'
 import type { DelegationPipeline } from '../serve/pipeline.ts'
 import { MAX_BODY_BYTES } from './body.ts'
-import { type Contract, contractOf, type OpenApiDocument } from './contract.fixture.ts'
+import { type Contract, contractOf, jsonOf, type OpenApiDocument } from './contract.fixture.ts'
 import { HTTP_ERRORS } from './errors.ts'
 import { openApiDocument } from './openapi.ts'
 import type { OperationId } from './operations.ts'
@@ -129,7 +129,7 @@ async function drive(
   if (operation === undefined) throw new Error(`${operationId} is not documented`)
   const path = operation.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => parameters?.[name] ?? KEY)
   const response = await fetch(`${url}${path}${query}`, { method: operation.method.toUpperCase(), ...init })
-  return judge(operationId, response.status, await response.text(), response.headers.get('x-request-id'))
+  return judge(operationId, response.status, await jsonOf(response), response.headers.get('x-request-id'))
 }
 
 function judge(operationId: OperationId, status: number, text: string, requestId: string | null): string {

@@ -41,7 +41,7 @@ export function openApiDocument(): Json {
 }
 
 function describe(operation: Operation): Json {
-  const { summary, bearer, body, answers } = operation
+  const { summary, bearer, body, answers, contentType = 'application/json' } = operation
   return {
     summary,
     ...(bearer && { security: [{}, { bearer: [] }] }),
@@ -51,7 +51,7 @@ function describe(operation: Operation): Json {
       200: {
         description: answers.map(describedAs).join(' Or: '),
         headers: REQUEST_ID,
-        content: json(oneOf(answers)),
+        content: { [contentType]: { schema: oneOf(answers) } },
       },
       ...Object.fromEntries([...byStatus(errorsOf(operation))].map(([status, codes]) => [status, refusal(codes)])),
     },

@@ -19,11 +19,22 @@ export interface Operation {
   readonly bearer?: true
   /** One of them. */
   readonly answers: readonly SchemaName[]
+  /** Of its answers; JSON without it. Errors are JSON always. */
+  readonly contentType?: string
   /** What its handler may refuse with; `errorsOf` adds what the server refuses. */
   readonly errors: readonly HttpErrorCode[]
 }
 
-export type OperationId = 'health' | 'ready' | 'status' | 'cluster' | 'key' | 'certificates' | 'delegate' | 'openapi'
+export type OperationId =
+  | 'health'
+  | 'ready'
+  | 'metrics'
+  | 'status'
+  | 'cluster'
+  | 'key'
+  | 'certificates'
+  | 'delegate'
+  | 'openapi'
 
 const get = (path: string, summary: string, answer: SchemaName): Operation => ({
   method: 'GET',
@@ -35,6 +46,9 @@ const get = (path: string, summary: string, answer: SchemaName): Operation => ({
   answers: [answer],
   errors: ['internal'],
 })
+
+/** Of Prometheus' text format. */
+export const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 
 /** The HTTP API (interfaces 6). */
 export const OPERATIONS: Readonly<Record<OperationId, Operation>> = {
@@ -48,6 +62,10 @@ export const OPERATIONS: Readonly<Record<OperationId, Operation>> = {
     ...get('/v1/status', 'What everybody may know of the node, signed by its identity (RFC 9421).', 'Status'),
     queryParameters: { nonce: nonceSchema },
     errors: ['malformed', 'internal'],
+  },
+  metrics: {
+    ...get('/metrics', 'Numbers about the node, for Prometheus.', 'Metrics'),
+    contentType: METRICS_CONTENT_TYPE,
   },
   cluster: get('/v1/cluster', 'The cluster file as this node knows it. Compare its config hash with a pin.', 'Cluster'),
   key: {

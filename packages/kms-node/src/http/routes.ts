@@ -9,7 +9,7 @@ import type { DelegationPipeline } from '../serve/pipeline.ts'
 import { createJsonBodyReader } from './body.ts'
 import type { ErrorDetails, HttpErrorCode } from './errors.ts'
 import { openApiDocument } from './openapi.ts'
-import { type Operation, type OperationId, OPERATIONS } from './operations.ts'
+import { METRICS_CONTENT_TYPE, type Operation, type OperationId, OPERATIONS } from './operations.ts'
 import { tokensOf } from './rate-limit.ts'
 import { authorizationSchema } from './schemas.ts'
 
@@ -21,6 +21,7 @@ export type Reply =
       /** By the node's identity, together with what it answers. */
       readonly signed?: true
     }
+  | { readonly kind: 'text'; readonly text: string; readonly contentType: string }
   | {
       readonly kind: 'error'
       readonly code: HttpErrorCode
@@ -47,6 +48,7 @@ type Handler = (call: RouteCall) => Promise<Reply> | Reply
 
 /** An operation and what does it. */
 export interface Route {
+  readonly id: OperationId
   readonly operation: Operation
   readonly handle: Handler
 }
@@ -58,7 +60,9 @@ export interface RoutePorts {
   readonly cluster: () => Cluster
   /** Public posture, ready for JSON. */
   readonly status: () => Promise<object> | object
-  readonly readiness: Readiness
+  readonly readiness: Pick<Readiness, 'problems'>
+  /** Prometheus text format. */
+  readonly metrics: () => Promise<string>
 }
 
 /** A handler for every operation: there is no other way to be routed. */
@@ -72,6 +76,7 @@ export function createRoutes(ports: RoutePorts): readonly Route[] {
       return problems.length === 0 ? ok({ status: 'ready' }) : failed('not-ready', { problems })
     },
     status: async () => ({ kind: 'ok', body: await ports.status(), signed: true }),
+    metrics: async () => ({ kind: 'text', text: await ports.metrics(), contentType: METRICS_CONTENT_TYPE }),
     cluster: () => ok(formatCluster(ports.cluster())),
     key: ({ parameters }) => {
       const key = ports.keys.get(keyIdOf(parameters))
@@ -86,6 +91,7 @@ export function createRoutes(ports: RoutePorts): readonly Route[] {
     openapi: () => ok(document),
   }
   return Object.entries<Operation>(OPERATIONS).map(([id, operation]) => ({
+    id: id as OperationId,
     operation,
     handle: handlers[id as OperationId],
   }))

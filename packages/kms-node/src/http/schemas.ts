@@ -82,6 +82,8 @@ export const nonceSchema: z.ZodType<string> = z
 const health = z.strictObject({ status: z.literal('ok') }).describe('The process runs.')
 const ready = z.strictObject({ status: z.literal('ready') }).describe('The node serves at least one key.')
 
+const metrics = z.string().describe('Prometheus text format 0.0.4.')
+
 const sharing: z.ZodType<SharingDescription> = z
   .strictObject({
     sharingId: hex32('the id of the sharing'),
@@ -239,6 +241,7 @@ export const SCHEMAS: {
     | 'Authorization'
     | 'Health'
     | 'Ready'
+    | 'Metrics'
     | 'Status'
     | 'Cluster'
     | 'Key'
@@ -253,6 +256,7 @@ export const SCHEMAS: {
   Authorization: authorizationSchema,
   Health: health,
   Ready: ready,
+  Metrics: metrics,
   Status: status,
   Cluster: cluster,
   Key: key,

@@ -11,6 +11,7 @@ export function serverOptions(
     cluster: () => ({ config, configHash: new Uint8Array(32), nodes: [], certificates: [] }),
     status: () => ({ version: '0' }),
     readiness: { problems: async () => [] },
+    metrics: async () => 'tkms_up 1\n',
     host: '127.0.0.1',
     port: 0,
     corsOrigins: [],

@@ -15,8 +15,9 @@ import type { Clock, Rng } from '../ports.ts'
 import { type ConnectionLimits, limitConnections } from './connection-limit.ts'
 import { allowOrigin, isPreflight, PREFLIGHT_HEADERS } from './cors.ts'
 import { errorBody, HTTP_ERRORS, type HttpErrorCode } from './errors.ts'
-import { createRouteFinder } from './find-route.ts'
 import { type MessageSigner, signatureHeaders } from './message-signature.ts'
+import { createRouteFinder, type Found } from './find-route.ts'
+import type { OperationId } from './operations.ts'
 import { callerOf, createRateLimit } from './rate-limit.ts'
 import { createRoutes, type Reply, type RoutePorts } from './routes.ts'
 import type { TlsPair } from './tls-files.ts'
@@ -38,6 +39,8 @@ export interface HttpServerOptions extends RoutePorts {
   readonly rng: Rng
   /** For answers that are signed whole. */
   readonly signer: MessageSigner
+  /** Every reply, for the metrics. */
+  readonly onReply?: (operation: OperationId | 'none', status: number) => void
   /** A handler failed: this node's fault. */
   readonly onError: (cause: unknown, requestId: string) => void
 }
@@ -165,8 +168,7 @@ function createRequestListener(options: HttpServerOptions): RequestListener {
     maxCallers: MAX_CALLERS,
   })
 
-  const answer = async (request: IncomingMessage, signal: AbortSignal): Promise<Reply> => {
-    const found = find(request.method, request.url)
+  const answer = async (request: IncomingMessage, found: Found, signal: AbortSignal): Promise<Reply> => {
     if (found.kind === 'error') return found
     const remote = callerOf(request.socket.remoteAddress ?? '')
     const charge = async (tokens: number): Promise<Reply | undefined> => {
@@ -197,14 +199,17 @@ function createRequestListener(options: HttpServerOptions): RequestListener {
       response.writeHead(204, PREFLIGHT_HEADERS).end()
       return
     }
-    answer(request, left.signal).then(
-      (reply) => write(request, response, { reply, requestId, signature }),
-      (cause: unknown) => {
-        if (left.signal.aborted || request.destroyed) return
-        options.onError(cause, requestId)
-        write(request, response, { reply: { kind: 'error', code: 'internal' }, requestId, signature })
-      },
-    )
+    const found = find(request.method, request.url)
+    const operation = found.kind === 'error' ? 'none' : found.route.id
+    const say = (reply: Reply): void => {
+      write(request, response, { reply, requestId, signature })
+      options.onReply?.(operation, statusOf(reply))
+    }
+    answer(request, found, left.signal).then(say, (cause: unknown) => {
+      if (left.signal.aborted || request.destroyed) return
+      options.onError(cause, requestId)
+      say({ kind: 'error', code: 'internal' })
+    })
   }
 }
 
@@ -213,6 +218,13 @@ async function throttle(socket: Socket, signal: AbortSignal): Promise<void> {
   socket.pause()
   await setTimeout(THROTTLE_MS, undefined, { signal }).catch(() => undefined)
   socket.resume()
+}
+
+const statusOf = (reply: Reply): number => (reply.kind === 'error' ? HTTP_ERRORS[reply.code].status : 200)
+
+function bodyOf(reply: Reply, requestId: string): { readonly body: string; readonly contentType?: string } {
+  if (reply.kind === 'text') return { body: reply.text, contentType: reply.contentType }
+  return { body: JSON.stringify(reply.kind === 'ok' ? reply.body : errorBody(reply.code, requestId, reply.details)) }
 }
 
 function write(
@@ -229,9 +241,8 @@ function write(
   },
 ): void {
   if (response.destroyed || response.headersSent) return
-  const kind = reply.kind === 'ok' ? undefined : HTTP_ERRORS[reply.code]
-  const body = JSON.stringify(reply.kind === 'ok' ? reply.body : errorBody(reply.code, requestId, reply.details))
-  response.setHeader('content-type', 'application/json; charset=utf-8')
+  const { body, contentType = 'application/json; charset=utf-8' } = bodyOf(reply, requestId)
+  response.setHeader('content-type', contentType)
   response.setHeader('cache-control', 'no-store')
   response.setHeader('x-content-type-options', 'nosniff')
   if (reply.kind === 'error' && reply.retryAfterSeconds !== undefined)
@@ -240,5 +251,5 @@ function write(
     for (const [name, value] of Object.entries(signature(body, request.url))) response.setHeader(name, value)
   // A body that was not read to its end would be taken for the next request.
   if (!request.complete) response.setHeader('connection', 'close')
-  response.writeHead(kind?.status ?? 200, { 'content-length': Buffer.byteLength(body) }).end(body)
+  response.writeHead(statusOf(reply), { 'content-length': Buffer.byteLength(body) }).end(body)
 }

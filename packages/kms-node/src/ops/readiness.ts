@@ -12,6 +12,8 @@ const PROBE_MS = 5_000
 export interface Readiness {
   /** Empty when ready; otherwise fixed words: `starting` or `no-key`, the code of the storage error, `audit-unavailable`. */
   problems(): Promise<readonly string[]>
+  /** Why the store takes no bytes: the code of the storage error. */
+  storage(): Promise<string | undefined>
 }
 
 /** Whether releases can be recorded. */
@@ -48,14 +50,19 @@ export function createReadiness(ports: {
     }
   }
 
+  const storage = (): Promise<string | undefined> => {
+    if (last === undefined || clock.monotonicMs() - last.atMs >= PROBE_MS)
+      last = { atMs: clock.monotonicMs(), problem: probe() }
+    return last.problem
+  }
+
   return {
+    storage,
     async problems() {
-      if (last === undefined || clock.monotonicMs() - last.atMs >= PROBE_MS)
-        last = { atMs: clock.monotonicMs(), problem: probe() }
-      const storage = await last.problem
+      const stored = await storage()
       const keys = ports.keys.problem()
       const audit = ports.audit.problem() === undefined ? undefined : 'audit-unavailable'
-      return [keys, storage, audit].filter((problem) => problem !== undefined)
+      return [keys, stored, audit].filter((problem) => problem !== undefined)
     },
   }
 }

@@ -17,8 +17,10 @@ export function openServing(node: {
   readonly sign: SignMessage
   readonly rng: Rng
   readonly log: Log
+  /** Items whose partial went out. */
+  readonly onReleased: (items: number) => void
 }): { readonly pipeline: DelegationPipeline; readonly stopWorkers: Stop } {
-  const { config, asking, ledger, sign, rng, log } = node
+  const { config, asking, ledger, sign, rng, log, onReleased } = node
   const workers = openWorkers(config.serving, log)
   const pipeline = createDelegationPipeline({
     ...asking,
@@ -26,7 +28,10 @@ export function openServing(node: {
     sign,
     rng,
     limits: config.limits,
-    onEvent: (event) => logDelegation(log, event),
+    onEvent: (event) => {
+      logDelegation(log, event)
+      if (event.released !== undefined) onReleased(event.released)
+    },
     workers,
   })
   return { pipeline, stopWorkers: async () => workers?.stop() }
