@@ -50,7 +50,9 @@ function documented(words: string, values: Readonly<Record<string, string>> = {}
     })
     .map((word, at, all) => (all[at - 1] === '--data-dir' ? join(cluster.directory, word) : word))
     .map((word) =>
-      /^(?:cluster|old-kms|head|audit|request)[^/]*\.(?:jsonl?|hex)$/.test(word) ? join(cluster.directory, word) : word,
+      /^(?:cluster|old-kms|head|audit|request|alice|operator)[^/]*\.(?:jsonl?|hex|backup|key)$/.test(word)
+        ? join(cluster.directory, word)
+        : word,
     )
 }
 
@@ -83,11 +85,11 @@ async function requestOf(of: TestCluster): Promise<string> {
 
 test('a cluster lives through everything that the operations guide says', { timeout: 900_000 }, async () => {
   const founders = [...cluster.nodes]
-  const [made] = await cluster.run(['ceremony', 'propose', '--name', 'ecies/421614', '--data-dir', node(0).directory])
-  await Promise.all(founders.slice(1).map((member) => approve(member, (made as CeremonyStatus).ceremony)))
+  const [begun] = await cluster.run(['ceremony', 'propose', '--name', 'ecies/421614', '--data-dir', node(0).directory])
+  await Promise.all(founders.slice(1).map((member) => approve(member, (begun as CeremonyStatus).ceremony)))
   const first = await Promise.all(
     founders.map((member) =>
-      waitForStatus(member, (made as CeremonyStatus).ceremony, ({ stage }) => stage === 'complete'),
+      waitForStatus(member, (begun as CeremonyStatus).ceremony, ({ stage }) => stage === 'complete'),
     ),
   )
   expect((await run('ceremony status')).length).toBeGreaterThan(0)
@@ -117,6 +119,13 @@ test('a cluster lives through everything that the operations guide says', { time
   const six = await conduct('ceremony propose --reshare ecies/421614 --remove', seven)
   expect(six[0]).toMatchObject({ n: 6, t: 4, epoch: 3 })
   expect(publicKeys([...first, ...grown, ...six]).size).toBe(1)
+
+  const [made] = await run('backup keygen')
+  const { recipient: RECIPIENT } = made as { readonly recipient: string }
+  expect(await run('backup --to', { RECIPIENT })).toMatchObject([{ node: node(0).name, leftOut: [] }])
+  expect(await run('backup drill')).toMatchObject([{ ok: true, keys: [{ epoch: 3 }] }])
+  expect(await run('restore --from')).toMatchObject([{ node: node(0).name, outdated: [] }])
+  await rm(join(cluster.directory, 'alice-new'), { recursive: true })
 
   // Nothing is lost here: a node that has its share is told so, and there is no repair to approve.
   await expect(run('repair ecies/421614')).rejects.toMatchObject({

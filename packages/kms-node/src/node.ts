@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { selectCurve } from '@tkms/curve-native'
 import { type Cluster, type KmsError, verifyEd25519 } from '@tkms/dkg'
 import { createAdminServer } from './admin/admin-server.ts'
+import { createBackup } from './backup/create-backup.ts'
 import { type CeremonyService, createCeremonyService } from './ceremony/service.ts'
 import { mayEraseOnWord, openSlotBook } from './ceremony/slot-book.ts'
 import { createClusterKeeper } from './cluster/cluster-keeper.ts'
@@ -225,6 +226,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
       verify: verifyEd25519,
       learn: (certificates, accepted) => keys.keeper.learn(certificates, { accepted }),
     }),
+    backup: (recipients) => createBackup({ store, config, curve, clock }, recipients),
     onInternalError: (cause) => log.error({ cause }, 'admin-error'),
   })
   await admin.start()

@@ -1,3 +1,4 @@
+export { fetchCluster } from '../fetch-cluster.ts'
 export { createNodeKmsClient, nodeCurve } from './client.ts'
 export { DELEGATE_PROTOCOL, libp2p } from './libp2p.ts'
 export { type PinnedExchange, pinnedExchange } from './pinned-exchange.ts'

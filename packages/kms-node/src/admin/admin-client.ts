@@ -9,7 +9,8 @@ const MAX_REPLY_BYTES = 16 * 1024 * 1024
 /** The CLI's side of the admin socket. Errors of the node come back as KmsError with their code. */
 export interface AdminClient {
   get(path: string): Promise<unknown>
-  post(path: string, body: unknown): Promise<unknown>
+  /** @param maxReplyBytes default 16 MiB */
+  post(path: string, body: unknown, maxReplyBytes?: number): Promise<unknown>
   /** A secret as the body, raw; borrowed. */
   postSecret(path: string, secret: Secret): Promise<unknown>
   /** One parsed JSON object per line, until the node or the signal ends it. */
@@ -19,15 +20,20 @@ export interface AdminClient {
 /** @throws KmsError `node-not-running` */
 export async function connectAdmin(dataDir: string): Promise<AdminClient> {
   const socketPath = await findSocket(dataDir)
-  const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+  const call = async (
+    method: string,
+    path: string,
+    body?: unknown,
+    maxReplyBytes: number = MAX_REPLY_BYTES,
+  ): Promise<unknown> => {
     const text = body === undefined || Buffer.isBuffer(body) ? body : JSON.stringify(body)
     const signal = AbortSignal.timeout(CALL_TIMEOUT_MS)
     const response = await open(request({ socketPath, method, path, signal }), text)
-    return checkReply(response.statusCode ?? 0, JSON.parse(await readText(response)))
+    return checkReply(response.statusCode ?? 0, JSON.parse(await readText(response, maxReplyBytes)))
   }
   return {
     get: (path) => call('GET', path),
-    post: (path, body) => call('POST', path, body),
+    post: (path, body, maxReplyBytes) => call('POST', path, body, maxReplyBytes),
     postSecret: async (path, secret) => {
       const body = secret.use((bytes) => Buffer.from(bytes))
       try {
@@ -60,12 +66,12 @@ function open(call: ClientRequest, body?: string | Buffer): Promise<IncomingMess
   })
 }
 
-async function readText(response: IncomingMessage): Promise<string> {
+async function readText(response: IncomingMessage, maxBytes: number): Promise<string> {
   const chunks: Buffer[] = []
   let length = 0
   for await (const chunk of response as AsyncIterable<Buffer>) {
     length += chunk.length
-    if (length > MAX_REPLY_BYTES) throw new KmsError('too-large', 'the reply of the node is too long')
+    if (length > maxBytes) throw new KmsError('too-large', 'the reply of the node is too long')
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString()

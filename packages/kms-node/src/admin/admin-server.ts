@@ -10,9 +10,18 @@ import type { CeremonyStatus } from '../ceremony/status.ts'
 import type { ClusterOperations } from '../cluster/update-cluster.ts'
 import type { KeyCare } from '../key-care.ts'
 import { describeAudit, streamRecords } from './audit-routes.ts'
+import type { MadeBackup } from '../backup/create-backup.ts'
 import { routeKeyCare } from './key-care-routes.ts'
 import { type PolicyOperations, routePolicy } from './policy-routes.ts'
-import { approveSchema, importSchema, proposeSchema, removeSchema, type UpdateInput, updateSchema } from './schemas.ts'
+import {
+  approveSchema,
+  backupSchema,
+  importSchema,
+  proposeSchema,
+  removeSchema,
+  type UpdateInput,
+  updateSchema,
+} from './schemas.ts'
 import { placeSocket, type SocketPlace } from './socket-path.ts'
 
 const MAX_BODY_BYTES = 16 * 1024
@@ -36,6 +45,8 @@ export interface AdminServerParams {
   readonly care: KeyCare
   readonly audit: Audit
   readonly asking: PolicyOperations
+  /** Of this node, for `age1..` recipients. */
+  readonly backup: (recipients: readonly string[]) => Promise<MadeBackup>
   /** The index of a node by its name in the cluster file. */
   readonly indexOf: (name: string) => number | undefined
   /** For the log: a request that failed on our side. */
@@ -51,6 +62,7 @@ export interface AdminServer {
 /**
  * GET /status, /keys, /ceremonies, /watch (one JSON object per line); POST /cluster/update, /cluster/remove, /ceremonies (propose), /imports?keyName=.. with the key
  * itself as 32 bytes of body, /ceremonies/ID/approve, /ceremonies/ID/abandon.
+ * POST /backups: an encrypted backup of this node, in base64.
  * Repairs and the destruction of keys: `routeKeyCare`; the policy: `routePolicy`.
  * Errors: {"error": {"code", "message", "data"}} with our own messages.
  */
@@ -86,6 +98,8 @@ export function createAdminServer(params: AdminServerParams): AdminServer {
         return reply(response, 200, await ceremonies.abandon(decodeURIComponent(id)))
       case 'POST cluster/:id':
         return reply(response, 200, await changeCluster(params.cluster, id, await readJson(request)))
+      case 'POST backups':
+        return reply(response, 200, await makeBackup(params, await readJson(request)))
       case 'GET policy':
       case 'POST policy/:id':
         return reply(
@@ -155,6 +169,11 @@ export function createAdminServer(params: AdminServerParams): AdminServer {
       await place?.release()
     },
   }
+}
+
+async function makeBackup({ backup }: AdminServerParams, body: unknown): Promise<unknown> {
+  const { bytes, leftOut } = await backup(backupSchema.parse(body).recipients)
+  return { backup: Buffer.from(bytes).toString('base64'), leftOut }
 }
 
 function reply(response: ServerResponse, status: number, body: unknown): void {

@@ -100,3 +100,7 @@ export const updateSchema: z.ZodType<UpdateInput> = z.strictObject({
 })
 /** The name of a node. */
 export const removeSchema: z.ZodType<{ readonly name: string }> = z.strictObject({ name: z.string().min(1).max(64) })
+
+export const backupSchema: z.ZodType<{ readonly recipients: readonly string[] }> = z.strictObject({
+  recipients: z.array(z.string().min(1).max(4096)).min(1).max(16),
+})

@@ -1,6 +1,7 @@
 import { KmsError } from '@tkms/dkg'
 import { Command, CommanderError } from 'commander'
 import { auditCommand } from './audit.ts'
+import { backupCommand } from './backup.ts'
 import { ceremonyCommand } from './ceremony.ts'
 import { clusterCommand } from './cluster.ts'
 import { evidenceCommand } from './evidence.ts'
@@ -12,6 +13,7 @@ import { COMMAND, EXIT, EXIT_HELP, reportError } from './output.ts'
 import { VERSION } from '../version.ts'
 import { policyCommand } from './policy.ts'
 import { repairCommand } from './repair.ts'
+import { restoreCommand } from './restore.ts'
 import { startCommand } from './start.ts'
 
 const EXAMPLES = `
@@ -39,6 +41,8 @@ export function createProgram(): Command {
     keysCommand(),
     policyCommand(),
     repairCommand(),
+    backupCommand(),
+    restoreCommand(),
     statusCommand(),
     openapiCommand(),
   ])

@@ -198,7 +198,8 @@ function encodeShare({ certificate, share }: StoredShare): Secret {
   return share.use((bytes) => new Secret(concatBytes(head, bytes)))
 }
 
-function decodeShare(id: string, record: Secret): StoredShare {
+/** @throws KmsError `bad-encoding`, `store-corrupt` */
+export function decodeShare(id: string, record: Secret): StoredShare {
   const stored = record.use((bytes) =>
     decodeAll(bytes, 'share record', (reader) => {
       if (reader.u8('share.version') !== 1) throw storeError('store-corrupt', 'a share record is of another version')

@@ -1,0 +1,201 @@
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Secret } from '@tkms/dkg'
+import { createEd25519Signer, type KmsClient } from '@tkms/kms-client'
+import { createNodeKmsClient, pinnedHttp } from '@tkms/kms-client/node'
+import type { CeremonyStatus } from '@tkms/kms-node'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { findLeaks } from '../support/leak-search.ts'
+import {
+  approve,
+  createTestCluster,
+  makeKey,
+  type TestCluster,
+  type TestNode,
+  waitForStatus,
+} from '../support/node-cluster.ts'
+import { onlyRecord, tlsSecrets, unsealStore } from '../support/unsealed-store.ts'
+
+/** Backup, drill and restore with real processes. */
+
+const KEY = 'ecies/backed-up'
+const TEST_TIMEOUT_MS = 180_000
+const PLAINTEXT = new TextEncoder().encode('sealed before the disk was lost')
+
+let cluster: TestCluster
+let identity: string
+let recipient: string
+let client: KmsClient
+let envelope: Awaited<ReturnType<KmsClient['encrypt']>>
+const at = (name: string): string => join(cluster.directory, name)
+
+beforeAll(async () => {
+  cluster = await createTestCluster({ n: 4, t: 2, environment: { TKMS_CEREMONY_RETIRE_GRACE_MS: '2000' } })
+  await Promise.all(cluster.nodes.map((node) => node.start()))
+  await makeKey(cluster.nodes, KEY)
+  identity = at('operator.key')
+  const [made] = (await cluster.run(['backup', 'keygen', '--out', identity])) as readonly { recipient: string }[]
+  recipient = made?.recipient ?? ''
+  const signer = createEd25519Signer(new Secret(crypto.getRandomValues(new Uint8Array(32))))
+  client = await createNodeKmsClient({ cluster: await cluster.file(), signer, transport: pinnedHttp() })
+  envelope = await client.encrypt(PLAINTEXT, { key: KEY, owners: [signer.publicKeyId] })
+}, TEST_TIMEOUT_MS)
+
+afterAll(async () => {
+  await client?.close()
+  await cluster?.dispose()
+})
+
+const backUp = async (node: TestNode, file: string): Promise<unknown> =>
+  (await cluster.run(['backup', '--to', file, '--recipient', recipient, '--data-dir', node.directory]))[0]
+const drill = async (file: string): Promise<unknown> =>
+  (await cluster.run(['backup', 'drill', '--from', file, '--identity-file', identity]))[0]
+const restore = async (file: string, directory: string, ...more: readonly string[]): Promise<unknown> =>
+  (await cluster.run(['restore', '--from', file, '--identity-file', identity, '--data-dir', directory, ...more]))[0]
+
+/** The error of a command that is refused. */
+async function refusal(run: Promise<unknown>): Promise<{ readonly code: string; readonly message: string }> {
+  const { stdout } = await run.then(
+    () => {
+      throw new Error('it was not refused')
+    },
+    (cause: unknown) => cause as { readonly stdout: string },
+  )
+  return (JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as { error: { code: string; message: string } }).error
+}
+
+async function refresh(): Promise<void> {
+  const others = cluster.nodes.slice(1)
+  const admin = await cluster.node(1).admin()
+  const { ceremony } = (await admin.post('/ceremonies', { kind: 'reshare', keyName: KEY })) as CeremonyStatus
+  await Promise.all(others.map((node) => approve(node, ceremony)))
+  await Promise.all(cluster.nodes.map((node) => waitForStatus(node, ceremony, ({ stage }) => stage === 'complete')))
+}
+
+/** A backup by itself, so that no other one is beside it. */
+async function alone(file: string): Promise<string> {
+  const copy = join(await mkdtemp(at('alone-')), 'copy.backup')
+  await copyFile(file, copy)
+  return copy
+}
+
+const acceptLoss = async (restored: unknown, directory: string): Promise<unknown> => {
+  const { auditRecords } = restored as { readonly auditRecords: number }
+  expect(auditRecords).toBeGreaterThan(0)
+  return cluster.run(['audit', 'accept-loss', '--confirm', `${auditRecords}`, '--data-dir', directory])
+}
+
+test('a node that lost its disk comes back from its backup and decrypts again', {
+  timeout: TEST_TIMEOUT_MS,
+}, async () => {
+  const node = cluster.node(4)
+  expect(await backUp(node, at('running.backup'))).toMatchObject({
+    node: node.name,
+    keys: [{ keyName: KEY, epoch: 0 }],
+  })
+  expect(await drill(at('running.backup'))).toMatchObject({ ok: true, node: node.name, keys: [{ epoch: 0 }] })
+  await client.decrypt(envelope)
+  await node.stop()
+  expect(await backUp(node, at('stopped.backup'))).toMatchObject({ keys: [{ keyName: KEY, epoch: 0 }], leftOut: [] })
+  expect(await drill(at('stopped.backup'))).toMatchObject({ ok: true })
+  expect(await refusal(backUp(node, at('stopped.backup')))).toMatchObject({ code: 'output-exists' })
+
+  const records = await unsealStore(node.directory, { TKMS_SEALER_SCRYPT_LOG_N: '10' })
+  const secrets = [
+    { name: 'identity', bytes: onlyRecord(records, 'identity') },
+    { name: 'node seed', bytes: onlyRecord(records, 'node-seed') },
+    { name: 'share', bytes: onlyRecord(records, 'share').slice(-32) },
+    ...tlsSecrets(node.name, onlyRecord(records, 'tls')),
+  ]
+  const traces = await Promise.all(
+    ['running.backup', 'stopped.backup'].map(async (name) => ({ name, bytes: await readFile(at(name)) })),
+  )
+  expect(findLeaks(secrets, traces)).toEqual([])
+
+  const before = await readFile(join(node.directory, 'store/keyring'))
+  await rename(node.directory, at('burnt'))
+  expect(await refusal(restore(at('running.backup'), at('elsewhere')))).toMatchObject({
+    code: 'backup-outdated',
+    message: expect.stringContaining(at('stopped.backup')) as unknown,
+  })
+  const restored = await restore(at('stopped.backup'), at('elsewhere'))
+  expect(restored).toMatchObject({
+    node: node.name,
+    keys: [{ keyName: KEY, epoch: 0 }],
+    outdated: [],
+    peers: [{ state: 'answered' }, { state: 'answered' }, { state: 'answered' }],
+  })
+  expect(await readFile(at('elsewhere/store/keyring'))).not.toEqual(before)
+  expect(await refusal(restore(at('stopped.backup'), at('elsewhere')))).toMatchObject({ code: 'directory-exists' })
+  await acceptLoss(restored, at('elsewhere'))
+  await rename(at('elsewhere'), node.directory)
+  await node.start()
+  await Promise.all([cluster.node(1).stop(), cluster.node(2).stop()])
+  expect(await client.decrypt(envelope)).toEqual(PLAINTEXT)
+  await Promise.all([cluster.node(1).start(), cluster.node(2).start()])
+})
+
+test('a backup that the cluster has left behind gives no share back', { timeout: TEST_TIMEOUT_MS }, async () => {
+  const node = cluster.node(4)
+  const [old, late] = [await alone(at('stopped.backup')), at('late')]
+  await refresh()
+  // The share of epoch 0 is still served: it retires, and no backup keeps it.
+  expect(await backUp(node, at('late.backup'))).toMatchObject({ keys: [{ keyName: KEY, epoch: 1 }], leftOut: [] })
+  expect(await drill(at('late.backup'))).toMatchObject({ ok: true, keys: [{ epoch: 1 }] })
+  await node.stop()
+  const refused = await refusal(restore(old, late))
+  expect(refused).toMatchObject({ code: 'backup-outdated' })
+  expect(refused.message).toContain(`${KEY} (epoch 0, the cluster is at 1)`)
+  expect(refused.message).toContain('--without-outdated')
+  await Promise.all(cluster.nodes.map((other) => other.stop()))
+  const known = join(cluster.node(1).directory, 'cluster.json')
+  expect(await refusal(restore(old, late, '--cluster', known))).toMatchObject({ code: 'backup-outdated' })
+
+  const restored = await restore(old, late, '--cluster', known, '--without-outdated')
+  expect(restored).toMatchObject({ keys: [], outdated: [{ keyName: KEY, epoch: 0, latestEpoch: 1 }] })
+  await acceptLoss(restored, late)
+  await rm(node.directory, { recursive: true })
+  await rename(late, node.directory)
+  await Promise.all(cluster.nodes.map((other) => other.start()))
+  const admin = await node.admin()
+  await expect
+    .poll(() => admin.get('/keys'), { timeout: 60_000, interval: 250 })
+    .toMatchObject([{ keyName: KEY, epoch: 1, role: 'awaiting-repair', serving: false }])
+})
+
+test('what is no whole backup of this cluster is refused, and nothing is written', {
+  timeout: TEST_TIMEOUT_MS,
+}, async () => {
+  const good = await readFile(at('stopped.backup'))
+  const directory = at('damaged')
+  await mkdir(directory)
+  const variant = async (name: string, change: (bytes: Buffer) => Buffer): Promise<string> => {
+    await writeFile(join(directory, name), change(Buffer.from(good)))
+    return join(directory, name)
+  }
+  const flipped = (place: number) => (bytes: Buffer) => {
+    bytes[place] = (bytes[place] ?? 0) ^ 1
+    return bytes
+  }
+  const header = await variant('header', flipped(60))
+  const content = await variant('content', flipped(good.length - 40))
+  const cut = await variant('cut', (bytes) => bytes.subarray(0, -1))
+  const version = await variant('version', flipped(8))
+  for (const file of [header, content, cut]) {
+    expect(await refusal(drill(file))).toMatchObject({ code: 'backup-damaged' })
+    expect(await refusal(restore(file, at('never')))).toMatchObject({ code: 'backup-damaged' })
+  }
+  expect((await refusal(drill(cut))).message).toContain('cut short')
+  expect(await refusal(drill(version))).toMatchObject({ code: 'backup-version' })
+
+  await cluster.run(['backup', 'keygen', '--out', at('other.key')])
+  const args = ['backup', 'drill', '--from', at('stopped.backup'), '--identity-file', at('other.key')]
+  expect(await refusal(cluster.run(args))).toMatchObject({ code: 'wrong-identity' })
+  const elsewhere = at('elsewhere.json')
+  const cards = cluster.nodes.map((node) => join(node.directory, 'card.json'))
+  await cluster.run(['cluster', 'new', '--threshold', '2', '--out', elsewhere, ...cards])
+  expect(await refusal(restore(at('stopped.backup'), at('never'), '--cluster', elsewhere))).toMatchObject({
+    code: 'backup-elsewhere',
+  })
+  expect((await readdir(cluster.directory)).filter((name) => /never|restoring/.test(name))).toEqual([])
+})
