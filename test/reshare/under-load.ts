@@ -16,13 +16,12 @@ import {
 import { createEd25519Signer, type KmsClient } from '@tkms/kms-client'
 import { createNodeKmsClient, libp2p } from '@tkms/kms-client/node'
 import type { CeremonyStatus } from '@tkms/kms-node'
+import { DecryptLoad } from '../support/decrypt-load.ts'
 import { approve, createTestCluster, type TestCluster, type TestNode, waitForStatus } from '../support/node-cluster.ts'
 import { shareIn, unsealStore } from '../support/unsealed-store.ts'
 
 const KEY = 'ecies/reshared'
 const CLIENTS = 2
-/** Between two requests of a client: the committee needs the processor too. */
-const PAUSE_MS = 25
 const GRACE_MS = 4_000
 const PLAINTEXT = new TextEncoder().encode('sealed before the first resharing')
 const PASSPHRASE_ENV = { TKMS_SEALER_SCRYPT_LOG_N: '10' }
@@ -39,35 +38,6 @@ export interface ReshareReport {
   readonly removed_node_refused: boolean
   readonly old_share_useless: boolean
   readonly failures: readonly string[]
-}
-
-/** Decrypts all the time, through clients that know nothing but the first cluster file. */
-class Load {
-  readonly #stop = new AbortController()
-  readonly failures: string[] = []
-  requests = 0
-  readonly #running: Promise<void>[]
-
-  constructor(clients: readonly KmsClient[], envelope: Parameters<KmsClient['decrypt']>[0]) {
-    this.#running = clients.map((client) => this.#ask(client, envelope))
-  }
-
-  async end(): Promise<void> {
-    this.#stop.abort()
-    await Promise.all(this.#running)
-  }
-
-  async #ask(client: KmsClient, envelope: Parameters<KmsClient['decrypt']>[0]): Promise<void> {
-    while (!this.#stop.signal.aborted) {
-      this.requests++
-      try {
-        if (!equalBytes(await client.decrypt(envelope), PLAINTEXT)) this.failures.push('another plaintext')
-      } catch (cause) {
-        this.failures.push(cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause))
-      }
-      await passed(PAUSE_MS)
-    }
-  }
 }
 
 /**
@@ -93,7 +63,7 @@ export async function reshareUnderLoad(log: (line: string) => void): Promise<Res
     const [client] = clients
     if (client === undefined) throw new Error('there are clients')
     const envelope = await client.encrypt(PLAINTEXT, { key: KEY, owners: [signer.publicKeyId] })
-    const load = new Load(clients, envelope)
+    const load = new DecryptLoad(clients, envelope, PLAINTEXT)
 
     const added = await cluster.addCandidates(3)
     await Promise.all(added.map((node) => node.start()))

@@ -20,6 +20,7 @@ import type { Log } from './ops/log.ts'
 import { measureCode } from './ops/code-hash.ts'
 import { createNodeMetrics } from './ops/metrics/node-metrics.ts'
 import { watchNode } from './ops/metrics/open-metrics.ts'
+import { createDrain } from './ops/drain.ts'
 import { createReadiness } from './ops/readiness.ts'
 import { createStatus } from './ops/status.ts'
 import type { PolicyState } from './policy/live-policy.ts'
@@ -118,8 +119,10 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   stops.push(() => policy.stop())
   const { ledger } = audit
   const { onReleased, onReply } = metrics
-  const { pipeline, stopWorkers } = openServing({ config, asking, ledger, sign, rng, log, onReleased })
+  const { pipeline: serving, stopWorkers } = openServing({ config, asking, ledger, sign, rng, log, onReleased })
   stops.push(stopWorkers)
+  const drain = createDrain(serving)
+  const { pipeline } = drain
 
   const status = createStatus({
     version: VERSION,
@@ -136,7 +139,15 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     clock,
   })
   const directory = storeDirectory(config.dataDir)
-  const readiness = createReadiness({ keys: keys.directory, audit, fileSystem: nodeFileSystem, directory, clock, rng })
+  const readiness = createReadiness({
+    drain,
+    keys: keys.directory,
+    audit,
+    fileSystem: nodeFileSystem,
+    directory,
+    clock,
+    rng,
+  })
   const base = { config, own, clock, rng, log }
   const overHttp = { pipeline: metrics.counted('http', pipeline), metrics: metrics.text, onReply }
   const directories = { clusterKeeper, dryRun, keys: keys.directory, status, readiness }
@@ -233,6 +244,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   stops.push(() => admin.stop())
 
   await connected.open()
+  stops.push(() => drain.stop())
   const addresses = host.getMultiaddrs().map(String)
   log.info({ index: self.index, url: http.url, addresses, curve: curve.backend }, 'node-started')
   let stopping: Promise<void> | undefined

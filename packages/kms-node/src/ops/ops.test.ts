@@ -42,7 +42,9 @@ describe('readiness', () => {
     const clock = { nowMs: () => 0, monotonicMs: () => nowMs }
     let writes: string | undefined
     const audit = { problem: () => writes }
-    const ports = { keys, audit, fileSystem: nodeFileSystem, clock, rng }
+    let stopping: 'stopping' | undefined
+    const drain = { problem: () => stopping }
+    const ports = { drain, keys, audit, fileSystem: nodeFileSystem, clock, rng }
     const readiness = createReadiness({ ...ports, directory })
     expect(await readiness.problems()).toEqual(['no-key'])
     problem = 'starting'
@@ -52,6 +54,9 @@ describe('readiness', () => {
     writes = 'disk-full'
     expect(await readiness.problems()).toEqual(['audit-unavailable'])
     writes = undefined
+    stopping = 'stopping'
+    expect(await readiness.problems()).toEqual(['stopping'])
+    stopping = undefined
     expect(await readdir(directory)).toEqual([])
     await rm(directory, { recursive: true })
     expect(await readiness.problems()).toEqual([])
@@ -69,7 +74,15 @@ describe('readiness on a full disk', () => {
     }
     const clock = { nowMs: () => 0, monotonicMs: () => 0 }
     const fileSystem = { ...nodeFileSystem, writeNew }
-    const readiness = createReadiness({ keys, audit: { problem: () => undefined }, fileSystem, directory, clock, rng })
+    const readiness = createReadiness({
+      drain: { problem: () => undefined },
+      keys,
+      audit: { problem: () => undefined },
+      fileSystem,
+      directory,
+      clock,
+      rng,
+    })
     expect(await readiness.problems()).toContain('disk-full')
     expect(await readdir(directory)).toEqual([])
     await rm(directory, { recursive: true })

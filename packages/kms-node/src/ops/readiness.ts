@@ -4,13 +4,14 @@ import { isKmsError } from '../errors.ts'
 import type { Clock, Rng } from '../ports.ts'
 import type { KeyDirectory } from '../keys/key-directory.ts'
 import type { FileSystem } from '../store/file-system.ts'
+import type { Drain } from './drain.ts'
 
 /** One look at the disk answers for this long, so that asking often costs nothing. */
 const PROBE_MS = 5_000
 
 /** `GET /ready`: whether this node serves a key and can still write, its audit log above all. Never whether its peers are there: one node serves alone. */
 export interface Readiness {
-  /** Empty when ready; otherwise fixed words: `starting` or `no-key`, the code of the storage error, `audit-unavailable`. */
+  /** Empty when ready; otherwise fixed words: `stopping`, `starting` or `no-key`, the code of the storage error, `audit-unavailable`. */
   problems(): Promise<readonly string[]>
   /** Why the store takes no bytes: the code of the storage error. */
   storage(): Promise<string | undefined>
@@ -23,6 +24,7 @@ export interface AuditState {
 }
 
 export function createReadiness(ports: {
+  readonly drain: Pick<Drain, 'problem'>
   readonly keys: Pick<KeyDirectory, 'problem'>
   readonly audit: AuditState
   readonly fileSystem: FileSystem
@@ -62,7 +64,7 @@ export function createReadiness(ports: {
       const stored = await storage()
       const keys = ports.keys.problem()
       const audit = ports.audit.problem() === undefined ? undefined : 'audit-unavailable'
-      return [keys, stored, audit].filter((problem) => problem !== undefined)
+      return [ports.drain.problem(), keys, stored, audit].filter((problem) => problem !== undefined)
     },
   }
 }
