@@ -65,6 +65,7 @@ export async function initialiseNode(
   publicUrl(config)
   const sealer = await openSealer({ config, env: input.env, ...(input.onWarning && { onWarning: input.onWarning }) })
   try {
+    await sealer.check()
     await mkdir(input.directory, { recursive: true, mode: 0o700 })
     await chmod(input.directory, 0o700)
     if (!kept) await replaceFile(file, yaml)

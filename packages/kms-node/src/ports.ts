@@ -14,9 +14,19 @@ export interface Rng {
   bytes(length: number): Uint8Array
 }
 
-/** Protects the keyring at rest. Providers: passphrase now; TPM, dstack later. Never replaced silently by another. */
+/** A number that only grows, kept where whoever puts an old disk back cannot put it back with it. */
+export interface MonotonicCounter {
+  /** Its value, a safe integer. @throws KmsError `rollback-detected` when it is gone */
+  read(): Promise<number>
+  /** Adds one, durably. */
+  increment(): Promise<void>
+}
+
+/** Protects the keyring at rest. Never replaced silently by another. */
 export interface Sealer {
   readonly provider: string
+  /** Of the store whose keyring was unsealed last; reading it before anything was unsealed makes the one of a new store. */
+  readonly counter?: MonotonicCounter
   /** @param aad what the sealed bytes belong to; unsealing under another fails */
   seal(plaintext: Secret, aad: Uint8Array): Promise<Uint8Array>
   /** @throws KmsError `unseal-failed` */

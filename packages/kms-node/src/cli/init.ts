@@ -36,7 +36,7 @@ export function initCommand(): Command {
     .option('--public-url <url>', 'where clients reach the HTTP API')
     .addOption(
       new Option('--sealer <provider>', 'what protects the store on disk; kms-file in the development profile only')
-        .choices(['passphrase', 'dstack', 'kms-file'])
+        .choices(['passphrase', 'tpm2', 'dstack', 'kms-file'])
         .default('passphrase'),
     )
     .option('--passphrase-file <file>', 'file with the passphrase of the sealed store; otherwise TKMS_PASSPHRASE_FILE')

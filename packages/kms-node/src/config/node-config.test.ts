@@ -84,6 +84,14 @@ describe('node.yaml', () => {
       provider: 'kms-file',
       keyFile: '/data/alice/sealer.key',
     })
+    const tpm2 = (given: object): unknown => ({ name: 'a', sealer: { provider: 'tpm2', ...given } })
+    const pcrs = 'sha256:0,1,2,3,4,5,7'
+    expect(parse(tpm2({})).sealer).toEqual({ provider: 'tpm2', tcti: 'device:/dev/tpmrm0', pcrs })
+    expect(parse(tpm2({}), { TKMS_SEALER_PCRS: 'sha384:0,23' }).sealer).toMatchObject({ pcrs: 'sha384:0,23' })
+    const wrong = ['sha1:0', 'sha256:', 'sha256:24', 'sha256:0,0', 'sha256:0 -o /tmp/x', '0,1']
+    const refusals = wrong.flatMap((selection) => problemsOf(tpm2({ pcrs: selection })))
+    expect(refusals).toEqual(wrong.map((): unknown => expect.stringMatching(/^sealer\.pcrs: /)))
+    expect(problemsOf(tpm2({ pcrs: '', tcti: '-x y', socket: 's' }))).toHaveLength(3)
     expect(parse({ name: 'a', sealer: { provider: 'dstack' } }).sealer).toEqual({
       provider: 'dstack',
       socket: '/var/run/dstack.sock',

@@ -55,6 +55,7 @@ export function parseNodeConfig(document: unknown, source: NodeConfigSource): No
 function resolveSealer(dataDir: string, sealer: SealerConfig): SealerConfig {
   if (sealer.provider === 'dstack') return { ...sealer, socket: resolve(dataDir, sealer.socket) }
   if (sealer.provider === 'kms-file') return { ...sealer, keyFile: resolve(dataDir, sealer.keyFile) }
+  if (sealer.provider === 'tpm2') return sealer
   const { passphraseFile } = sealer
   return passphraseFile === undefined ? sealer : { ...sealer, passphraseFile: resolve(dataDir, passphraseFile) }
 }

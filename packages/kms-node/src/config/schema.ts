@@ -34,6 +34,18 @@ const http = z.strictObject({
   corsOrigins: z.array(origin).max(64).default([]),
 })
 
+const tcti = z
+  .string()
+  .max(256)
+  .regex(/^[a-z0-9-]+(?::[!-~]*)?$/, 'a TCTI such as device:/dev/tpmrm0')
+const pcrs = z
+  .string()
+  .regex(/^sha(?:256|384|512):(?:1?[0-9]|2[0-3])(?:,(?:1?[0-9]|2[0-3]))*$/, 'a bank and its PCRs such as sha256:0,1,7')
+  .refine((text) => {
+    const numbers = text.replace(/^.*:/, '').split(',')
+    return new Set(numbers).size === numbers.length
+  }, 'names a PCR twice')
+
 const sealer = z.discriminatedUnion(
   'provider',
   [
@@ -42,10 +54,15 @@ const sealer = z.discriminatedUnion(
       passphraseFile: path.optional(),
       scryptLogN: z.int().min(10).max(22).default(DEFAULT_SCRYPT.logN),
     }),
+    z.strictObject({
+      provider: z.literal('tpm2'),
+      tcti: tcti.default('device:/dev/tpmrm0'),
+      pcrs: pcrs.default('sha256:0,1,2,3,4,5,7'),
+    }),
     z.strictObject({ provider: z.literal('dstack'), socket: path.default(DSTACK_SOCKET) }),
     z.strictObject({ provider: z.literal('kms-file'), keyFile: path.default('sealer.key') }),
   ],
-  { error: ({ code }) => (code === 'invalid_union' ? 'one of passphrase, dstack, kms-file' : undefined) },
+  { error: ({ code }) => (code === 'invalid_union' ? 'one of passphrase, tpm2, dstack, kms-file' : undefined) },
 )
 
 const ceremony = z.strictObject({

@@ -22,7 +22,7 @@ export interface CeremonyConfig extends CeremonyTimings {
 }
 
 /** What protects the sealed store, by `provider`. No provider takes another's place. */
-export type SealerConfig = PassphraseSealerConfig | DstackSealerConfig | KeyFileSealerConfig
+export type SealerConfig = PassphraseSealerConfig | Tpm2SealerConfig | DstackSealerConfig | KeyFileSealerConfig
 
 export interface PassphraseSealerConfig {
   readonly provider: 'passphrase'
@@ -30,6 +30,15 @@ export interface PassphraseSealerConfig {
   readonly passphraseFile?: string | undefined
   /** N = 2^scryptLogN. Below 17 only in the development profile. */
   readonly scryptLogN: number
+}
+
+/** A key that this machine's TPM 2.0 releases while the machine was started as it was at `init`; through tpm2-tools. */
+export interface Tpm2SealerConfig {
+  readonly provider: 'tpm2'
+  /** How tpm2-tools reach the TPM (man tpm2_options). */
+  readonly tcti: string
+  /** "sha256:0,1,2": bank and PCRs, fixed when the store is made. */
+  readonly pcrs: string
 }
 
 /** A key that dstack derives for the application in this virtual machine. */

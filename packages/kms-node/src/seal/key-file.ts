@@ -19,7 +19,10 @@ const refused = (file: string, why: string, cause?: unknown): KmsError =>
  */
 export function createKeyFileSealer(file: string, rng: Rng): NodeSealer {
   const keys = createSaltedKeys('kms-file', () => readKey(file), rng)
-  return createKeySealer({ ...keys, create: () => makeKey(file, rng).then(() => keys.create()) }, rng)
+  return createKeySealer(
+    { ...keys, check: async () => undefined, create: () => makeKey(file, rng).then(() => keys.create()) },
+    rng,
+  )
 }
 
 /** @throws KmsError `key-file-refused` */

@@ -1,6 +1,6 @@
 import { concatBytes } from '@noble/hashes/utils.js'
 import { type Secret, u16, u8 } from '@tkms/dkg'
-import type { Rng, Sealer } from '../ports.ts'
+import type { MonotonicCounter, Rng, Sealer } from '../ports.ts'
 import { NONCE_BYTES, openAead, sealAead } from '../store/aead.ts'
 import { providerCode, requireProvider, type SealerProvider, unsealFailed } from './sealed-format.ts'
 
@@ -11,6 +11,8 @@ const MAX_HEADER_BYTES = 8192
 /** A sealer that is done with at the end. */
 export interface NodeSealer extends Sealer {
   readonly provider: SealerProvider
+  /** That it could make a store: its device or agent answers. @throws KmsError of the provider */
+  check(): Promise<void>
   /** Wipes every key. Idempotent. */
   destroy(): void
 }
@@ -22,6 +24,10 @@ export interface WrappingKeys {
   create(): Promise<WrappingKey>
   /** @throws KmsError `unseal-failed` and those of the provider */
   open(header: Uint8Array): Promise<Secret>
+  /** That `create` could succeed, without making anything. */
+  check(): Promise<void>
+  /** Of the key that was opened or made last. */
+  readonly counter?: MonotonicCounter
   /** Wipes what it keeps. */
   destroy(): void
 }
@@ -54,10 +60,19 @@ export function createKeySealer(keys: WrappingKeys, rng: Rng): NodeSealer {
   const prefixOf = (header: Uint8Array): Uint8Array =>
     concatBytes(u8(providerCode(keys.provider)), u8(VERSION), u16(header.length), header)
 
+  const made = (): Promise<WrappingKey> => current ?? keep(keys.create())
+  const { counter } = keys
+
   return {
     provider: keys.provider,
+    ...(counter && {
+      counter: {
+        read: () => made().then(() => counter.read()),
+        increment: () => made().then(() => counter.increment()),
+      },
+    }),
     async seal(plaintext, aad) {
-      const { header, key } = await (current ?? keep(keys.create()))
+      const { header, key } = await made()
       const prefix = prefixOf(header)
       const input = { key, nonce: rng.bytes(NONCE_BYTES), aad: concatBytes(prefix, aad) }
       return concatBytes(prefix, sealAead(input, plaintext))
@@ -72,6 +87,7 @@ export function createKeySealer(keys: WrappingKeys, rng: Rng): NodeSealer {
         throw unsealFailed(`the key of ${keys.provider} is another one, or the sealed file was changed`)
       return plaintext
     },
+    check: () => keys.check(),
     destroy() {
       keys.destroy()
       void current?.then(

@@ -6,6 +6,7 @@ import { createKeyFileSealer } from './key-file.ts'
 import type { NodeSealer } from './key-sealer.ts'
 import { createPassphraseSealer } from './passphrase-sealer.ts'
 import { PASSPHRASE_VARIABLE, readPassphrase } from './passphrase.ts'
+import { createTpm2Sealer } from './tpm2-sealer.ts'
 
 export interface SealerSource {
   readonly config: Pick<NodeConfig, 'sealer' | 'profile'>
@@ -30,6 +31,10 @@ export async function openSealer(source: SealerSource): Promise<NodeSealer> {
       const warned = onWarning && { onWarning }
       const passphrase = await readPassphrase({ file: sealer.passphraseFile, env, profile, ...warned })
       return createPassphraseSealer({ passphrase, rng, params: { logN: sealer.scryptLogN, r: 8, p: 1 } })
+    }
+    case 'tpm2': {
+      const { tcti, pcrs } = sealer
+      return createTpm2Sealer({ tcti, pcrs, requireMeasured: profile === 'production' }, rng)
     }
     case 'dstack':
       return createDstackSealer({ socket: sealer.socket }, rng)

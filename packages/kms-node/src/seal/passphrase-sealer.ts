@@ -75,6 +75,7 @@ export function createPassphraseSealer(options: PassphraseSealerOptions): Passph
       if (found.logN === params.logN && found.r === params.r && found.p === params.p) current = header
       return plaintext
     },
+    check: async () => undefined,
     destroy() {
       passphrase.destroy()
       for (const key of keys.values())

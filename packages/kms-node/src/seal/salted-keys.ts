@@ -33,6 +33,7 @@ export function createSaltedKeys(provider: SealerProvider, root: () => Promise<S
       if (header.length !== SALT_BYTES) throw unsealFailed('the sealed file is damaged')
       return derive(header)
     },
+    check: () => root().then((secret) => secret.destroy()),
     destroy: () => undefined,
   }
 }

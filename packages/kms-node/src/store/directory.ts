@@ -11,10 +11,6 @@ export const LOCK_FILE = 'lock'
 const RECORD_FILE = /^[0-9a-f]{32}\.record$/
 const TEMPORARY_FILE = /\.tmp$/
 
-/** "TKMS/1/keyring" || 0 || store id: what the sealed keyring belongs to. */
-export const keyringAad = (storeId: Uint8Array): Uint8Array =>
-  concatBytes(utf8ToBytes('TKMS/1/keyring'), u8(0), storeId)
-
 /** "TKMS/1/record" || 0 || store id || var kind || var id (protocol 5: a record opens only in its own place). */
 export const recordAad = (storeId: Uint8Array, kind: RecordKind, id: string): Uint8Array =>
   concatBytes(utf8ToBytes('TKMS/1/record'), u8(0), storeId, varBytes(utf8ToBytes(kind)), varBytes(utf8ToBytes(id)))

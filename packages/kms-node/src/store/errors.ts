@@ -9,6 +9,8 @@ export type StoreErrorCode =
   | 'store-locked'
   /** A file is damaged, missing, or belongs elsewhere. */
   | 'store-corrupt'
+  /** The store is older than the sealer's counter says, or the counter is gone. */
+  | 'rollback-detected'
   /** Others may read a file or directory of the store. */
   | 'store-permissions'
   /** A commit ended in an unknown state: reopen. */

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
-import { bytesToHex, concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
-import { Secret, u8 } from '@tkms/dkg'
-import type { RecordKind, RecordStore, Rng, Sealer } from '../ports.ts'
+import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
+import { Secret } from '@tkms/dkg'
+import type { Clock, RecordKind, RecordStore, Rng, Sealer } from '../ports.ts'
 import { KEY_BYTES, NONCE_BYTES, openAead, sealAead, TAG_BYTES } from './aead.ts'
-import { KEYRING_FILE, keyringAad, LOCK_FILE, recordAad, removeOrphans, requirePrivate } from './directory.ts'
+import { KEYRING_FILE, LOCK_FILE, recordAad, removeOrphans, requirePrivate } from './directory.ts'
 import { storeError } from './errors.ts'
 import { type FileSystem, nodeFileSystem } from './file-system.ts'
 import {
@@ -14,9 +14,11 @@ import {
   MAX_RECORD_ID_BYTES,
   recordName,
 } from './keyring.ts'
+import { encodeKeyringFile, keyringAad, parseKeyringFile, STORE_ID_BYTES } from './keyring-file.ts'
 import { acquireLock, type StoreLock } from './lock.ts'
+import { countCommits, type CommitCounter, requireNewest } from './rollback.ts'
+import { systemClock } from '../system.ts'
 
-const STORE_ID_BYTES = 32
 const MAX_KEYRING_FILE_BYTES = 512 * 1024 * 1024
 export const MAX_RECORD_BYTES: number = 64 * 1024 * 1024
 
@@ -26,6 +28,7 @@ export interface RecordStoreOptions {
   readonly sealer: Sealer
   readonly rng: Rng
   readonly fileSystem?: FileSystem
+  readonly clock?: Pick<Clock, 'monotonicMs'>
 }
 
 export interface OpenRecordStore extends RecordStore {
@@ -49,12 +52,10 @@ export async function createRecordStore(options: RecordStoreOptions): Promise<Op
       throw storeError('store-exists', 'this directory holds a store already', {
         data: { directory: options.directory },
       })
-    const store = new SealedRecordStore(options, {
-      fileSystem,
-      lock,
-      storeId: options.rng.bytes(STORE_ID_BYTES),
-      keyring: new Map(),
-    })
+    const { sealer, rng, clock = systemClock } = options
+    const counter = sealer.counter && countCommits(sealer.counter, await sealer.counter.read(), clock)
+    const storeId = rng.bytes(STORE_ID_BYTES)
+    const store = new SealedRecordStore(options, { fileSystem, lock, storeId, keyring: new Map(), counter })
     await store.initialise()
     return store
   } catch (error) {
@@ -65,11 +66,12 @@ export async function createRecordStore(options: RecordStoreOptions): Promise<Op
 
 /**
  * Opens a store and removes what a crash left behind: every file the keyring does not name.
- * @throws KmsError `store-missing`, `store-locked`, `store-permissions`, `store-corrupt`, `unseal-failed`, `store-io`
+ * @throws KmsError `store-missing`, `store-locked`, `store-permissions`, `store-corrupt`, `sealer-mismatch`, `unseal-failed`,
+ * `rollback-detected`, `store-io`
  */
 export async function openRecordStore(options: RecordStoreOptions): Promise<OpenRecordStore> {
   const fileSystem = options.fileSystem ?? nodeFileSystem
-  const { directory, sealer } = options
+  const { directory, sealer, clock = systemClock } = options
   const path = join(directory, KEYRING_FILE)
   if ((await fileSystem.inspect(path)) === undefined)
     throw storeError('store-missing', 'this directory holds no store: run init first', { data: { directory } })
@@ -77,14 +79,12 @@ export async function openRecordStore(options: RecordStoreOptions): Promise<Open
   const lock = acquireLock(join(directory, LOCK_FILE))
   try {
     await requirePrivate(fileSystem, path, 'file')
-    const bytes = await fileSystem.read(path, MAX_KEYRING_FILE_BYTES)
-    if (bytes.length < 1 + STORE_ID_BYTES || bytes[0] !== 1)
-      throw storeError('store-corrupt', 'the keyring file is damaged or of another version')
-    const storeId = bytes.slice(1, 1 + STORE_ID_BYTES)
-    const plaintext = await sealer.unseal(bytes.subarray(1 + STORE_ID_BYTES), keyringAad(storeId))
-    const keyring = readKeyring(plaintext)
+    const { storeId, count, sealed } = parseKeyringFile(await fileSystem.read(path, MAX_KEYRING_FILE_BYTES))
+    const keyring = readKeyring(await sealer.unseal(sealed, keyringAad(storeId, count)))
+    await requireNewest(sealer.counter, count)
+    const counter = sealer.counter && count !== undefined ? countCommits(sealer.counter, count, clock) : undefined
     await removeOrphans(fileSystem, directory, keyring)
-    return new SealedRecordStore(options, { fileSystem, lock, storeId, keyring })
+    return new SealedRecordStore(options, { fileSystem, lock, storeId, keyring, counter })
   } catch (error) {
     lock.release()
     throw error
@@ -106,6 +106,7 @@ interface OpenState {
   readonly lock: StoreLock
   readonly storeId: Uint8Array
   readonly keyring: Keyring
+  readonly counter: CommitCounter | undefined
 }
 
 /**
@@ -117,6 +118,7 @@ class SealedRecordStore implements OpenRecordStore {
   readonly #options: RecordStoreOptions
   readonly #fileSystem: FileSystem
   readonly #lock: StoreLock
+  readonly #counter: CommitCounter | undefined
   #keyring: Keyring
   #queue: Promise<unknown> = Promise.resolve()
   #state: 'open' | 'failed' | 'closed' = 'open'
@@ -127,6 +129,7 @@ class SealedRecordStore implements OpenRecordStore {
     this.#options = options
     this.#fileSystem = state.fileSystem
     this.#lock = state.lock
+    this.#counter = state.counter
     this.storeId = state.storeId
     this.#keyring = state.keyring
   }
@@ -149,7 +152,7 @@ class SealedRecordStore implements OpenRecordStore {
       const name = recordName(kind, id)
       const old = this.#keyring.get(name)
       try {
-        await this.#commit(new Map(this.#keyring).set(name, entry))
+        await this.#commit(new Map(this.#keyring).set(name, entry), kind)
       } catch (error) {
         entry.dek.destroy()
         this.#leftovers.add(`${entry.file}.record`)
@@ -180,7 +183,7 @@ class SealedRecordStore implements OpenRecordStore {
       if (old === undefined) return
       const next = new Map(this.#keyring)
       next.delete(name)
-      await this.#commit(next)
+      await this.#commit(next, kind)
       await this.#forget(old)
     })
   }
@@ -233,13 +236,15 @@ class SealedRecordStore implements OpenRecordStore {
     }
   }
 
-  async #commit(next: Keyring): Promise<void> {
+  async #commit(next: Keyring, kind?: RecordKind): Promise<void> {
     const { sealer, rng, directory } = this.#options
+    const count = this.#counter?.next(kind)
     const plaintext = encodeKeyring(next)
     const temporary = `keyring-${bytesToHex(rng.bytes(8))}.tmp`
     try {
-      const sealed = await sealer.seal(plaintext, keyringAad(this.storeId))
-      await this.#fileSystem.writeNew(join(directory, temporary), concatBytes(u8(1), this.storeId, sealed))
+      const sealed = await sealer.seal(plaintext, keyringAad(this.storeId, count))
+      const file = encodeKeyringFile({ storeId: this.storeId, count, sealed })
+      await this.#fileSystem.writeNew(join(directory, temporary), file)
     } catch (error) {
       this.#leftovers.add(temporary)
       throw error
@@ -249,6 +254,7 @@ class SealedRecordStore implements OpenRecordStore {
     try {
       await this.#fileSystem.rename(join(directory, temporary), join(directory, KEYRING_FILE))
       await this.#fileSystem.syncDirectory(directory)
+      await this.#counter?.settle()
     } catch (error) {
       this.#state = 'failed'
       throw error

@@ -1,0 +1,113 @@
+import { KmsError, type Secret } from '@tkms/dkg'
+import { isKmsError } from '../errors.ts'
+import type { MonotonicCounter, Rng } from '../ports.ts'
+import { storeError } from '../store/errors.ts'
+import type { Tpm2Tools } from './tpm2-tools.ts'
+
+/** Of the range that the TCG's registry leaves to the owner, a part of our own. */
+const FIRST_INDEX = 0x0181_0000
+const INDICES = 0x1_0000
+const DEFINE_ATTEMPTS = 8
+const INCREMENT_ATTEMPTS = 4
+const RETRY_MS = 250
+const COUNTER_BYTES = 8
+/** Whoever knows the index's own password, and nobody else, reads and counts; the dictionary lockout of the TPM is left alone. */
+const ATTRIBUTES = 'nt=counter|authread|authwrite|no_da'
+const NAME = /^\s*name:\s*([0-9a-f]{68})\s*$/m
+
+/** An NV counter of the TPM: it never falls, not even when the owner deletes it and makes it anew. */
+export interface CounterPlace {
+  /** Handle, 0x01810000..0x0181ffff. */
+  readonly index: number
+  /** u16 algorithm || SHA-256 over its public area, 34 bytes: a counter with other attributes has another name. */
+  readonly name: Uint8Array
+}
+
+const hexOf = (index: number): string => `0x${index.toString(16).padStart(8, '0')}`
+
+/**
+ * Makes a counter under a free index and counts once, so that it has a value.
+ * @param auth 32 ASCII characters, the index's password; borrowed
+ * @throws KmsError `tpm-unavailable`, `tpm-refused`
+ */
+export function defineCounter(tools: Tpm2Tools, rng: Rng, auth: Secret): Promise<CounterPlace> {
+  return tools.session(async () => {
+    const index = await defineFree(tools, rng, auth)
+    const handle = hexOf(index)
+    await tools.run({ tool: 'tpm2_nvincrement', args: ['-Q', handle, '-C', handle, '-P', 'file:-'], input: auth })
+    return { index, name: await readName(tools, index) }
+  })
+}
+
+async function defineFree(tools: Tpm2Tools, rng: Rng, auth: Secret): Promise<number> {
+  for (let attempt = 1; ; attempt++) {
+    const [high = 0, low = 0] = rng.bytes(2)
+    const index = FIRST_INDEX + (((high << 8) | low) % INDICES)
+    const args = ['-Q', hexOf(index), '-C', 'o', '-s', `${COUNTER_BYTES}`, '-a', ATTRIBUTES, '-p', 'file:-']
+    try {
+      await tools.run({ tool: 'tpm2_nvdefine', args, input: auth })
+      return index
+    } catch (cause) {
+      if (!isKmsError(cause) || cause.code !== 'tpm-refused' || attempt === DEFINE_ATTEMPTS) throw cause
+    }
+  }
+}
+
+async function readName(tools: Tpm2Tools, index: number): Promise<Uint8Array> {
+  const output = await tools.run({ tool: 'tpm2_nvreadpublic', args: [hexOf(index)] })
+  const text = output.use((bytes) => Buffer.from(bytes).toString('latin1'))
+  const [, name] = NAME.exec(text) ?? []
+  if (name === undefined) throw new KmsError('tpm-refused', 'the TPM does not name its counter')
+  return new Uint8Array(Buffer.from(name, 'hex'))
+}
+
+/**
+ * The counter of a store.
+ * @param auth as it was defined with; borrowed
+ * @throws from its methods KmsError `tpm-unavailable`, and `rollback-detected` when the counter is gone or is another one
+ */
+export function openCounter(tools: Tpm2Tools, place: CounterPlace, auth: Secret): MonotonicCounter {
+  const handle = hexOf(place.index)
+  const owner = ['-C', handle, '-P', 'file:-']
+
+  const read = async (): Promise<number> => {
+    const output = await gone(handle, async () => {
+      if (Buffer.compare(await readName(tools, place.index), place.name) !== 0)
+        throw new KmsError('tpm-refused', 'the counter has another name')
+      return tools.run({ tool: 'tpm2_nvread', args: [handle, '-s', `${COUNTER_BYTES}`, ...owner], input: auth })
+    })
+    const value = output.use((bytes) =>
+      bytes.length === COUNTER_BYTES ? Number(Buffer.from(bytes).readBigUInt64BE()) : Number.NaN,
+    )
+    if (!Number.isSafeInteger(value))
+      throw new KmsError('tpm-refused', 'the TPM does not give the value of its counter')
+    return value
+  }
+  const advance = async (): Promise<void> => {
+    const before = await read()
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await tools.run({ tool: 'tpm2_nvincrement', args: ['-Q', handle, ...owner], input: auth })
+      } catch (cause) {
+        if (attempt === INCREMENT_ATTEMPTS) throw cause
+        await new Promise((resolve) => setTimeout(resolve, attempt * RETRY_MS))
+      }
+      // A TPM that was busy, or limits its writes, may have counted although the tool failed.
+      if ((await read()) > before) return
+    }
+  }
+  return { read: () => tools.session(read), increment: () => tools.session(advance) }
+}
+
+async function gone<T>(handle: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (cause) {
+    if (!isKmsError(cause) || cause.code !== 'tpm-refused') throw cause
+    throw storeError(
+      'rollback-detected',
+      `the TPM's counter ${handle} of this store is gone or was made anew: nothing shows any more that the store is the newest. Treat it as put back, and restore a backup or replace the node`,
+      { cause, data: { counter: handle } },
+    )
+  }
+}

@@ -1,0 +1,198 @@
+import { cp, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Secret } from '@tkms/dkg'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { MonotonicCounter, RecordKind, Sealer } from '../ports.ts'
+import { createKeyFileSealer } from '../seal/key-file.ts'
+import { systemRng } from '../system.ts'
+import { storeError } from './errors.ts'
+import { type FileSystem, nodeFileSystem } from './file-system.ts'
+import { createRecordStore, openRecordStore, type OpenRecordStore } from './record-store.ts'
+
+const HOUR_MS = 3_600_000
+const secret = (text: string): Secret => Secret.copyOf(Buffer.from(text))
+const text = (value: Secret | undefined): string | undefined => value?.use((bytes) => Buffer.from(bytes).toString())
+
+let parent: string
+let directory: string
+/** What a chip keeps: it survives every store and process. */
+let chip: { value: number; increments: number; step: () => void }
+let nowMs: number
+beforeEach(async () => {
+  parent = await mkdtemp(join(tmpdir(), 'tkms-rollback-'))
+  directory = join(parent, 'store')
+  chip = { value: 41, increments: 0, step: () => undefined }
+  nowMs = 0
+})
+afterEach(() => rm(parent, { recursive: true }))
+
+const counter = (): MonotonicCounter => ({
+  read: async () => chip.value,
+  increment: async () => {
+    chip.step()
+    chip.value++
+    chip.increments++
+    chip.step()
+  },
+})
+const counted = (): Sealer => ({ ...createKeyFileSealer(join(parent, 'key'), systemRng), counter: counter() })
+const options = (sealer: Sealer = counted(), fileSystem: FileSystem = nodeFileSystem) => ({
+  directory,
+  sealer,
+  rng: systemRng,
+  fileSystem,
+  clock: { monotonicMs: () => nowMs },
+})
+const open = (fileSystem?: FileSystem): Promise<OpenRecordStore> => openRecordStore(options(counted(), fileSystem))
+
+async function change(kind: RecordKind, value: string): Promise<void> {
+  const store = await open()
+  await store.put(kind, 'a', secret(value))
+  await store.close()
+}
+
+async function valueOf(kind: RecordKind): Promise<string | undefined> {
+  const store = await open()
+  const value = text(await store.get(kind, 'a'))
+  await store.close()
+  return value
+}
+
+const keep = async (name: string): Promise<void> => cp(directory, join(parent, name), { recursive: true })
+async function putBack(name: string): Promise<void> {
+  await rm(directory, { recursive: true })
+  await cp(join(parent, name), directory, { recursive: true })
+}
+
+describe('a store whose sealer has a counter', () => {
+  it('opens its newest state, and no older one that was put back, which it leaves as it is', async () => {
+    await (await createRecordStore(options())).close()
+    await keep('empty')
+    await change('share', 'one')
+    await keep('one')
+    await change('share', 'two')
+    await keep('two')
+    for (const old of ['empty', 'one']) {
+      await putBack(old)
+      const before = await readdir(directory)
+      await expect(open()).rejects.toMatchObject({ code: 'rollback-detected', data: { counter: 43 } })
+      expect(await readdir(directory)).toEqual(before)
+    }
+    await putBack('two')
+    expect(await valueOf('share')).toBe('two')
+  })
+
+  it('refuses the copy from before an erasure', async () => {
+    await (await createRecordStore(options())).close()
+    await change('share', 'one')
+    await keep('with the share')
+    const store = await open()
+    await store.erase('share', 'a')
+    await store.close()
+    await putBack('with the share')
+    await expect(open()).rejects.toMatchObject({ code: 'rollback-detected' })
+  })
+
+  it('is refused where the counter itself was put back', async () => {
+    await (await createRecordStore(options())).close()
+    const { value } = chip
+    await change('share', 'one')
+    await change('share', 'two')
+    chip.value = value
+    await expect(open()).rejects.toMatchObject({ code: 'rollback-detected', data: { store: 43, counter: 41 } })
+    chip.value = 42
+    expect(await valueOf('share')).toBe('two')
+    expect(chip.value).toBe(43)
+  })
+
+  it('is never locked out by a crash, and opens nothing old after one', async () => {
+    await (await createRecordStore(options())).close()
+    await change('share', 'old')
+    const seen = new Set<string | undefined>()
+    for (let at = 0, finished = false; !finished; at++) {
+      await change('share', 'old')
+      await keep(`before ${at}`)
+      const port = crashing(at)
+      const store = await open(port)
+      finished = await store.put('share', 'a', secret('new')).then(
+        () => port.steps <= at,
+        () => false,
+      )
+      await store.close()
+      chip.step = () => undefined
+      const value = await valueOf('share')
+      seen.add(value)
+      if (value === 'old') continue
+      await keep(`after ${at}`)
+      await putBack(`before ${at}`)
+      await expect(open(), `step ${at}`).rejects.toMatchObject({ code: 'rollback-detected' })
+      await putBack(`after ${at}`)
+    }
+    expect([...seen]).toEqual(['old', 'new'])
+  })
+
+  it('finishes a commit that was cut short before the counter counted', async () => {
+    await (await createRecordStore(options())).close()
+    await change('share', 'old')
+    await keep('before')
+    const store = await open()
+    chip.step = dead
+    await expect(store.put('share', 'a', secret('new'))).rejects.toMatchObject({ code: 'store-io' })
+    await expect(store.get('share', 'a')).rejects.toMatchObject({ code: 'store-failed' })
+    await store.close()
+    chip.step = () => undefined
+    expect(await valueOf('share')).toBe('new')
+    expect(chip.value).toBe(43)
+    await putBack('before')
+    await expect(open()).rejects.toMatchObject({ code: 'rollback-detected' })
+  })
+
+  it('counts what is written all the time once per process and every six hours', async () => {
+    await (await createRecordStore(options())).close()
+    const store = await open()
+    for (let hour = 0; hour < 13; hour++, nowMs += HOUR_MS)
+      for (const kind of ['audit', 'odometer'] as const) await store.put(kind, 'a', secret(`${hour}`))
+    expect(chip.increments).toBe(3)
+    for (const kind of ['ceremony', 'approval', 'destroyed'] as const) await store.put(kind, 'a', secret('x'))
+    expect(chip.increments).toBe(6)
+    await store.close()
+    await change('audit', 'x')
+    expect(chip.increments).toBe(7)
+    expect(await valueOf('odometer')).toBe('12')
+  })
+
+  it('does not open without the counter, nor one without a counter with it', async () => {
+    const plain = createKeyFileSealer(join(parent, 'key'), systemRng)
+    await (await createRecordStore(options())).close()
+    await expect(openRecordStore(options(plain))).rejects.toMatchObject({ code: 'store-corrupt' })
+    await rm(directory, { recursive: true })
+    await (await createRecordStore(options(plain))).close()
+    await expect(open()).rejects.toMatchObject({ code: 'store-corrupt' })
+  })
+})
+
+const dead = (): never => {
+  throw storeError('store-io', 'injected')
+}
+
+/** Fails the step of number `at` (from 0) and, like a dead process, every one after it: steps on disk, and before and after counting. */
+function crashing(at: number): FileSystem & { steps: number } {
+  const port = { ...nodeFileSystem, steps: 0 }
+  const step = (): void => {
+    if (port.steps++ >= at) dead()
+  }
+  chip.step = step
+  const guard = <A extends unknown[], T>(run: (...args: A) => Promise<T>) => {
+    return async (...args: A): Promise<T> => {
+      step()
+      return run(...args)
+    }
+  }
+  return Object.assign(port, {
+    writeNew: guard(nodeFileSystem.writeNew),
+    rename: guard(nodeFileSystem.rename),
+    unlink: guard(nodeFileSystem.unlink),
+    syncDirectory: guard(nodeFileSystem.syncDirectory),
+  })
+}
