@@ -1,5 +1,4 @@
-import { spawnSync } from 'node:child_process'
-import { copyFile, cp, mkdtemp, open as openFile, readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -8,6 +7,7 @@ import { createEd25519Signer, type KmsClient, type RequestSigner } from '@tkms/k
 import { createNodeKmsClient } from '@tkms/kms-client/node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createTestCluster, makeKey, type TestCluster, type TestNode } from '../support/node-cluster.ts'
+import { canMount, fillDisk, onSmallDisk, seenThrough } from '../support/small-disk.ts'
 
 const KEY_NAME = 'ecies/audit'
 const signer: RequestSigner = createEd25519Signer(new Secret(crypto.getRandomValues(new Uint8Array(32))))
@@ -179,16 +179,11 @@ describe('what a node released', () => {
   })
 })
 
-const canMount = spawnSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'tmpfs', tmpdir()]).status === 0
-
-describe.skipIf(!canMount)('a node whose disk is full', () => {
-  /** The directory as it is, on a disk of 12 MB of its own that only this process and its children see. */
-  const SMALL_DISK =
-    'cp -a "$0" "$0.copy" && mount -t tmpfs -o size=12m,mode=700 tmpfs "$0" && cp -a "$0.copy/." "$0" && exec "$@"'
+describe.skipIf(!canMount())('a node whose disk is full', () => {
   let small = false
 
   beforeAll(async () => {
-    await begin((index) => (small && index === 1 ? ['unshare', '-rm', 'sh', '-c', SMALL_DISK, node.directory] : []))
+    await begin((index) => (small && index === 1 ? onSmallDisk(node.directory) : []))
     await node.stop()
     small = true
     await node.start()
@@ -196,21 +191,7 @@ describe.skipIf(!canMount)('a node whose disk is full', () => {
   afterAll(end)
 
   /** Where the node's own disk is seen from here. */
-  const seen = (name: string): string => `/proc/${node.pid}/root${node.directory}/${name}`
-
-  async function fillDisk(): Promise<void> {
-    const file = await openFile(seen('filler'), 'w')
-    try {
-      for (const length of [65_536, 512, 1])
-        for (;;) {
-          const written = await file.write(new Uint8Array(length)).catch((cause: unknown) => cause)
-          if (written instanceof Error && 'code' in written && written.code === 'ENOSPC') break
-          if (written instanceof Error) throw written
-        }
-    } finally {
-      await file.close()
-    }
-  }
+  const seen = (name: string): string => seenThrough(node.pid, join(node.directory, name))
 
   /** Releases on record, by a copy of the log as it is on the disk now. */
   async function recorded(): Promise<number> {
@@ -239,7 +220,7 @@ describe.skipIf(!canMount)('a node whose disk is full', () => {
       return outcome
     }
     expect(count(await ask(await newRequest()))).toBe('answer')
-    await fillDisk()
+    await fillDisk(seen('filler'))
     await expect.poll(async () => count(await ask(await newRequest())), { timeout: 30_000 }).toBe('audit-unavailable')
     const refused = await newRequest()
     expect(await ask(refused)).toBe('audit-unavailable')
