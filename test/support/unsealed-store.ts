@@ -1,6 +1,6 @@
 import { createPrivateKey } from 'node:crypto'
 import { bytesKey, Reader, type VerifiedKey } from '@tkms/dkg'
-import { loadNodeConfig, type RecordKind, withNodeStore } from '@tkms/kms-node'
+import { loadNodeConfig, type NodeConfig, type RecordKind, withNodeStore } from '@tkms/kms-node'
 import type { KnownSecret } from './leak-search.ts'
 
 const KINDS: readonly RecordKind[] = [
@@ -24,12 +24,12 @@ export interface UnsealedRecord {
   readonly bytes: Uint8Array
 }
 
-/** Every record of a stopped node that can still be decrypted, opened with its own passphrase. */
+/** Every record of a stopped node that can still be decrypted, opened with its own sealer. @param node its data directory, or what was read there */
 export async function unsealStore(
-  directory: string,
-  env: Readonly<Record<string, string>>,
+  node: string | NodeConfig,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<readonly UnsealedRecord[]> {
-  const config = await loadNodeConfig({ directory, env })
+  const config = typeof node === 'string' ? await loadNodeConfig({ directory: node, env }) : node
   return withNodeStore(config, { ...env }, async (store) => {
     const records: UnsealedRecord[] = []
     for (const kind of KINDS)

@@ -82,7 +82,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   const { curve, fallbackReason } = selectCurve()
   if (fallbackReason !== undefined) log.warn({ reason: fallbackReason }, 'curve-fallback')
 
-  const own = await openOwn({ config, sealer: params.sealer, rng }, stops)
+  const own = await openOwn({ config, sealer: params.sealer, rng, log }, stops)
   const { store, identity, sign, joined, self } = own
   const clusterKeeper = createClusterKeeper({
     path: clusterPath(config.dataDir),
