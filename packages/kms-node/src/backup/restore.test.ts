@@ -152,6 +152,15 @@ describe('a backup', () => {
       expect(await readFile(join(at('restored'), name))).toEqual(await readFile(at(name)))
   })
 
+  test('is sealed by whatever node.yaml names now', async () => {
+    await writeFile(at('node.yaml'), NODE_YAML.replace('scryptLogN: 10', 'provider: kms-file'))
+    await restore(await backUp('good'))
+    expect(await readdir(at('restored'))).toContain('sealer.key')
+    const config = await loadNodeConfig({ directory: at('restored'), env: {} })
+    await withNodeStore(config, {}, async (opened) => expect(await opened.list('share')).toHaveLength(2))
+    expect((await readdir(directory)).filter((name) => name.endsWith('.restoring'))).toEqual([])
+  })
+
   test('holds no open ceremony, no half repair and no share of a destroyed key', async () => {
     await store.put('ceremony', 'aa', new Secret(new Uint8Array(32).fill(1)))
     await store.put('repair', 'bb', new Secret(new Uint8Array(32).fill(2)))

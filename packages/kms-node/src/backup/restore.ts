@@ -175,9 +175,10 @@ async function writeDirectory(
   { contents }: OpenBackup,
 ): Promise<void> {
   const { directory, config, records, env, onWarning } = input
-  const sealer = await openSealer({ config, env, onWarning })
   const temporary = join(dirname(directory), `.${basename(directory)}.${randomUUID()}.restoring`)
+  const sealer = await openSealer({ config: movedTo(temporary, config), env, onWarning })
   try {
+    await sealer.check()
     await mkdir(temporary, { mode: 0o700 })
     const store = await createRecordStore({ directory: storeDirectory(temporary), sealer, rng: systemRng })
     try {
@@ -202,6 +203,15 @@ async function writeDirectory(
   } finally {
     sealer.destroy()
   }
+}
+
+/** A key file that the data directory itself holds is made with it. */
+function movedTo(temporary: string, config: NodeConfig): NodeConfig {
+  const { sealer, dataDir } = config
+  if (sealer.provider !== 'kms-file') return config
+  const inside = relative(dataDir, sealer.keyFile)
+  if (inside.startsWith('..')) return config
+  return { ...config, sealer: { ...sealer, keyFile: join(temporary, inside) } }
 }
 
 const PUBLIC: ReadonlySet<string> = new Set(['cluster.json', 'card.json', 'tls.crt'])
