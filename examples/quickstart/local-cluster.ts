@@ -25,6 +25,8 @@ export interface LocalClusterOptions {
   readonly extraConfig?: string
   /** HTTPS with a pinned certificate; default: true. */
   readonly tls?: boolean
+  /** What seals the nodes' stores; default: a passphrase file of each. */
+  readonly sealer?: 'tpm2' | 'dstack' | 'kms-file'
   /** Settings of every process over the environment of this one, for example TKMS_SEALER_SCRYPT_LOG_N. */
   readonly environment?: Readonly<Record<string, string>>
   /** What is put before the command of a node's process, for example `env NAME=value`. */
@@ -150,8 +152,6 @@ export class LocalCluster {
   }
 
   async #init(node: LocalNode, ports: { readonly p2p: number; readonly http: number }): Promise<void> {
-    const passphraseFile = join(this.directory, `${node.name}.passphrase`)
-    await writeFile(passphraseFile, randomBytes(24).toString('base64url'), { mode: 0o600 })
     const network = [
       '--listen',
       `/ip4/127.0.0.1/tcp/${ports.p2p}`,
@@ -161,10 +161,18 @@ export class LocalCluster {
       `${ports.http}`,
       ...(this.#options.tls === false ? ['--no-tls'] : []),
     ]
-    const store = ['--data-dir', node.dataDir, '--passphrase-file', passphraseFile]
+    const store = ['--data-dir', node.dataDir, ...(await this.#sealing(node))]
     await this.run(['init', '--name', node.name, '--profile', 'development', ...network, ...store])
     const { extraConfig } = this.#options
     if (extraConfig !== undefined) await writeFile(join(node.dataDir, 'node.yaml'), extraConfig, { flag: 'a' })
+  }
+
+  async #sealing({ name }: LocalNode): Promise<readonly string[]> {
+    const { sealer } = this.#options
+    if (sealer !== undefined) return ['--sealer', sealer]
+    const passphraseFile = join(this.directory, `${name}.passphrase`)
+    await writeFile(passphraseFile, randomBytes(24).toString('base64url'), { mode: 0o600 })
+    return ['--passphrase-file', passphraseFile]
   }
 
   /** Starts one node and waits until it says that it is up. */

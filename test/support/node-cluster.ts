@@ -6,12 +6,14 @@ import { type AdminClient, type CeremonyStatus, connectAdmin } from '@tkms/kms-n
 
 /** Development settings: cheap passphrase hash, short ceremony timers. */
 const ENVIRONMENT: Readonly<Record<string, string>> = {
-  TKMS_SEALER_SCRYPT_LOG_N: '10',
   TKMS_CEREMONY_PHASE_BASE_MS: '4000',
   TKMS_CEREMONY_PHASE_PER_MEMBER_MS: '1',
   TKMS_CEREMONY_RETRANSMIT_MS: '300',
   TKMS_CEREMONY_RETRANSMIT_MAX_MS: '1000',
 }
+
+/** Settings of the passphrase sealer, which the others refuse. */
+const PASSPHRASE_ENVIRONMENT = { TKMS_SEALER_SCRYPT_LOG_N: '10' }
 
 /** A running node, as an operator sees it. */
 export interface Operated {
@@ -53,6 +55,8 @@ export interface TestClusterOptions {
   readonly n: number
   readonly t: number
   readonly environment?: Readonly<Record<string, string>>
+  /** Default: a passphrase file of each node. */
+  readonly sealer?: 'dstack' | 'kms-file'
   /** HTTPS, as in production; default: plain HTTP on loopback, so that a test needs no certificate. */
   readonly tls?: boolean
   /** What is put before the command of a node's process, by its index. */
@@ -70,7 +74,12 @@ export async function createTestCluster(options: TestClusterOptions): Promise<Te
     nodes: options.n,
     threshold: options.t,
     tls: options.tls ?? false,
-    environment: { ...ENVIRONMENT, ...options.environment },
+    environment: {
+      ...ENVIRONMENT,
+      ...(options.sealer === undefined ? PASSPHRASE_ENVIRONMENT : {}),
+      ...options.environment,
+    },
+    ...(options.sealer && { sealer: options.sealer }),
     ...(options.launcher && { launcher: ({ index }: LocalNode) => options.launcher?.(index) ?? [] }),
     onLog: (name, line) => logs.set(name, `${logs.get(name) ?? ''}${line}\n`),
   })
