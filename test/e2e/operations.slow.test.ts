@@ -93,6 +93,7 @@ test('a cluster lives through everything that the operations guide says', { time
     ),
   )
   expect((await run('ceremony status')).length).toBeGreaterThan(0)
+  expect(await run('doctor')).toMatchObject([{ ok: true, failures: 0 }])
 
   const [proposed] = await run('ceremony propose --refresh ecies/421614')
   const { ceremony } = proposed as CeremonyStatus

@@ -4,6 +4,7 @@ import { auditCommand } from './audit.ts'
 import { backupCommand } from './backup.ts'
 import { ceremonyCommand } from './ceremony.ts'
 import { clusterCommand } from './cluster.ts'
+import { doctorCommand } from './doctor.ts'
 import { evidenceCommand } from './evidence.ts'
 import { initCommand } from './init.ts'
 import { keysCommand, statusCommand } from './keys.ts'
@@ -36,6 +37,7 @@ export function createProgram(): Command {
     clusterCommand(),
     startCommand(),
     ceremonyCommand(),
+    doctorCommand(),
     evidenceCommand(),
     auditCommand(),
     keysCommand(),
