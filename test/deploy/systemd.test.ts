@@ -9,11 +9,11 @@ import { deploymentText } from '../support/deployment-files.ts'
 /** `deploy/systemd` as systemd reads it, where its tools are installed, and as this program needs it everywhere. */
 
 const UNIT = 'deploy/systemd/kms-node.service'
-const DROP_IN = 'deploy/systemd/kms-node.service.d/tdx.conf'
+const DROP_INS = ['tdx.conf', 'tpm2.conf']
 const hasTools = spawnSync('systemd-analyze', ['--version']).status === 0
 /** systemd's own measure: 0 is nothing to attack, 10 no protection at all; times ten. */
 const MOST_EXPOSED = 20
-const MOST_EXPOSED_TDX = 30
+const MOST_EXPOSED_DEVICE = 30
 
 /** Every `Key=value` of a unit file. */
 function settingsOf(text: string): ReadonlyMap<string, readonly string[]> {
@@ -79,16 +79,18 @@ describe.skipIf(!hasTools)('deploy/systemd, by systemd-analyze', () => {
     await writeFile(unit, deploymentText(UNIT).replaceAll('/usr/bin/node', process.execPath))
   })
 
-  test('finds it little exposed, with the drop-in for TDX too', async () => {
+  test('finds it little exposed, with the drop-ins for devices too', async () => {
     const security = (most: number): Promise<string> =>
       analyze(['security', '--offline=yes', `--threshold=${most}`, unit])
     expect(await security(MOST_EXPOSED)).toContain('Overall exposure level')
     await expect(security(1)).rejects.toThrow('Command failed')
     const dropIns = join(directory, 'kms-node.service.d')
-    await mkdir(dropIns)
-    await writeFile(join(dropIns, 'tdx.conf'), deploymentText(DROP_IN))
-    expect(await verify()).toEqual([])
-    expect(await security(MOST_EXPOSED_TDX)).toContain('Overall exposure level')
-    await rm(dropIns, { recursive: true })
+    for (const name of DROP_INS) {
+      await mkdir(dropIns)
+      await writeFile(join(dropIns, name), deploymentText(`${UNIT}.d/${name}`))
+      expect(await verify()).toEqual([])
+      expect(await security(MOST_EXPOSED_DEVICE)).toContain('Overall exposure level')
+      await rm(dropIns, { recursive: true })
+    }
   })
 })
