@@ -33,10 +33,14 @@ afterAll(async () => {
   await cluster.dispose()
 })
 
-async function call(id: OperationId, init: RequestInit = {}): Promise<{ status: number; problems: readonly string[] }> {
+async function call(
+  id: OperationId,
+  init: RequestInit = {},
+  query = '',
+): Promise<{ status: number; problems: readonly string[] }> {
   const { method = '', path = '' } = contract.operations.get(id) ?? {}
   const keyId = Buffer.from(kms.keys[0]?.keyId ?? []).toString('hex')
-  const url = `${cluster.node(1).url}${path.replace('{keyId}', keyId)}`
+  const url = `${cluster.node(1).url}${path.replace('{keyId}', keyId)}${query}`
   const response = await fetch(url, { method: method.toUpperCase(), ...init })
   const answered: unknown = JSON.parse(await jsonOf(response))
   return { status: response.status, problems: contract.problems(id, response.status, answered) }
@@ -49,7 +53,10 @@ const body = (authorization: Authorization): RequestInit => ({
 
 test('a node with a key answers as the document says that it serves', async () => {
   const well = { status: 200, problems: [] }
-  for (const id of contract.operations.keys()) if (id !== 'delegate') expect([id, await call(id)]).toEqual([id, well])
+  const others = new Set<OperationId>(['delegate', 'attestation'])
+  for (const id of contract.operations.keys()) if (!others.has(id)) expect([id, await call(id)]).toEqual([id, well])
+  const noQuote = await call('attestation', {}, `?nonce=0x${'0f'.repeat(32)}`)
+  expect(noQuote).toEqual({ status: 503, problems: [] })
   const plaintext = new Uint8Array(8)
   const allowed = await kms.request(await kms.encrypt(plaintext, { key: KEY, owners: [signer.publicKeyId] }))
   expect(await call('delegate', body(allowed.authorization))).toEqual(well)

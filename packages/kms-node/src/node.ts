@@ -1,3 +1,5 @@
+import { openAttester } from './attest/open-attester.ts'
+import { createReport } from './attest/report.ts'
 import { join } from 'node:path'
 import { selectCurve } from '@tkms/curve-native'
 import { type Cluster, type KmsError, verifyEd25519 } from '@tkms/dkg'
@@ -150,7 +152,9 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   })
   const base = { config, own, clock, rng, log }
   const overHttp = { pipeline: metrics.counted('http', pipeline), metrics: metrics.text, onReply }
-  const directories = { clusterKeeper, dryRun, keys: keys.directory, status, readiness }
+  const attester = await openAttester(config.attestation)
+  const attestation = createReport({ attester, clusterId, identity: identity.publicKey, keys: keys.directory, log })
+  const directories = { attestation, clusterKeeper, dryRun, keys: keys.directory, status, readiness }
   const { http, tls } = await openHttp({ ...base, ...overHttp, ...directories }, stops)
   const onRateLimited = (): void => metrics.onRateLimited('libp2p')
   const overLibp2p = { limits, pipeline: metrics.counted('libp2p', pipeline), onRateLimited }
@@ -215,6 +219,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     care,
     audit,
     asking,
+    attestation,
     indexOf: (name) => clusterKeeper.nodes().find((node) => node.name === name)?.index,
     status: () => ({
       ...status(),

@@ -33,6 +33,20 @@ export interface Sealer {
   unseal(sealed: Uint8Array, aad: Uint8Array): Promise<Secret>
 }
 
+/** Proves to others what code runs here. Never replaced silently by another provider. */
+export interface Attester {
+  readonly provider: AttestationProvider
+  /**
+   * @param reportData 64 bytes that the quote signs
+   * @returns the quote as the platform signed it; undefined where the provider is `none`
+   * @throws KmsError `attestation-unavailable`, also when `signal` is aborted or the provider takes too long
+   */
+  quote(reportData: Uint8Array, signal: AbortSignal): Promise<Uint8Array | undefined>
+}
+
+/** `tdx`: configfs-tsm of the kernel; `dstack`: the guest agent; `simulated`: a key of a test chain, development only. */
+export type AttestationProvider = 'none' | 'simulated' | 'tdx' | 'dstack'
+
 export type RecordKind =
   | 'identity'
   | 'node-seed'

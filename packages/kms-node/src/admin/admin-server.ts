@@ -4,6 +4,8 @@ import { KmsError, Secret } from '@tkms/dkg'
 import { MAX_BODY_BYTES as MAX_HTTP_BODY_BYTES } from '../http/body.ts'
 import { isKmsError } from '../errors.ts'
 import { z } from 'zod'
+import type { Report } from '../attest/report.ts'
+import { askQuote } from './attestation-route.ts'
 import type { Audit } from '../audit/open-audit.ts'
 import type { CeremonyService } from '../ceremony/service.ts'
 import type { CeremonyStatus } from '../ceremony/status.ts'
@@ -45,6 +47,7 @@ export interface AdminServerParams {
   readonly care: KeyCare
   readonly audit: Audit
   readonly asking: PolicyOperations
+  readonly attestation: Report
   /** Of this node, for `age1..` recipients. */
   readonly backup: (recipients: readonly string[]) => Promise<MadeBackup>
   /** The index of a node by its name in the cluster file. */
@@ -62,6 +65,7 @@ export interface AdminServer {
 /**
  * GET /status, /keys, /ceremonies, /watch (one JSON object per line); POST /cluster/update, /cluster/remove, /ceremonies (propose), /imports?keyName=.. with the key
  * itself as 32 bytes of body, /ceremonies/ID/approve, /ceremonies/ID/abandon.
+ * GET /attestation/NONCE: a quote of this node.
  * POST /backups: an encrypted backup of this node, in base64.
  * Repairs and the destruction of keys: `routeKeyCare`; the policy: `routePolicy`.
  * Errors: {"error": {"code", "message", "data"}} with our own messages.
@@ -98,6 +102,8 @@ export function createAdminServer(params: AdminServerParams): AdminServer {
         return reply(response, 200, await ceremonies.abandon(decodeURIComponent(id)))
       case 'POST cluster/:id':
         return reply(response, 200, await changeCluster(params.cluster, id, await readJson(request)))
+      case 'GET attestation/:id':
+        return reply(response, 200, await askQuote(params.attestation, id))
       case 'POST backups':
         return reply(response, 200, await makeBackup(params, await readJson(request)))
       case 'GET policy':

@@ -1,5 +1,6 @@
 import { KmsError } from '@tkms/dkg'
 import { Command, CommanderError } from 'commander'
+import { attestCommand } from './attest.ts'
 import { auditCommand } from './audit.ts'
 import { backupCommand } from './backup.ts'
 import { ceremonyCommand } from './ceremony.ts'
@@ -39,6 +40,7 @@ export function createProgram(): Command {
     ceremonyCommand(),
     doctorCommand(),
     evidenceCommand(),
+    attestCommand(),
     auditCommand(),
     keysCommand(),
     policyCommand(),

@@ -4,6 +4,7 @@ import { majority } from '../chain/agreement.ts'
 import { DEFAULT_RETIREMENT } from '../keys/life.ts'
 import { DEFAULT_STARTUP_WAIT_MS } from '../keys/startup-check.ts'
 import { DEFAULT_SCRYPT } from '../seal/passphrase-sealer.ts'
+import { attestationProblems, resolveAttestation } from './attestation.ts'
 import { overlayEnvironment, schemaProblems } from './environment.ts'
 import { nodeConfigSchema } from './schema.ts'
 import type { NodeConfig, NodeConfigFile, SealerConfig } from './types.ts'
@@ -49,6 +50,7 @@ export function parseNodeConfig(document: unknown, source: NodeConfigSource): No
       ...(tlsKeyFile !== undefined && { tlsKeyFile: resolve(dataDir, tlsKeyFile) }),
     },
     sealer: resolveSealer(dataDir, config.sealer),
+    attestation: resolveAttestation(dataDir, config.attestation),
   }
 }
 
@@ -70,6 +72,7 @@ function ruleProblems(config: NodeConfigFile): readonly string[] {
     ...tlsFileProblems(config),
     ...chainProblems(config),
     ...contractWalletProblems(config),
+    ...attestationProblems(config),
     ...(config.profile === 'production' ? developmentSwitches(config) : []),
   ]
 }

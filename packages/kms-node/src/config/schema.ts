@@ -4,6 +4,7 @@ import { DSTACK_SOCKET } from '../dstack/guest-agent.ts'
 import { DEFAULT_RETIREMENT } from '../keys/life.ts'
 import { DEFAULT_STARTUP_WAIT_MS } from '../keys/startup-check.ts'
 import { DEFAULT_SCRYPT } from '../seal/passphrase-sealer.ts'
+import { attestationSchema } from './attestation.ts'
 import type { NodeConfigFile } from './types.ts'
 
 const milliseconds = z.int().min(1).max(3_600_000)
@@ -122,6 +123,7 @@ const schema = z.strictObject({
   http: http.prefault({}),
   adminSocket: path.optional(),
   sealer: sealer.prefault({}),
+  attestation: attestationSchema.prefault({}),
   ceremony: ceremony.prefault({}),
   limits: limits.prefault({}),
   serving: serving.prefault({}),

@@ -1,4 +1,7 @@
 import type { CeremonyTimings } from '@tkms/dkg'
+import type { AllowedMeasurement } from '../attest/measurements.ts'
+import type { TcbStatus } from '../attest/tcb.ts'
+import type { AttestationProvider } from '../ports.ts'
 
 export interface HttpConfig {
   /** Where the HTTP API listens. */
@@ -53,6 +56,30 @@ export interface KeyFileSealerConfig {
   readonly provider: 'kms-file'
   /** 64 hex digits; made by `init`. Default: sealer.key in dataDir. */
   readonly keyFile: string
+}
+
+/** How this node proves what runs here, and what it takes from others. */
+export interface AttestationConfig {
+  /** No provider takes another's place. `simulated` only in the development profile. */
+  readonly provider: AttestationProvider
+  /** With `simulated`, and only then: the machine that its quotes pretend. */
+  readonly simulatedFile?: string | undefined
+  /** Of dstack's guest agent; default /var/run/dstack.sock. */
+  readonly dstackSocket?: string | undefined
+  /** PEM of the only root that is trusted, instead of Intel's; only in the development profile. */
+  readonly rootFile?: string | undefined
+  /** What may run; several side by side while versions change. */
+  readonly allow: readonly AllowedMeasurement[]
+  /** Statuses of a platform's TCB that are taken. */
+  readonly tcbStatuses: readonly TcbStatus[]
+  readonly collateral: {
+    /** Of a PCCS; without it only the directory is read. */
+    readonly url?: string | undefined
+    /** What is known of platforms. Default: collateral in dataDir. */
+    readonly directory: string
+  }
+  /** Warn when a proof holds for fewer days than this. */
+  readonly warnDays: number
 }
 
 export interface LimitsConfig {
@@ -113,6 +140,7 @@ export interface NodeConfigFile {
   /** Default: admin.sock in dataDir. */
   readonly adminSocket?: string | undefined
   readonly sealer: SealerConfig
+  readonly attestation: AttestationConfig
   readonly ceremony: CeremonyConfig
   readonly limits: LimitsConfig
   readonly serving: ServingConfig

@@ -15,6 +15,7 @@ export interface GuestAgentCall {
   readonly maxReplyBytes: number
   /** Default: 10 s. */
   readonly timeoutMs?: number
+  readonly signal?: AbortSignal
 }
 
 const unavailable = (socket: string, why: string, cause?: unknown): KmsError =>
@@ -34,7 +35,8 @@ export async function askGuestAgent(call: GuestAgentCall): Promise<unknown> {
   const bytes = await new Promise<Buffer>((resolve, reject) => {
     const failed = (cause: unknown): void => reject(unavailable(socket, 'does not answer', cause))
     const headers = { host: 'dstack', 'content-type': 'application/json' }
-    const signal = AbortSignal.timeout(timeoutMs)
+    const limit = AbortSignal.timeout(timeoutMs)
+    const signal = call.signal === undefined ? limit : AbortSignal.any([limit, call.signal])
     const asking = request({ socketPath: socket, agent: false, method: 'POST', path: `/${method}`, headers, signal })
     asking.once('error', failed)
     asking.once('response', (reply) => {

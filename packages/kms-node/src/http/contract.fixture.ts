@@ -1,4 +1,8 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
+import { bytesToHex } from '@noble/hashes/utils.js'
+import type { AttestationReport } from '../attest/report.ts'
 import type { OperationId } from './operations.ts'
 
 interface DocumentedOperation {
@@ -81,3 +85,30 @@ const outcomesOf = ({ operationId, responses }: DocumentedOperation): readonly s
     if (allOf === undefined) return [`${operationId} ${status}`]
     return allOf[1].properties.error.properties.code.enum.map((code) => `${operationId} ${status} ${code}`)
   })
+
+/** Sends bytes to a server and reads what comes until it hangs up. */
+export async function raw(
+  url: string,
+  text: string,
+): Promise<{ status: number; body: string; requestId: string | null }> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+  socket.on('error', () => undefined)
+  socket.write(text)
+  await once(socket, 'close')
+  const received = Buffer.concat(chunks).toString()
+  const [head = '', body = ''] = received.split('\r\n\r\n')
+  const [, requestId = null] = /x-request-id: (\S+)/i.exec(head) ?? []
+  return { status: Number(head.split(' ')[1]), body, requestId }
+}
+
+/** As a node answers `?nonce=0x0f0f..`. */
+export const reportOf = (clusterId: Uint8Array, publicKey: Uint8Array): AttestationReport => ({
+  provider: 'tdx',
+  clusterId: `0x${bytesToHex(clusterId)}`,
+  ed25519: `0x${bytesToHex(publicKey)}`,
+  certificatesHash: `0x${'01'.repeat(32)}`,
+  nonce: `0x${'0f'.repeat(32)}`,
+  quote: '0x0405',
+})

@@ -1,5 +1,3 @@
-import { once } from 'node:events'
-import { connect } from 'node:net'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import {
@@ -31,7 +29,7 @@ import {
 } from '../serve/pipeline.fixture.ts'
 import type { DelegationPipeline } from '../serve/pipeline.ts'
 import { MAX_BODY_BYTES } from './body.ts'
-import { type Contract, contractOf, jsonOf, type OpenApiDocument } from './contract.fixture.ts'
+import { type Contract, contractOf, jsonOf, type OpenApiDocument, raw, reportOf } from './contract.fixture.ts'
 import { HTTP_ERRORS } from './errors.ts'
 import { openApiDocument } from './openapi.ts'
 import type { OperationId } from './operations.ts'
@@ -74,6 +72,7 @@ const keys: HttpServerOptions['keys'] = {
 const node = { url: 'http://127.0.0.1:1', multiaddrs: ['/ip4/127.0.0.1/tcp/1'] }
 const nodes = served.config.members.map((member) => ({ ...member, ...node, name: `node-${member.index}`, revision: 1 }))
 const ports = serverOptions({
+  attestation: async () => reportOf(clusterId, nodeSigner.publicKey),
   pipeline,
   dryRun,
   keys,
@@ -149,6 +148,9 @@ const asking = (authorization = authorize(requestOf())): Driven => ({
   init: { headers: json, body: JSON.stringify(formatAuthorization(authorization)) },
 })
 const sending = (body: string, headers: Record<string, string> = json): Driven => ({ init: { headers, body } })
+const nonce = `?nonce=0x${'0f'.repeat(32)}`
+const goodCall = (id: OperationId): Driven =>
+  id === 'delegate' ? asking() : id === 'attestation' ? { query: nonce } : {}
 const all = [...contract.operations.keys()]
 const limited = all.filter((id) => id !== 'health' && id !== 'ready')
 
@@ -185,7 +187,7 @@ describe('the OpenAPI document', () => {
 describe('every answer is as documented', () => {
   it('when all is well', async () => {
     const url = await serve()
-    for (const id of all) expect(await drive(url, id, id === 'delegate' ? asking() : {})).toBe('200')
+    for (const id of all) expect(await drive(url, id, goodCall(id))).toBe('200')
     expect(await drive(url, 'certificates', { query: '?above=2' })).toBe('200')
     expect(await drive(url, 'key', { parameters: { keyId: KEY.slice(2) } })).toBe('200')
     expect(await drive(url, 'delegate', { ...asking(), query: '?dryRun=true' })).toBe('200')
@@ -202,7 +204,9 @@ describe('every answer is as documented', () => {
       expect(await drive(url, id, { parameters: { keyId: KEY.toUpperCase() } })).toBe('400 malformed')
       expect(await drive(url, id, { parameters: { keyId: 'ff'.repeat(32) } })).toBe('404 unknown-key')
     }
-    expect(await drive(url, 'status', { query: `?nonce=0x${'0f'.repeat(32)}` })).toBe('200')
+    expect(await drive(url, 'status', { query: nonce })).toBe('200')
+    for (const query of ['', '?nonce=1', `${nonce}00`])
+      expect(await drive(url, 'attestation', { query })).toBe('400 malformed')
     expect(await drive(url, 'status', { query: '?nonce=1' })).toBe('400 malformed')
     expect(await drive(url, 'certificates', { query: '?above=1&above=2' })).toBe('400 malformed')
     expect(await drive(url, 'delegate', { ...asking(), query: '?dryRun=1' })).toBe('400 malformed')
@@ -216,13 +220,20 @@ describe('every answer is as documented', () => {
     for (const id of limited) {
       const url = await serve({ limits: { ...ports.limits, requestBurst: 1 } })
       await drive(url, 'status')
-      expect(await drive(url, id, id === 'delegate' ? asking() : {})).toBe('429 rate-limited')
+      expect(await drive(url, id, goodCall(id))).toBe('429 rate-limited')
     }
     const fail = (): never => {
       throw new KmsError('disk-full', CANARY, { data: { said: CANARY } })
     }
     const failing = await serve({ clock: { nowMs: fail, monotonicMs: fail }, readiness: { problems: fail } })
     for (const id of [...limited, 'ready'] as const) expect(await drive(failing, id)).toBe('500 internal')
+  })
+
+  it('when there is no quote', async () => {
+    for (const code of ['no-attestation', 'attestation-unavailable', 'busy'] as const) {
+      const url = await serve({ attestation: async () => code })
+      expect(await drive(url, 'attestation', { query: nonce })).toBe(`503 ${code}`)
+    }
   })
 
   it('when a request is refused', async () => {
@@ -279,17 +290,4 @@ function refusing(code: RefusalCode): DelegationPipeline {
     underWay: 0,
     handle: async () => (code === 'clock-skew' ? { ...result, skewSeconds: -90 } : result),
   }
-}
-
-async function raw(url: string, text: string): Promise<{ status: number; body: string; requestId: string | null }> {
-  const socket = connect(Number(new URL(url).port), '127.0.0.1')
-  const chunks: Buffer[] = []
-  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
-  socket.on('error', () => undefined)
-  socket.write(text)
-  await once(socket, 'close')
-  const received = Buffer.concat(chunks).toString()
-  const [head = '', body = ''] = received.split('\r\n\r\n')
-  const [, requestId = null] = /x-request-id: (\S+)/i.exec(head) ?? []
-  return { status: Number(head.split(' ')[1]), body, requestId }
 }

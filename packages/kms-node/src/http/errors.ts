@@ -9,6 +9,8 @@ export type HttpErrorCode =
   | 'rate-limited'
   | 'timeout'
   | 'headers-too-large'
+  | 'no-attestation'
+  | 'attestation-unavailable'
 
 /** The only facts that an error carries beside its code: about this node, or about the request itself. */
 export interface ErrorDetails {
@@ -75,6 +77,8 @@ export const HTTP_ERRORS: Readonly<Record<HttpErrorCode, HttpErrorKind>> = {
   timeout: kind(408, 'The request took too long to arrive.', true),
   'headers-too-large': kind(431, 'The header of the request is too large.'),
   'not-ready': kind(503, 'The node is not ready.', true),
+  'no-attestation': kind(503, 'This node does not prove what runs on it.'),
+  'attestation-unavailable': kind(503, 'The platform gave the node no quote.', true),
 }
 
 export function errorBody(code: HttpErrorCode, requestId: string, details: ErrorDetails = {}): ErrorBody {

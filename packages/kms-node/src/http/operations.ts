@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 import type { HttpErrorCode } from './errors.ts'
-import { aboveSchema, dryRunSchema, keyIdSchema, nonceSchema, type SchemaName } from './schemas.ts'
+import { aboveSchema, dryRunSchema, keyIdSchema, nonceSchema, quoteNonceSchema, type SchemaName } from './schemas.ts'
 
 /** One operation of the HTTP API: what routes a call, checks its parameters and describes it in the OpenAPI document. */
 export interface Operation {
@@ -30,6 +30,7 @@ export type OperationId =
   | 'ready'
   | 'metrics'
   | 'status'
+  | 'attestation'
   | 'cluster'
   | 'key'
   | 'certificates'
@@ -62,6 +63,11 @@ export const OPERATIONS: Readonly<Record<OperationId, Operation>> = {
     ...get('/v1/status', 'What everybody may know of the node, signed by its identity (RFC 9421).', 'Status'),
     queryParameters: { nonce: nonceSchema },
     errors: ['malformed', 'internal'],
+  },
+  attestation: {
+    ...get('/v1/attestation', 'A quote of what runs on the node, for a nonce of the caller.', 'Attestation'),
+    queryParameters: { nonce: quoteNonceSchema },
+    errors: ['malformed', 'busy', 'no-attestation', 'attestation-unavailable', 'internal'],
   },
   metrics: {
     ...get('/metrics', 'Numbers about the node, for Prometheus.', 'Metrics'),

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { type Cluster, formatAnswer, formatCluster, type KeyId } from '@tkms/dkg'
 import { hexToBytes } from '@noble/hashes/utils.js'
+import type { Report } from '../attest/report.ts'
 import type { Readiness } from '../ops/readiness.ts'
 import type { KeyDirectory } from '../keys/key-directory.ts'
 import { readBearerToken } from '../serve/bearer-token.ts'
@@ -60,6 +61,7 @@ export interface RoutePorts {
   readonly cluster: () => Cluster
   /** Public posture, ready for JSON. */
   readonly status: () => Promise<object> | object
+  readonly attestation: Report
   readonly readiness: Pick<Readiness, 'problems'>
   /** Prometheus text format. */
   readonly metrics: () => Promise<string>
@@ -76,6 +78,12 @@ export function createRoutes(ports: RoutePorts): readonly Route[] {
       return problems.length === 0 ? ok({ status: 'ready' }) : failed('not-ready', { problems })
     },
     status: async () => ({ kind: 'ok', body: await ports.status(), signed: true }),
+    attestation: async ({ parameters, signal }) => {
+      const { nonce } = parameters
+      if (nonce === undefined) return failed('malformed')
+      const report = await ports.attestation(bytesOf(nonce), signal)
+      return typeof report === 'string' ? failed(report) : { kind: 'ok', body: report, signed: true }
+    },
     metrics: async () => ({ kind: 'text', text: await ports.metrics(), contentType: METRICS_CONTENT_TYPE }),
     cluster: () => ok(formatCluster(ports.cluster())),
     key: ({ parameters }) => {

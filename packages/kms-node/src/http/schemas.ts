@@ -11,6 +11,8 @@ import {
   REFUSAL_CODES,
 } from '@tkms/dkg'
 import { z } from 'zod'
+import { MAX_QUOTE_BYTES } from '../attest/quote-bytes.ts'
+import type { AttestationReport } from '../attest/report.ts'
 import type { KeyDescription, SharingDescription } from '../keys/describe-key.ts'
 import type { ChainPage } from '../keys/key-directory.ts'
 import type { NodeStatus } from '../ops/status.ts'
@@ -76,6 +78,12 @@ export const nonceSchema: z.ZodType<string> = z
   .string()
   .regex(/^0x[0-9a-f]{64}$/)
   .describe('32 bytes as 0x and hex, which nobody can have known before: the signature of the answer covers them')
+
+/** `?nonce=` of a quote. */
+export const quoteNonceSchema: z.ZodType<string> = z
+  .string()
+  .regex(/^0x[0-9a-f]{64}$/)
+  .describe('needed: 32 fresh random bytes as 0x and hex, which the quote binds')
 
 // Answers
 
@@ -149,6 +157,17 @@ const status: z.ZodType<NodeStatus> = z
     keys: z.array(key),
   })
   .describe('What everybody may know of the node.')
+
+const attestation: z.ZodType<AttestationReport> = z
+  .strictObject({
+    provider: z.enum(['simulated', 'tdx', 'dstack']),
+    clusterId: hex32('the id of the cluster'),
+    ed25519: hex32('the identity of the node, which signs this answer'),
+    certificatesHash: hex32('of the latest certificate of each key that /v1/status lists'),
+    nonce: hex32('as given'),
+    quote: hex(1, MAX_QUOTE_BYTES, 'as the platform signed it; its report data binds all of the above'),
+  })
+  .describe('A proof of what runs on the node.')
 
 const cluster: z.ZodType<ReturnType<typeof formatCluster>> = z
   .strictObject({
@@ -243,6 +262,7 @@ export const SCHEMAS: {
     | 'Ready'
     | 'Metrics'
     | 'Status'
+    | 'Attestation'
     | 'Cluster'
     | 'Key'
     | 'Sharing'
@@ -258,6 +278,7 @@ export const SCHEMAS: {
   Ready: ready,
   Metrics: metrics,
   Status: status,
+  Attestation: attestation,
   Cluster: cluster,
   Key: key,
   Sharing: sharing,

@@ -10,6 +10,7 @@ export function serverOptions(
     keys: { list: () => [], get: () => undefined, chain: () => undefined, problem: () => undefined },
     cluster: () => ({ config, configHash: new Uint8Array(32), nodes: [], certificates: [] }),
     status: () => ({ version: '0' }),
+    attestation: async () => 'no-attestation',
     readiness: { problems: async () => [] },
     metrics: async () => 'tkms_up 1\n',
     host: '127.0.0.1',

@@ -1,0 +1,139 @@
+import { verify, type X509Certificate } from 'node:crypto'
+import { hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js'
+import { equalBytes } from '@tkms/dkg'
+import { commonNameOf, isChainTo, openRevocationList, parseChain, type Window, windowOf } from './certificates.ts'
+import type { Collateral } from './collateral.ts'
+import type { ParsedQuote } from './quote.ts'
+import { readable } from './readable.ts'
+import { parseSignedDates, parseTcbInfo, type TcbInfo } from './signed-json.ts'
+import { type AttestationRefusal, refusedQuote } from './verdict.ts'
+
+const TCB_SIGNER = 'Intel SGX TCB Signing'
+
+/** Collateral whose every signature was verified, and that holds now. */
+export interface CheckedCollateral {
+  readonly kind: 'checked'
+  /** When the first of its parts, or of the certificates, runs out. */
+  readonly expiresMs: number
+  readonly tcbInfo: TcbInfo
+}
+
+type Parts =
+  | {
+      readonly kind: 'parts'
+      readonly signers: readonly (readonly X509Certificate[])[]
+      readonly windows: readonly (readonly [string, Window])[]
+      readonly tcbInfo: TcbInfo
+    }
+  | AttestationRefusal
+
+/**
+ * Verifies everything that `@phala/dcap-qvl` leaves out or does not tell apart: every chain up to the root with issuers that may issue, by
+ * the names that Intel gives them, the signatures of lists and JSON, the times of all of it, and revocation.
+ * @param root DER
+ */
+export function checkCollateral(
+  collateral: Collateral,
+  quote: Pick<ParsedQuote, 'pckChain' | 'pceId'>,
+  { root, nowMs }: { readonly root: Uint8Array; readonly nowMs: number },
+): CheckedCollateral | AttestationRefusal {
+  const { pckChain } = quote
+  if (pckChain.length !== 3 || !isChainTo(root, pckChain))
+    return refusedQuote('signature', "the platform's certificates do not lead to the root")
+  const parts = openParts(collateral, root)
+  if (parts.kind === 'refused') return parts
+  const lists = openLists(collateral, pckChain)
+  if (lists.kind === 'refused') return lists
+  const certificates = [...pckChain, ...parts.signers.flat()]
+  const windows = [
+    ...parts.windows,
+    ...lists.windows,
+    ...certificates.map(
+      (certificate) => [`certificate of ${commonNameOf(certificate) ?? '?'}`, windowOf(certificate)] as const,
+    ),
+  ]
+  const over = windows.find(([, { fromMs, untilMs }]) => nowMs < fromMs || nowMs > untilMs)
+  if (over !== undefined) return refusedQuote('expired', describeWindow(over))
+  const revoked = certificates.find((certificate) => lists.revokes(certificate))
+  if (revoked !== undefined)
+    return refusedQuote('revoked', `the certificate of ${commonNameOf(revoked) ?? '?'} was revoked`)
+  if (parts.tcbInfo.pceId.toLowerCase() !== quote.pceId)
+    return refusedQuote('collateral', 'the TCB info is for another kind of platform')
+  const expiresMs = Math.min(...windows.map(([, { untilMs }]) => untilMs))
+  return { kind: 'checked', expiresMs, tcbInfo: parts.tcbInfo }
+}
+
+const describeWindow = ([name, { fromMs, untilMs }]: readonly [string, Window]): string =>
+  `the ${name} holds from ${new Date(fromMs).toISOString()} until ${new Date(untilMs).toISOString()}`
+
+/** The two pieces of signed JSON with those who signed them. */
+function openParts(collateral: Collateral, root: Uint8Array): Parts {
+  const tcbInfo = parseTcbInfo(collateral.tcb_info)
+  const dates = parseSignedDates(collateral.qe_identity)
+  if (tcbInfo === undefined || dates === undefined)
+    return refusedQuote('collateral', 'the TCB info or the QE identity is not readable')
+  const signed = [
+    ['TCB info', collateral.tcb_info, collateral.tcb_info_signature, collateral.tcb_info_issuer_chain],
+    ['QE identity', collateral.qe_identity, collateral.qe_identity_signature, collateral.qe_identity_issuer_chain],
+  ] as const
+  const signers: (readonly X509Certificate[])[] = []
+  for (const [name, text, signature, pem] of signed) {
+    const chain = parseChain(pem)
+    const [signer] = chain ?? []
+    if (chain === undefined || signer === undefined || chain.length !== 2 || !isChainTo(root, chain))
+      return refusedQuote('signature', `the certificates of the ${name} do not lead to the root`)
+    // Else the certificate of any platform would do.
+    if (commonNameOf(signer) !== TCB_SIGNER) return refusedQuote('signature', `the ${name} has another signer`)
+    if (!isSignedBy(signer, text, signature))
+      return refusedQuote('signature', `the ${name} is not signed by its signer`)
+    signers.push(chain)
+  }
+  const windows = [
+    ['TCB info', { fromMs: tcbInfo.issueDate, untilMs: tcbInfo.nextUpdate }],
+    ['QE identity', { fromMs: dates.issueDate, untilMs: dates.nextUpdate }],
+  ] as const
+  return { kind: 'parts', signers, windows, tcbInfo }
+}
+
+function isSignedBy(signer: X509Certificate, text: string, signature: string): boolean {
+  const bytes = readable(() => hexToBytes(signature))
+  return (
+    bytes?.length === 64 &&
+    verify('sha256', utf8ToBytes(text), { key: signer.publicKey, dsaEncoding: 'ieee-p1363' }, bytes)
+  )
+}
+
+type Lists =
+  | {
+      readonly kind: 'lists'
+      readonly windows: readonly (readonly [string, Window])[]
+      readonly revokes: (certificate: X509Certificate) => boolean
+    }
+  | AttestationRefusal
+
+/** The lists of the root and of the authority that issued the platform's certificate. */
+function openLists(collateral: Collateral, [pck, authority, root]: readonly X509Certificate[]): Lists {
+  const rootCrl = readable(() => hexToBytes(collateral.root_ca_crl))
+  const pckCrl = readable(() => hexToBytes(collateral.pck_crl))
+  if (
+    rootCrl === undefined ||
+    pckCrl === undefined ||
+    pck === undefined ||
+    authority === undefined ||
+    root === undefined
+  )
+    return refusedQuote('collateral', 'a revocation list is missing')
+  const ofRoot = openRevocationList(rootCrl, root, 'revocation list of the root')
+  if (ofRoot.kind === 'refused') return ofRoot
+  const ofAuthority = openRevocationList(pckCrl, authority, 'revocation list of the PCK authority')
+  if (ofAuthority.kind === 'refused') return ofAuthority
+  return {
+    kind: 'lists',
+    windows: [
+      ['revocation list of the root', ofRoot.list.window],
+      ['revocation list of the PCK authority', ofAuthority.list.window],
+    ],
+    revokes: (certificate) =>
+      equalBytes(certificate.raw, pck.raw) ? ofAuthority.list.revokes(pck) : ofRoot.list.revokes(certificate),
+  }
+}

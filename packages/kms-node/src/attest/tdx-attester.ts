@@ -1,0 +1,91 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Attester } from '../ports.ts'
+import { createTurns } from '../turns.ts'
+import { attestError } from './errors.ts'
+import { MAX_QUOTE_BYTES } from './quote-bytes.ts'
+import { createReportFiles, type ReportFiles } from './report-files.ts'
+
+const PROVIDER = 'tdx_guest'
+const MAX_ATTRIBUTE_BYTES = 64
+const MAX_TRIES = 3
+const RETRY_MS = 50
+const QUOTE_TIMEOUT_MS = 30_000
+/** What the kernel says while another write or read is under way. */
+const BUSY = new Set<unknown>(['EWOULDBLOCK', 'EAGAIN', 'EBUSY', 'EINTR'])
+
+/**
+ * Quotes of the TDX module through configfs-tsm. Each has a directory of its own, which is removed again; the kernel's count of writes tells
+ * whether somebody else wrote in between. The host may take seconds over a quote, so one is asked for at a time.
+ * @param options.timeoutMs for one quote
+ */
+export function createTdxAttester(
+  options: { readonly files?: ReportFiles; readonly timeoutMs?: number } = {},
+): Attester {
+  const { files = createReportFiles(), timeoutMs = QUOTE_TIMEOUT_MS } = options
+  const inTurn = createTurns()
+  return {
+    provider: 'tdx',
+    quote: (reportData, signal) =>
+      inTurn(async () => {
+        const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
+        try {
+          return await Promise.race([askKernel(files, reportData, limit), aborted(limit)])
+        } catch (cause) {
+          const reason = cause instanceof Error ? cause.message : 'it failed'
+          throw attestError('attestation-unavailable', `no TDX quote: ${reason}`, { cause })
+        }
+      }),
+  }
+}
+
+/** A read that the kernel does not finish cannot be broken off: it is left behind. */
+const aborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_resolve, reject) => {
+    const stop = (): void => reject(new Error('it takes too long, or nobody waits for it any more'))
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop, { once: true })
+  })
+
+async function askKernel(files: ReportFiles, reportData: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+  signal.throwIfAborted()
+  const report = `tkms-${randomUUID()}`
+  await files.create(report)
+  try {
+    const provider = await readText(files, report, 'provider')
+    if (provider !== PROVIDER) throw new Error(`the kernel's provider is "${provider}", not "${PROVIDER}"`)
+    for (let tried = 0; tried < MAX_TRIES; tried++) {
+      if (tried > 0) await delay(RETRY_MS, undefined, { signal })
+      signal.throwIfAborted()
+      const quote = await readQuote(files, report, reportData)
+      if (quote !== undefined) return quote
+    }
+    throw new Error('others kept writing to the same report')
+  } finally {
+    await files.remove(report)
+  }
+}
+
+/** @returns undefined where another write came in between */
+async function readQuote(files: ReportFiles, report: string, reportData: Uint8Array): Promise<Uint8Array | undefined> {
+  try {
+    const before = await readGeneration(files, report)
+    await files.write(report, 'inblob', reportData)
+    const quote = await files.read(report, 'outblob', MAX_QUOTE_BYTES)
+    if ((await readGeneration(files, report)) !== before + 1) return undefined
+    if (quote.length === 0) throw new Error('the kernel gave no bytes')
+    return quote
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && BUSY.has(cause.code)) return undefined
+    throw cause
+  }
+}
+
+const readText = async (files: ReportFiles, report: string, attribute: string): Promise<string> =>
+  new TextDecoder().decode(await files.read(report, attribute, MAX_ATTRIBUTE_BYTES)).trim()
+
+async function readGeneration(files: ReportFiles, report: string): Promise<number> {
+  const text = await readText(files, report, 'generation')
+  if (!/^[0-9]{1,15}$/.test(text)) throw new Error('the generation is no number')
+  return Number(text)
+}

@@ -1,0 +1,119 @@
+import { timingSafeEqual } from 'node:crypto'
+import { TRUSTED_ROOT_CA_DER } from '@phala/dcap-qvl/src/constants.js'
+import { QuoteVerifier } from '@phala/dcap-qvl/src/verify.js'
+import { isKmsError } from '../errors.ts'
+import type { Clock } from '../ports.ts'
+import { checkCollateral } from './check-collateral.ts'
+import type { Collateral, CollateralSource } from './collateral.ts'
+import { type AllowedMeasurement, allowedName, describeMeasurement } from './measurements.ts'
+import { type ParsedQuote, parseQuote } from './quote.ts'
+import { REPORT_DATA_BYTES } from './report-data.ts'
+import type { TcbInfo } from './signed-json.ts'
+import { isTcbStatus, moduleStatus, type TcbStatus, worseStatus } from './tcb.ts'
+import { type AttestationRefusal, type AttestationVerdict, type RefusalReason, refusedQuote } from './verdict.ts'
+
+export interface QuoteVerifierOptions {
+  /** DER of the only root that is trusted. Default: Intel's SGX Root CA. */
+  readonly root?: Uint8Array | undefined
+  readonly collateral: CollateralSource
+  readonly allow: readonly AllowedMeasurement[]
+  /** Statuses that are taken; default: `UpToDate` alone. `Revoked` never is. */
+  readonly tcbStatuses?: readonly TcbStatus[] | undefined
+  readonly clock: Pick<Clock, 'nowMs'>
+}
+
+export interface QuoteCheck {
+  /** 64 bytes that the quote must have signed. */
+  readonly reportData: Uint8Array
+  readonly signal: AbortSignal
+}
+
+/** Says whether a quote proves that allowed code runs on a genuine machine, for just this purpose. */
+export interface AttestationVerifier {
+  /** Never rejects. SEV-SNP reports are refused as `malformed`: no kept verifier of them may be shipped here (docs/dependencies.md). */
+  verify(quote: Uint8Array | undefined, check: QuoteCheck): Promise<AttestationVerdict>
+}
+
+/** Serial length of an SEV-SNP attestation report, and its version in the first four bytes (AMD 56860, table 23). */
+const SNP_REPORT_BYTES = 1184
+
+/** What `@phala/dcap-qvl` says in words only; whatever else it says is `signature`. */
+const LIBRARY_REASONS: readonly (readonly [RegExp, RefusalReason])[] = [
+  [/^Debug mode is enabled|^SEPT_VE_DISABLE|^Reserved bits in TD|^Invalid mr service td/, 'debug'],
+  [/^TCB status is invalid|^No matching TCB level|is below minimum required|^No (?:SGX|TDX) components/, 'tcb'],
+  [/^Fmspc mismatch|^(?:TDX|SGX) quote with non-|^Unsupported QE Identity/, 'collateral'],
+  [/^Failed to decode quote|^Unsupported DCAP|must have version/, 'malformed'],
+]
+
+/** DCAP: quote, quoting enclave, certificates, collateral, TCB, report data, allow list (docs/interfaces.md, attestation). */
+export function createQuoteVerifier(options: QuoteVerifierOptions): AttestationVerifier {
+  const { allow, clock, collateral: source, tcbStatuses = ['UpToDate'] } = options
+  const root = options.root ?? new Uint8Array(TRUSTED_ROOT_CA_DER)
+  const library = QuoteVerifier.newWithRootCa(Buffer.from(root))
+
+  const judge = async (
+    quote: ParsedQuote,
+    collateral: Collateral,
+    reportData: Uint8Array,
+  ): Promise<AttestationVerdict> => {
+    const nowMs = clock.nowMs()
+    const checked = checkCollateral(collateral, quote, { root, nowMs })
+    if (checked.kind === 'refused') return checked
+    await source.keep(quote.query, collateral)
+    const platform = verifyBy(library, quote, collateral, nowMs)
+    if (typeof platform !== 'string') return platform
+    if (quote.isDebug) return refusedQuote('debug', 'the machine runs in debug mode')
+    const status = combinedStatus(platform, quote, checked.tcbInfo)
+    if (typeof status !== 'string') return status
+    if (status === 'Revoked' || !tcbStatuses.includes(status)) return refusedQuote('tcb', `the TCB is ${status}`)
+    if (reportData.length !== REPORT_DATA_BYTES || !timingSafeEqual(quote.reportData, reportData))
+      return refusedQuote('report-data', 'the quote was made for another node, cluster, nonce or connection')
+    const measurement = allowedName(allow, quote.measurement)
+    if (measurement === undefined) return refusedQuote('measurement', describeMeasurement(quote.measurement))
+    return {
+      kind: 'accepted',
+      tee: quote.measurement.tee,
+      measurement,
+      tcbStatus: status,
+      expiresMs: checked.expiresMs,
+    }
+  }
+
+  return {
+    async verify(bytes, { reportData, signal }) {
+      if (bytes === undefined || bytes.length === 0) return refusedQuote('missing', 'there is no quote')
+      const quote = parseQuote(bytes)
+      if (quote === undefined)
+        return refusedQuote('malformed', bytes.length === SNP_REPORT_BYTES ? 'sev-snp: unsupported' : 'not a quote')
+      const collateral = await source.get(quote.query, signal).catch((cause: unknown) => readRefusal(cause))
+      return 'kind' in collateral ? collateral : judge(quote, collateral, reportData)
+    },
+  }
+}
+
+function readRefusal(cause: unknown): AttestationRefusal {
+  if (isKmsError(cause)) return refusedQuote('collateral', cause.message)
+  throw cause
+}
+
+/** @returns the status of platform and quoting enclave */
+function verifyBy(
+  library: QuoteVerifier,
+  quote: ParsedQuote,
+  collateral: Collateral,
+  nowMs: number,
+): TcbStatus | AttestationRefusal {
+  try {
+    const { status } = library.verify(quote.bytes, collateral, Math.floor(nowMs / 1000))
+    return isTcbStatus(status) ? status : refusedQuote('tcb', `the TCB has a status unknown here`)
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause)
+    return refusedQuote(LIBRARY_REASONS.find(([pattern]) => pattern.test(text))?.[1] ?? 'signature', text)
+  }
+}
+
+function combinedStatus(platform: TcbStatus, quote: ParsedQuote, tcbInfo: TcbInfo): TcbStatus | AttestationRefusal {
+  if (quote.module === undefined) return platform
+  const module = moduleStatus(quote.module, tcbInfo)
+  return typeof module === 'string' ? worseStatus(platform, module) : refusedQuote('tcb', module.problem)
+}
