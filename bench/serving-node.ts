@@ -22,6 +22,7 @@ import {
   createSigner,
   type DelegationPipeline,
   NO_CHAINS,
+  NO_QUOTES,
   parsePolicy,
   type ReleaseLedger,
   systemClock,
@@ -97,7 +98,7 @@ export function createServingNode(curve: Curve, options: ServingNodeOptions): Se
     requesters: createRequesterVerifier({ signatures, maxSessions: 16 }),
     policy: parsePolicy(
       { version: 1, keys: { '*': { rule: 'owner' } } },
-      { file: 'bench', ports: { signatures, chains: NO_CHAINS, quotas: createQuotaBook() } },
+      { file: 'bench', ports: { signatures, chains: NO_CHAINS, quotas: createQuotaBook(), quotes: NO_QUOTES } },
     ),
     ledger,
     sign: createSigner(new Secret(Uint8Array.from(identity.seed))),

@@ -1,4 +1,4 @@
-import type { Cluster, Curve, Secret, VerifiedKey, VerifyMessage } from '@tkms/dkg'
+import type { Cluster, ClusterId, Curve, Evidence, Secret, VerifiedKey, VerifyMessage } from '@tkms/dkg'
 import type { AskLimits, NodeAnswer, ProofMode } from './ask-nodes.ts'
 import type { DecryptOutcome } from './decrypt-many.ts'
 import type { EncryptOptions } from './encrypt.ts'
@@ -37,6 +37,8 @@ export interface KmsClientOptions {
   readonly sessions?: boolean | SessionOptions
   /** A bearer token for policies with a `token` rule: shown to every node that is asked, so worth nothing alone. */
   readonly token?: string
+  /** What requests carry for policies beside a session and a grant, such as a quote of the machine that asks. */
+  readonly evidence?: EvidenceSource
   /** Default: `http()`. The client closes it. */
   readonly transport?: Transport
   /** Default: noble. */
@@ -61,6 +63,20 @@ export interface KmsClientOptions {
   /** Told of every node whose answer counts, with its latency and what was verified. */
   readonly onNodeAnswer?: (answer: NodeAnswer) => void
   readonly signal?: AbortSignal
+}
+
+/** Asked before each request. What it gives is signed with it. */
+export type EvidenceSource = (asked: EvidenceSubject) => Promise<readonly Evidence[]>
+
+/** What evidence can be about. */
+export interface EvidenceSubject {
+  readonly clusterId: ClusterId
+  /** Of the RSA key that answers are boxed to, DER. */
+  readonly spki: Uint8Array
+  /** publicKeyId of the client's signer, also where a session signs in its place. */
+  readonly requester: string
+  /** Unix milliseconds. */
+  readonly nowMs: number
 }
 
 export interface DecryptOptions {

@@ -111,8 +111,10 @@ function wireKmsClient(
     const { clusterId } = trusted.cluster.config
     const { requestLifetimeSeconds: lifetimeSeconds } = limits
     const asker = (await sessions?.asker(key.keyId, spki)) ?? { ...signer, evidence: [] }
+    const { publicKeyId: requester } = signer
+    const given = (await options.evidence?.({ clusterId, spki, requester, nowMs: nowMs() })) ?? []
     return signRequest({
-      asker,
+      asker: { ...asker, evidence: [...asker.evidence, ...given] },
       clusterId,
       key,
       spki,

@@ -14,6 +14,7 @@ import { createClusterOperations } from './cluster/update-cluster.ts'
 import { startAudit } from './audit/start-audit.ts'
 import type { NodeConfig } from './config/types.ts'
 import { ceremonyKeys, livingCommittees } from './keys/ceremony-keys.ts'
+import { nodeStanding } from './keys/node-standing.ts'
 import { connectKeys } from './keys/connect-keys.ts'
 import { openKeys } from './keys/open-keys.ts'
 import { createKeyCare } from './key-care.ts'
@@ -158,7 +159,9 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   const { http, tls } = await openHttp({ ...base, ...overHttp, ...directories }, stops)
   const onRateLimited = (): void => metrics.onRateLimited('libp2p')
   const overLibp2p = { limits, pipeline: metrics.counted('libp2p', pipeline), onRateLimited }
-  const { host, guard, ceremonies: network } = await openNetwork({ ...base, ...overLibp2p }, stops)
+  const standing = nodeStanding(keys.keeper, clusterKeeper)
+  const opened = await openNetwork({ ...base, ...overLibp2p, standing }, stops)
+  const { host, guard, attested, ceremonies: network } = opened
   const { startupWaitMs } = config.ceremony
   const updateRoster = (): void => {
     const open = ceremonies.openCommittees().map((committee) => committee.config)
@@ -225,6 +228,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
       ...status(),
       index: self.index,
       peersConnected: network.connected,
+      peerAttestation: attested(),
       url: http.url,
       policy: policy.state(),
       ...(tls && { tls: tls.state() }),

@@ -10,6 +10,7 @@ import type { NetLimits } from './net/limits.ts'
 import { createRoster } from './net/roster.ts'
 import { createInstance, createInstanceGuard, type InstanceGuard } from './ops/instance.ts'
 import { type Log, logPeers } from './ops/log.ts'
+import { type NodeStanding, type OpenedPeerAttestation, openPeerAttestation } from './open-peer-attestation.ts'
 import type { Own } from './open-own.ts'
 import type { Clock, Rng } from './ports.ts'
 import type { DelegationPipeline } from './serve/pipeline.ts'
@@ -28,6 +29,7 @@ export interface OpenNetworkParams {
   readonly clock: Clock
   readonly rng: Rng
   readonly log: Log
+  readonly standing: NodeStanding
   /** A call was turned away because its address asks too often. */
   readonly onRateLimited: () => void
 }
@@ -36,16 +38,17 @@ export interface OpenNetworkParams {
 export interface NodeNetwork {
   readonly host: Libp2p
   readonly guard: InstanceGuard
+  readonly attested: OpenedPeerAttestation['states']
   /** Not started: what hears its frames comes later. */
   readonly ceremonies: CeremonyNetwork
 }
 
 /**
  * Listens on libp2p, makes sure that no other process has this identity, and answers requests.
- * @throws KmsError `duplicate-identity`, errors of listening
+ * @throws KmsError `duplicate-identity`, `bad-attestation-file`, errors of listening
  */
 export async function openNetwork(params: OpenNetworkParams, stops: Stop[]): Promise<NodeNetwork> {
-  const { config, own, limits, pipeline, clock, rng, log, onRateLimited } = params
+  const { config, own, limits, pipeline, clock, rng, log, standing, onRateLimited } = params
   const { identity, sign, joined, self } = own
   const roster = createRoster(joined.nodes, self.index)
   const host = await createHost({
@@ -55,11 +58,13 @@ export async function openNetwork(params: OpenNetworkParams, stops: Stop[]): Pro
     announce: config.announce,
     limits,
   })
+  const base = { config, own, host, roster, limits, clock, rng, log }
+  const { gate, states: attested } = await openPeerAttestation({ ...base, standing }, stops)
   await startHost(host, config.listen)
   stops.push(() => host.stop())
   const { startupWaitMs } = config.ceremony
   const instance = createInstance({ sign, verify: verifyEd25519, self: identity.publicKey, clock, rng })
-  const alive = createAliveProtocol({ host, roster, limits, prove: (nonce) => instance.prove(nonce) })
+  const alive = createAliveProtocol({ host, roster, limits, gate, prove: (nonce) => instance.prove(nonce) })
   await alive.start()
   stops.push(() => alive.stop())
   const guard = createInstanceGuard(instance, (peer, nonce, signal) => alive.ask(peer, nonce, signal), startupWaitMs)
@@ -70,6 +75,7 @@ export async function openNetwork(params: OpenNetworkParams, stops: Stop[]): Pro
     host,
     handler: pipeline,
     limits,
+    gate,
     admit: (address, tokens) => {
       const admitted = rateLimit.retryAfterSeconds(address, clock.monotonicMs(), tokens) === 0
       if (!admitted) onRateLimited()
@@ -79,6 +85,6 @@ export async function openNetwork(params: OpenNetworkParams, stops: Stop[]): Pro
   })
   await delegate.start()
   stops.push(() => delegate.stop(AbortSignal.timeout(DRAIN_MS)))
-  const ceremonies = createCeremonyNetwork({ host, roster, limits, events: logPeers(log) })
-  return { host, guard, ceremonies }
+  const ceremonies = createCeremonyNetwork({ host, roster, limits, gate, events: logPeers(log) })
+  return { host, guard, attested, ceremonies }
 }

@@ -1,3 +1,12 @@
+export { BOUND_BYTES, REPORT_DATA_BYTES, reportData, type ReportSubject } from './report-data.ts'
+export {
+  type AttestationEvidence,
+  attestedRequesterNonce,
+  decodeAttestationEvidence,
+  encodeAttestationEvidence,
+  EVIDENCE_ATTESTATION,
+  MAX_ATTESTATION_QUOTE_BYTES,
+} from './attestation-evidence.ts'
 export { MAX_PLAINTEXT_BYTES, TAG_BYTES } from './aead.ts'
 export {
   type Authorization,

@@ -1,4 +1,5 @@
 export { fetchCluster } from '../fetch-cluster.ts'
+export { attestation, type AttestationOptions, type QuoteSource } from './attestation.ts'
 export { createNodeKmsClient, nodeCurve } from './client.ts'
 export { DELEGATE_PROTOCOL, libp2p } from './libp2p.ts'
 export { type PinnedExchange, pinnedExchange } from './pinned-exchange.ts'

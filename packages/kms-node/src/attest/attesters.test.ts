@@ -189,6 +189,8 @@ describe('the provider that node.yaml names', () => {
     allow: [],
     tcbStatuses: ['UpToDate'],
     collateral: { directory: '' },
+    requirePeers: false,
+    keepFloor: true,
     warnDays: 14,
   }
 

@@ -43,6 +43,7 @@ export interface MintedChain {
   /** DER of the root certificate: what `createQuoteVerifier` takes. */
   readonly root: Uint8Array
   readonly rootPem: string
+  readonly rootCertificate: MintedCertificate
   readonly platform: SimulatedPlatform
   readonly fmspc: string
   collateral(wishes?: CollateralWishes): Collateral
@@ -53,15 +54,25 @@ export interface MintedChain {
   sgxQuote(reportData: Uint8Array, enclave?: Partial<EnclaveFields>): Uint8Array
 }
 
+/** A machine of its own kind beside those of another chain. */
+export interface SiblingPlatform {
+  /** 12 hex digits. */
+  readonly fmspc: string
+  /** Signs for it as well. */
+  readonly root: MintedCertificate
+}
+
 /** @param nowMs the time the chain is good at; certificates hold for years around it */
-export function mintChain(nowMs: number = Date.now()): MintedChain {
+export function mintChain(nowMs: number = Date.now(), sibling?: SiblingPlatform): MintedChain {
   const years = { notBeforeMs: nowMs - YEAR_MS, notAfterMs: nowMs + 5 * YEAR_MS }
-  const root = mintCertificate({ commonName: 'Intel SGX Root CA', isCa: true, serial: 1, ...years })
+  const ownRoot = { commonName: 'Intel SGX Root CA', isCa: true, serial: 1, ...years }
+  const root = sibling?.root ?? mintCertificate(ownRoot)
+  const fmspc = sibling === undefined ? FMSPC : hexToBytes(sibling.fmspc)
   const under = (commonName: string, serial: number, issuer: MintedCertificate, isCa: boolean, sgx?: Uint8Array) =>
     mintCertificate({ commonName, issuer, isCa, serial, ...years, ...(sgx && { sgxExtension: sgx }) })
   const tcbSigner = under('Intel SGX TCB Signing', 2, root, false)
   const pckAuthority = under('Intel SGX PCK Platform CA', 3, root, true)
-  const facts = sgxExtension({ fmspc: FMSPC, cpuSvn: CPU_SVN, pceSvn: PCE_SVN, pceId: PCE_ID })
+  const facts = sgxExtension({ fmspc, cpuSvn: CPU_SVN, pceSvn: PCE_SVN, pceId: PCE_ID })
   const pck = under('Intel SGX PCK Certificate', PCK_SERIAL, pckAuthority, false, facts)
   const platform: SimulatedPlatform = {
     pckKey: pck.key,
@@ -73,14 +84,15 @@ export function mintChain(nowMs: number = Date.now()): MintedChain {
     root: root.der,
     rootPem: root.pem,
     platform,
-    fmspc: bytesToHex(FMSPC),
+    rootCertificate: root,
+    fmspc: bytesToHex(fmspc),
     collateral(wishes = {}) {
       const issuedMs = wishes.issuedMs ?? nowMs - 3_600_000
       const nextUpdateMs = wishes.nextUpdateMs ?? issuedMs + 30 * DAY_MS
       const crl = (issuer: MintedCertificate, serials: readonly number[]): string =>
         bytesToHex(mintCrl(issuer, serials, { thisUpdateMs: issuedMs, nextUpdateMs }))
       const window = { issueDate: isoSeconds(issuedMs), nextUpdate: isoSeconds(nextUpdateMs) }
-      const tcbInfo = JSON.stringify(tcbInfoOf(wishes, window))
+      const tcbInfo = JSON.stringify(tcbInfoOf(wishes, window, fmspc))
       const qeIdentity = JSON.stringify(qeIdentityOf(wishes.tee ?? 'tdx', window))
       return {
         pck_crl_issuer_chain: pckAuthority.pem + root.pem,
@@ -129,6 +141,7 @@ const components = (svns: Uint8Array): object[] => [...svns].map((svn) => ({ svn
 function tcbInfoOf(
   { tee = 'tdx', tcbStatus = 'UpToDate', moduleStatus = 'UpToDate' }: CollateralWishes,
   window: Window,
+  fmspc: Uint8Array,
 ) {
   const tdx = tee === 'tdx'
   const tcb = { sgxtcbcomponents: components(CPU_SVN), pcesvn: PCE_SVN }
@@ -138,7 +151,7 @@ function tcbInfoOf(
     id: tdx ? 'TDX' : 'SGX',
     version: 3,
     ...window,
-    fmspc: bytesToHex(FMSPC).toUpperCase(),
+    fmspc: bytesToHex(fmspc).toUpperCase(),
     pceId: '0000',
     tcbType: 0,
     tcbEvaluationDataNumber: 17,

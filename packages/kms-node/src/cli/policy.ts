@@ -44,7 +44,11 @@ async function check(file: string | undefined, _options: unknown, command: Comma
   const checked = file ?? config.policyFile
   const remarks: string[] = []
   const remark = (path: string, message: string): void => void remarks.push(`${path}: ${message}`)
-  await loadPolicy(checked, { ports: await openRulePorts(config), profile: config.profile, remark })
+  await loadPolicy(checked, {
+    ports: await openRulePorts(config),
+    profile: config.profile,
+    remark,
+  })
   outputOf(command).result({ ok: true, file: checked, profile: config.profile, remarks }, [
     `${checked} is right (${config.profile} profile)`,
     ...remarks.map((line) => `  but ${line}`),

@@ -24,6 +24,8 @@ describe('attestation in node.yaml', () => {
     expect(parse({})).toEqual({
       provider: 'none',
       allow: [],
+      requirePeers: false,
+      keepFloor: true,
       tcbStatuses: ['UpToDate'],
       collateral: { directory: '/data/a/collateral' },
       warnDays: 14,

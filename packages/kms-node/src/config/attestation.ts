@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import type { AllowedMeasurement } from '../attest/measurements.ts'
 import { TAKEABLE_STATUSES } from '../attest/tcb.ts'
 import type { AttestationConfig, NodeConfigFile } from './types.ts'
 
@@ -8,6 +9,9 @@ const hexOf = (bytes: number): z.ZodString =>
   z.string().regex(new RegExp(`^[0-9a-f]{${2 * bytes}}$`), `${bytes} bytes in lower-case hex`)
 const u16 = z.int().min(0).max(0xffff)
 
+/** For people: what an entry of an allow list looks like. */
+export const ALLOWED_SHAPE =
+  'a name with mrTd (and rtmr0 to rtmr3), or with mrEnclave, or with mrSigner, isvProdId and isvSvn; hashes in lower-case hex'
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, '1 to 64 letters, digits, ".", "_" or "-"')
 const register = hexOf(48).optional()
 const allowed = z.union(
@@ -16,11 +20,11 @@ const allowed = z.union(
     z.strictObject({ name, mrEnclave: hexOf(32) }),
     z.strictObject({ name, mrSigner: hexOf(32), isvProdId: u16, isvSvn: u16 }),
   ],
-  {
-    error:
-      'a name with mrTd (and rtmr0 to rtmr3), or with mrEnclave, or with mrSigner, isvProdId and isvSvn; hashes in lower-case hex',
-  },
+  { error: ALLOWED_SHAPE },
 )
+
+/** One entry of an allow list. @returns undefined where it is none */
+export const parseAllowed = (value: unknown): AllowedMeasurement | undefined => allowed.safeParse(value).data
 
 /** `attestation` of node.yaml. */
 export const attestationSchema: z.ZodType<AttestationConfig, object> = z.strictObject({
@@ -39,6 +43,8 @@ export const attestationSchema: z.ZodType<AttestationConfig, object> = z.strictO
       directory: path.default('collateral'),
     })
     .prefault({}),
+  requirePeers: z.boolean().default(false),
+  keepFloor: z.boolean().default(true),
   warnDays: z.int().min(1).max(365).default(14),
 })
 
@@ -65,6 +71,10 @@ export function attestationProblems({ attestation, profile }: NodeConfigFile): r
   )
   needs(dstackSocket === undefined || provider === 'dstack', 'attestation.dstackSocket: only with the provider dstack')
   needs(new Set(allow.map((entry) => entry.name)).size === allow.length, 'attestation.allow: names an entry twice')
+  needs(
+    !attestation.requirePeers || allow.length > 0,
+    'attestation.requirePeers: without attestation.allow no peer could prove itself',
+  )
   if (profile === 'development') return problems
   needs(provider !== 'simulated', 'attestation.provider: simulated only in the development profile')
   needs(rootFile === undefined, 'attestation.rootFile: another root than that of Intel only in the development profile')

@@ -78,6 +78,10 @@ export interface AttestationConfig {
     /** What is known of platforms. Default: collateral in dataDir. */
     readonly directory: string
   }
+  /** Take and send no ceremony frame, and accept no stream of a peer, before it has proven what runs there on that very connection. */
+  readonly requirePeers: boolean
+  /** Peers whose proof has run out stay as long as fewer than t + f members would be left; false: the operator lets them go. */
+  readonly keepFloor: boolean
   /** Warn when a proof holds for fewer days than this. */
   readonly warnDays: number
 }

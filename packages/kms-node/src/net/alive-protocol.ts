@@ -13,6 +13,8 @@ import {
 import { netError } from './errors.ts'
 import { readFrames } from './frames.ts'
 import type { NetLimits } from './limits.ts'
+import { OPEN_GATE, type PeerGate } from './peer-gate.ts'
+import { createRequestRate } from './request-rate.ts'
 import type { Roster, RosterPeer } from './roster.ts'
 import { writeChunks } from './stream-io.ts'
 
@@ -30,6 +32,8 @@ export interface AliveProtocolParams {
   readonly limits: NetLimits
   /** Signs a nonce (32 bytes) as this process. */
   readonly prove: (nonce: Uint8Array) => AliveProof
+  /** Default: open. */
+  readonly gate?: PeerGate
 }
 
 /**
@@ -47,9 +51,10 @@ export interface AliveProtocol {
   stop(): Promise<void>
 }
 
-export function createAliveProtocol({ host, roster, limits, prove }: AliveProtocolParams): AliveProtocol {
+export function createAliveProtocol(params: AliveProtocolParams): AliveProtocol {
+  const { host, roster, limits, prove, gate = OPEN_GATE } = params
   const stopping = new AbortController()
-  const admitted = createRequestRate()
+  const admitted = createRequestRate({ max: MAX_REQUESTS_PER_WINDOW, windowMs: RATE_WINDOW_MS })
 
   const exchange = async (stream: Stream, request: Uint8Array, signal: AbortSignal): Promise<Uint8Array> => {
     try {
@@ -82,6 +87,7 @@ export function createAliveProtocol({ host, roster, limits, prove }: AliveProtoc
       if (roster.byPeerId(connection.remotePeer) === undefined)
         throw netError('not-in-roster', 'the alive protocol is open to the roster only')
       if (!admitted(connection.remotePeer.toString())) throw netError('stream-closed', 'the peer asks too often')
+      if (!gate.isAdmitted(connection)) await gate.admitted(connection, signal)
       const { type, nonce } = decodeAliveRequest(await readOne(stream, signal, limits))
       const proofs = type === 'challenge' ? [prove(nonce)] : await passOn(connection, nonce)
       const write = { signal: stopping.signal, drainTimeoutMs: limits.drainTimeoutMs }
@@ -131,20 +137,4 @@ async function readOne(stream: Stream, signal: AbortSignal, limits: NetLimits): 
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes
-}
-
-/** Whether a peer may ask once more in the second that runs now. Only roster peers get here: their number bounds the table. */
-function createRequestRate(): (peer: string) => boolean {
-  let counts = new Map<string, number>()
-  let windowEndsMs = 0
-  return (peer) => {
-    const nowMs = performance.now()
-    if (nowMs >= windowEndsMs) {
-      counts = new Map()
-      windowEndsMs = nowMs + RATE_WINDOW_MS
-    }
-    const count = 1 + (counts.get(peer) ?? 0)
-    counts.set(peer, count)
-    return count <= MAX_REQUESTS_PER_WINDOW
-  }
 }

@@ -6,6 +6,7 @@ import { netError } from './errors.ts'
 import { maxFrameBytes } from './frame-caps.ts'
 import { readFrames } from './frames.ts'
 import type { NetLimits } from './limits.ts'
+import { OPEN_GATE, type PeerGate } from './peer-gate.ts'
 import { createPeerLink, type PeerLink } from './peer-link.ts'
 import type { Roster, RosterChange, RosterEntry, RosterPeer } from './roster.ts'
 
@@ -39,7 +40,7 @@ export interface CeremonyNetwork {
 /** For the log; nothing of it comes from the other side. */
 export interface NetworkEvents {
   onPeer(event: 'connected' | 'disconnected', peer: ParticipantIndex, cause?: unknown): void
-  onRefused(reason: 'not-in-roster' | 'bad-frame', remote: string): void
+  onRefused(reason: 'not-in-roster' | 'not-attested' | 'bad-frame', remote: string): void
 }
 
 export interface CeremonyNetworkParams {
@@ -47,10 +48,12 @@ export interface CeremonyNetworkParams {
   readonly roster: Roster
   readonly limits: NetLimits
   readonly events: NetworkEvents
+  /** What a peer must have proven on a connection before a frame goes over it, either way. Default: open. */
+  readonly gate?: PeerGate
 }
 
 export function createCeremonyNetwork(params: CeremonyNetworkParams): CeremonyNetwork {
-  const { host, roster, limits, events } = params
+  const { host, roster, limits, events, gate = OPEN_GATE } = params
   const stopping = new AbortController()
   const links = new Map<number, PeerLink>()
   const ending = new Set<Promise<void>>()
@@ -62,6 +65,13 @@ export function createCeremonyNetwork(params: CeremonyNetworkParams): CeremonyNe
     if (peer === undefined) {
       events.onRefused('not-in-roster', connection.remotePeer.toString())
       stream.abort(netError('not-in-roster', 'the ceremony protocol is open to the roster only'))
+      return
+    }
+    try {
+      if (!gate.isAdmitted(connection)) await gate.admitted(connection, stopping.signal)
+    } catch (cause) {
+      events.onRefused('not-attested', peer.name)
+      stream.abort(netError('not-attested', 'the peer has not proven what runs there', { cause }))
       return
     }
     inbound.get(peer.index)?.abort(netError('stream-closed', 'the peer opened a newer ceremony stream'))
@@ -77,6 +87,8 @@ export function createCeremonyNetwork(params: CeremonyNetworkParams): CeremonyNe
     let told = false
     try {
       for await (const bytes of frames) {
+        // Asked for each frame, and of this very connection: a proof may end while the stream is open.
+        if (!gate.isAdmitted(connection)) throw netError('not-attested', 'the proof of the peer has ended')
         const frame = decodeCeremonyFrame(bytes)
         const allowed = mayCarry(peer, frame)
         if (allowed) listener.onFrame(peer.index, frame)
@@ -85,7 +97,8 @@ export function createCeremonyNetwork(params: CeremonyNetworkParams): CeremonyNe
       }
       stream.abort(netError('stream-closed', 'the peer closed its ceremony stream'))
     } catch (cause) {
-      if (isKmsError(cause) && cause.code === 'bad-frame') events.onRefused('bad-frame', peer.name)
+      if (isKmsError(cause) && (cause.code === 'bad-frame' || cause.code === 'not-attested'))
+        events.onRefused(cause.code, peer.name)
       stream.abort(netError('stream-closed', 'the ceremony stream ended', { cause }))
     } finally {
       if (inbound.get(peer.index) === stream) inbound.delete(peer.index)
@@ -102,6 +115,7 @@ export function createCeremonyNetwork(params: CeremonyNetworkParams): CeremonyNe
       host,
       protocol: CEREMONY_PROTOCOL,
       limits,
+      gate,
       onConnected: ({ index }: RosterPeer) => {
         events.onPeer('connected', index)
         listener.onPeerConnected(index)

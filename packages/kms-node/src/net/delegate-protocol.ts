@@ -8,6 +8,7 @@ import { ipOf } from './connection-gate.ts'
 import { netError } from './errors.ts'
 import { readFrames } from './frames.ts'
 import type { NetLimits } from './limits.ts'
+import { OPEN_GATE, type PeerGate } from './peer-gate.ts'
 import { writeChunks } from './stream-io.ts'
 
 export const DELEGATE_PROTOCOL = '/tkms/delegate/1.0.0'
@@ -26,6 +27,8 @@ export interface DelegateServerParams {
   readonly admit: (address: string, tokens: number) => boolean
   /** For the log only. */
   readonly onStreamError: (remote: string, cause: unknown) => void
+  /** What a peer of the roster must have proven; nobody else is asked. Default: open. */
+  readonly gate?: PeerGate
 }
 
 /** The delegation service on libp2p, open to anyone under its own limits. */
@@ -36,7 +39,7 @@ export interface DelegateServer {
 }
 
 export function createDelegateServer(params: DelegateServerParams): DelegateServer {
-  const { host, handler, limits } = params
+  const { host, handler, limits, gate = OPEN_GATE } = params
   const stopping = new AbortController()
   const serving = new Set<Promise<void>>()
   const draining = new AbortController()
@@ -71,6 +74,7 @@ export function createDelegateServer(params: DelegateServerParams): DelegateServ
         answerer.underWay > 0 ? limits.delegateIdleMs : lastFrameMs + limits.delegateIdleMs - performance.now(),
     })
     try {
+      if (!gate.isAdmitted(connection)) await gate.admitted(connection, signal)
       await pipe(
         frames,
         async function* (source) {

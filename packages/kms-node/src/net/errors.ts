@@ -2,13 +2,15 @@ import { KmsError, type KmsErrorOptions } from '@tkms/dkg'
 
 /**
  * Why a stream or a connection ended. `stream-closed` and `stream-timeout` may pass by themselves,
- * `bad-frame` and `not-in-roster` are the other side's doing.
+ * `bad-frame`, `not-in-roster` and `not-attested` are the other side's doing.
  */
 export type NetErrorCode =
   | 'stream-closed'
   | 'stream-timeout'
   | 'bad-frame'
   | 'not-in-roster'
+  | 'not-attested'
+  | 'no-channel-binding'
   | 'bad-multiaddr'
   | 'roster-conflict'
   | 'libp2p-listen'

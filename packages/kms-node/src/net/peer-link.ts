@@ -4,6 +4,7 @@ import { pipe } from 'it-pipe'
 import { createBoundedQueue, type BoundedQueue } from './bounded-queue.ts'
 import { netError } from './errors.ts'
 import type { NetLimits } from './limits.ts'
+import type { PeerGate } from './peer-gate.ts'
 import type { RosterPeer } from './roster.ts'
 import { writeChunks } from './stream-io.ts'
 
@@ -27,22 +28,30 @@ export interface PeerLinkPorts {
   readonly host: Libp2p
   readonly protocol: string
   readonly limits: NetLimits
+  readonly gate: PeerGate
   readonly onConnected: (peer: RosterPeer) => void
   readonly onDisconnected: (peer: RosterPeer, cause: unknown) => void
 }
 
+interface Opened {
+  readonly stream: Stream
+  readonly connection: Connection
+}
+
 export function createPeerLink(first: RosterPeer, ports: PeerLinkPorts): PeerLink {
-  const { host, protocol, limits } = ports
+  const { host, protocol, limits, gate } = ports
   const stopping = new AbortController()
   let peer = first
   let queue: BoundedQueue | undefined
+  let carriedBy: Connection | undefined
   let wakeUp: () => void = () => {}
 
-  const openStream = async (): Promise<Stream> => {
+  const openStream = async (): Promise<Opened> => {
     const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(limits.dialTimeoutMs)])
     const open = host.getConnections(peer.peerId).find((connection) => connection.status === 'open')
     const connection: Connection = open ?? (await dial(signal))
-    return connection.newStream(protocol, { signal })
+    if (!gate.isAdmitted(connection)) await gate.admitted(connection, signal)
+    return { stream: await connection.newStream(protocol, { signal }), connection }
   }
 
   const dial = (signal: AbortSignal): Promise<Connection> => {
@@ -50,12 +59,13 @@ export function createPeerLink(first: RosterPeer, ports: PeerLinkPorts): PeerLin
     return host.dial([...peer.addresses], { signal })
   }
 
-  const serve = async (stream: Stream): Promise<void> => {
+  const serve = async ({ stream, connection }: Opened): Promise<void> => {
     const frames = createBoundedQueue(limits.maxQueuedFrames, limits.maxQueuedBytes)
     stream.addEventListener('close', () => frames.close(), { once: true })
     // A peer that refuses us may have reset it already: the event does not come again.
     if (stream.status !== 'open') frames.close()
     queue = frames
+    carriedBy = connection
     ports.onConnected(peer)
     try {
       const write = { signal: stopping.signal, drainTimeoutMs: limits.peerDrainTimeoutMs }
@@ -87,10 +97,10 @@ export function createPeerLink(first: RosterPeer, ports: PeerLinkPorts): PeerLin
   const run = async (): Promise<void> => {
     let pauseMs = limits.reconnectMs
     while (!stopping.signal.aborted) {
-      const stream = await openStream().catch(() => undefined)
-      if (stream !== undefined) {
+      const opened = await openStream().catch(() => undefined)
+      if (opened !== undefined) {
         const openedMs = performance.now()
-        await serve(stream)
+        await serve(opened)
         // A peer that refuses us opens a stream and resets it: that is no reason to ask more often.
         if (performance.now() - openedMs > limits.reconnectMaxMs) pauseMs = limits.reconnectMs
       }
@@ -111,7 +121,11 @@ export function createPeerLink(first: RosterPeer, ports: PeerLinkPorts): PeerLin
     get connected() {
       return queue !== undefined
     },
-    send: (frame) => queue?.push(frame) ?? false,
+    send: (frame) => {
+      // The connection that was verified is the one that carries the frame.
+      if (carriedBy === undefined || !gate.isAdmitted(carriedBy)) return false
+      return queue?.push(frame) ?? false
+    },
     wake: () => wakeUp(),
     stop: async () => {
       stopping.abort(netError('stopping', 'the node is stopping'))

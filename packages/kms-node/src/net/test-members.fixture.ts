@@ -1,6 +1,7 @@
 import { type ParticipantIndex, participantIndex } from '@tkms/dkg'
 import type { CeremonyFrame } from './ceremony-frame.ts'
 import { type CeremonyNetwork, createCeremonyNetwork } from './ceremony-protocol.ts'
+import type { PeerGate } from './peer-gate.ts'
 import { startTestHost, TEST_LIMITS, type TestHost } from './test-hosts.fixture.ts'
 
 /** A started host with a ceremony network, and what it has seen. */
@@ -20,7 +21,11 @@ export async function startMember(
   addresses: readonly (readonly string[])[] = [],
   known?: number,
 ): Promise<Member> {
-  const member = await startTestHost(index, addresses, TEST_LIMITS, known)
+  return openMember(index, await startTestHost(index, addresses, TEST_LIMITS, known))
+}
+
+/** Member `index` on a host that is there, which asks what `gate` asks. */
+export async function openMember(index: number, member: TestHost, gate?: PeerGate): Promise<Member> {
   const received: Member['received'] = []
   const refused: string[] = []
   const waiting = new Set<() => void>()
@@ -31,6 +36,7 @@ export async function startMember(
     host: member.host,
     roster: member.roster,
     limits: TEST_LIMITS,
+    ...(gate && { gate }),
     events: {
       onPeer: changed,
       onRefused: (reason) => {

@@ -1,5 +1,6 @@
 import { attempt, parseKeyName } from '@tkms/dkg'
 import { configError, readYamlFile } from '../config/yaml-file.ts'
+import { attestedRuleType } from './attested-rule.ts'
 import { GRANT, grantRuleType } from './grant-rule.ts'
 import { NOX, noxRuleType } from './nox-rule.ts'
 import { onchainRuleType } from './onchain-rule.ts'
@@ -16,11 +17,10 @@ const RULE_TYPES: readonly RuleType[] = [
   grantRuleType,
   onchainRuleType,
   noxRuleType,
+  attestedRuleType,
   tokenRuleType,
   quotaRuleType,
 ]
-/** Rules that another part of the node brings along. */
-const REGISTERED_LATER = ['attested']
 const MAX_DEPTH = 8
 const MAX_BRANCHES = 64
 const ANY_KEY = '*'
@@ -32,7 +32,7 @@ const COARSE = 'lets rules that say nothing of who may open what (token, quota) 
 export const POLICY_TEMPLATE = `# Who may have this node's share used. A node refuses unless a rule here says yes.
 # Per key, by name ("ecies/421614") or "*" for every key without an entry of its own.
 # Rules: owner (the envelope's label names the requester), grant (an issuer listed here signed for it), onchain (a contract says so),
-# nox (the gateway of a Nox deployment signed for it); and token and quota, which only narrow what the others allow.
+# nox (the gateway of a Nox deployment signed for it), attested (an allowed machine asks: its quote says so); and token and quota, which only narrow what the others allow.
 # They combine with any: [...] and all: [...]. The running node reads a changed file by itself: see "kms-node policy check".
 version: 1
 # Each key is for one version of envelopes: v2, or with "envelopes: v1" the older one, which only grant and nox open.
@@ -63,7 +63,7 @@ export interface PolicyContext {
   readonly ports: RulePorts
   /** Production, the default, refuses a policy in which coarse rules alone can say yes. */
   readonly profile?: 'production' | 'development'
-  /** Rules beside those that every node has; they replace a name that is only announced, such as `attested`. */
+  /** Rules beside those that every node has. */
   readonly ruleTypes?: readonly RuleType[]
   /** Told of what is allowed and hardly meant. */
   readonly remark?: (path: string, message: string) => void
@@ -150,15 +150,8 @@ function parseBranches(kind: 'any' | 'all', content: unknown, place: Place): Rul
 
 function parseRule(name: unknown, options: Record<string, unknown>, place: Place): RuleTree | undefined {
   const type = place.types.find((known) => known.name === name)
-  if (type === undefined) {
-    const later = REGISTERED_LATER.find((known) => known === name)
-    return place.problem(
-      `${place.path}.rule`,
-      later === undefined
-        ? `must be one of ${place.types.map((known) => known.name).join(', ')}`
-        : `${later} needs a part that this node does not have`,
-    )
-  }
+  if (type === undefined)
+    return place.problem(`${place.path}.rule`, `must be one of ${place.types.map((known) => known.name).join(', ')}`)
   const create = type.parse(options, (path, message) => place.problem(`${place.path}.${path}`, message))
   const rule = create?.(place.ports, place.path)
   return rule === undefined ? undefined : { kind: 'rule', rule }

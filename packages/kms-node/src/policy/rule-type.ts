@@ -1,3 +1,4 @@
+import type { QuoteVerifiers } from '../attest/open-verifier.ts'
 import type { ChainReader } from '../chain/chain-reader.ts'
 import type { PolicyRule } from './decision.ts'
 import type { QuotaBook } from './quota-rule.ts'
@@ -8,6 +9,7 @@ export interface RulePorts {
   readonly signatures: SignatureVerifier
   readonly chains: ChainReader
   readonly quotas: QuotaBook
+  readonly quotes: QuoteVerifiers
 }
 
 /** Notes what is wrong, with the path below the rule. */

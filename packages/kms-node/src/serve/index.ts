@@ -1,3 +1,4 @@
+export { NO_QUOTES, type QuoteVerifiers } from '../attest/open-verifier.ts'
 /** The entry `@tkms/kms-node/serve`: the serving path of a node without its process, for measurements and embedding. */
 export { type ChainReader, createChainReader, NO_CHAINS } from '../chain/chain-reader.ts'
 export { createAuditDatabase } from '../audit/database.ts'

@@ -44,6 +44,7 @@ import { memoryLedger } from '../audit/ledger.fixture.ts'
 import { parsePolicy } from '../policy/policy-file.ts'
 import type { Policy } from '../policy/policy.ts'
 import { createQuotaBook } from '../policy/quota-rule.ts'
+import { NO_QUOTES } from '../attest/open-verifier.ts'
 import type { RulePorts } from '../policy/rule-type.ts'
 import { createSignatureVerifier } from '../policy/signature-verifier.ts'
 import type { Clock, Rng } from '../ports.ts'
@@ -174,6 +175,7 @@ export const rulePorts = (chains: ChainReader = NO_CHAINS): RulePorts => ({
   signatures,
   chains,
   quotas: createQuotaBook(),
+  quotes: NO_QUOTES,
 })
 /** Rules for every key, which is for v2 envelopes unless told otherwise. */
 export const policyOf = (tree: object, chains: ChainReader = NO_CHAINS, envelopes: 'v1' | 'v2' = 'v2'): Policy =>

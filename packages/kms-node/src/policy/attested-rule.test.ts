@@ -1,0 +1,138 @@
+import { sha256 } from '@noble/hashes/sha2.js'
+import { attestedRequesterNonce, encodeAttestationEvidence, type Evidence, reportData } from '@tkms/dkg'
+import { describe, expect, it } from 'vitest'
+import { fixedCollateral } from '../attest/collateral.fixture.ts'
+import { type CollateralWishes, MINTED_MR_TD, mintChain } from '../attest/minted-chain.fixture.ts'
+import { createQuoteVerifier } from '../attest/verify-quote.ts'
+import { alice, clusterId, createSigner, NOW_SECONDS, spki } from '../serve/pipeline.fixture.ts'
+import { createAttestedRule } from './attested-rule.ts'
+import type { DecisionInput, RuleVerdict } from './decision.ts'
+import { inputOf } from './decision-input.fixture.ts'
+
+const bob = createSigner()
+const DAY_MS = 86_400_000
+const chain = mintChain(NOW_SECONDS * 1000)
+const allow = [{ name: 'runner-1', mrTd: Buffer.from(MINTED_MR_TD).toString('hex') }]
+
+interface Wishes {
+  readonly quotedAt?: number
+  readonly requester?: string
+  readonly recipient?: Uint8Array
+  readonly cluster?: Uint8Array
+  readonly td?: Parameters<typeof chain.tdxQuote>[1]
+  readonly change?: (quote: Uint8Array) => Uint8Array
+}
+
+function evidenceOf(wishes: Wishes = {}): Evidence {
+  const { quotedAt = NOW_SECONDS, requester = alice.id, recipient = spki, cluster = clusterId, td } = wishes
+  const nonce = attestedRequesterNonce(requester, quotedAt)
+  const data = reportData({ role: 'requester', clusterId: cluster, rsaSpkiSha256: sha256(recipient), nonce })
+  const { change = (same) => same } = wishes
+  return { kind: 3, bytes: encodeAttestationEvidence({ quotedAt, quote: change(chain.tdxQuote(data, td)) }) }
+}
+
+/** What the rule says, and how often a quote was verified. */
+function setUp(collateral: CollateralWishes = {}, nowMs = NOW_SECONDS * 1000) {
+  const verifier = createQuoteVerifier({
+    root: chain.root,
+    collateral: fixedCollateral(chain.collateral(collateral)),
+    allow,
+    clock: { nowMs: () => nowMs },
+  })
+  const counted = { verified: 0 }
+  const rule = createAttestedRule({
+    verifier: {
+      verify: (quote, check) => {
+        counted.verified++
+        return verifier.verify(quote, check)
+      },
+    },
+    maxAgeSeconds: 3600,
+  })
+  const decide = async (evidence: readonly Evidence[], input: Partial<DecisionInput> = {}): Promise<RuleVerdict> =>
+    rule.decide(inputOf({ evidence, ...input }), { handleBound: true })
+  return { decide, counted }
+}
+
+const refusal = (reason: string): RuleVerdict => ({ kind: 'no', reason })
+
+describe('attested', () => {
+  it('says yes to a quote of an allowed machine for this cluster, RSA key, requester and time', async () => {
+    const { decide } = setUp()
+    expect(await decide([evidenceOf()])).toEqual({ kind: 'yes' })
+    expect(await decide([{ kind: 9, bytes: new Uint8Array(4) }, evidenceOf({ quotedAt: NOW_SECONDS - 3000 })])).toEqual(
+      {
+        kind: 'yes',
+      },
+    )
+  })
+
+  it.each([
+    ['of another requester', { requester: bob.id }, 'quote-report-data'],
+    ['for another RSA key', { recipient: new Uint8Array(294) }, 'quote-report-data'],
+    ['for another cluster', { cluster: new Uint8Array(32).fill(77) }, 'quote-report-data'],
+    ['of another machine', { td: { mrTd: new Uint8Array(48).fill(9) } }, 'quote-measurement'],
+    ['of a machine in debug mode', { td: { tdAttributes: Uint8Array.of(1, 0, 0, 0x10, 0, 0, 0, 0) } }, 'quote-debug'],
+    ['that is too old', { quotedAt: NOW_SECONDS - 3661 }, 'quote-too-old'],
+    ['from the future', { quotedAt: NOW_SECONDS + 61 }, 'quote-not-yet-valid'],
+    [
+      'with a changed byte',
+      { change: (quote: Uint8Array) => quote.with(600, 1 ^ (quote[600] ?? 0)) },
+      'quote-signature',
+    ],
+    ['that is none', { change: () => new Uint8Array(100) }, 'quote-malformed'],
+  ] as const)('refuses a quote %s', async (_what, wishes, reason) => {
+    expect(await setUp().decide([evidenceOf(wishes)])).toEqual(refusal(reason))
+  })
+
+  it('refuses where a later time is claimed for an old quote', async () => {
+    const nonce = attestedRequesterNonce(alice.id, NOW_SECONDS - 7200)
+    const data = reportData({ role: 'requester', clusterId, rsaSpkiSha256: sha256(spki), nonce })
+    const bytes = encodeAttestationEvidence({ quotedAt: NOW_SECONDS, quote: chain.tdxQuote(data) })
+    expect(await setUp().decide([{ kind: 3, bytes }])).toEqual(refusal('quote-report-data'))
+  })
+
+  it('refuses without a quote, with more than one, with bytes that are none, and a request that nobody signed', async () => {
+    const { decide, counted } = setUp()
+    expect(await decide([])).toEqual(refusal('no-quote'))
+    expect(await decide([evidenceOf(), evidenceOf()])).toEqual(refusal('more-than-one-quote'))
+    expect(await decide([{ kind: 3, bytes: new Uint8Array(3) }])).toEqual(refusal('quote-malformed'))
+    expect(await decide([evidenceOf()], { requesterId: 'none', principal: undefined })).toEqual(
+      refusal('request-not-signed'),
+    )
+    expect(counted.verified).toBe(0)
+  })
+
+  it.each([
+    ['expired', { issuedMs: NOW_SECONDS * 1000 - 40 * DAY_MS }],
+    ['revoked', { revokePck: true }],
+    ['tcb', { tcbStatus: 'OutOfDate' }],
+  ] as const)('refuses a machine whose papers are %s', async (reason, wishes) => {
+    expect(await setUp(wishes).decide([evidenceOf()])).toEqual(refusal(`quote-${reason}`))
+  })
+
+  it('verifies a quote once for all items of a request and for the requests of ten minutes', async () => {
+    const { decide, counted } = setUp()
+    const evidence = evidenceOf()
+    await Promise.all([decide([evidence]), decide([evidence]), decide([evidence])])
+    expect(counted.verified).toBe(1)
+    const again = { ...evidence }
+    expect(await decide([again], { nowSeconds: NOW_SECONDS + 500 })).toEqual({ kind: 'yes' })
+    expect(counted.verified).toBe(1)
+    expect(await decide([{ ...evidence }], { nowSeconds: NOW_SECONDS + 601 })).toEqual({ kind: 'yes' })
+    expect(counted.verified).toBe(2)
+    expect(await decide([{ ...evidence }], { requesterId: bob.id })).toEqual(refusal('quote-report-data'))
+  })
+
+  it('does not know while there is no collateral', async () => {
+    const unavailable = createAttestedRule({
+      verifier: { verify: () => Promise.resolve({ kind: 'refused', reason: 'collateral', detail: 'no answer' }) },
+      maxAgeSeconds: 60,
+    })
+    expect(await unavailable.decide(inputOf({ evidence: [evidenceOf()] }), { handleBound: true })).toEqual({
+      kind: 'no',
+      reason: 'quote-collateral',
+      undecided: true,
+    })
+  })
+})
