@@ -99,11 +99,22 @@ async function badMachines({ good, bad, machines, kinds }: Round, wrong: string[
     if (asWanted.length < GOOD) wrong.push(`${kinds[at]}: refused for ${JSON.stringify(refusals(node))}`)
     return asWanted.length
   })
+  const counted = async (): Promise<readonly boolean[]> =>
+    Promise.all([
+      ...bad.map((node, at) => hasCounted(node, 'own', kinds[at])),
+      ...good.flatMap((other) => kinds.map((kind) => hasCounted(other, 'peer', kind))),
+    ])
+  await until(async () => (await counted()).every(Boolean), 'both sides count every refusal')
   for (const other of good)
     for (const { msg, peer } of since(other))
       if (msg === 'peer-attested' && bad.some(({ index }) => index === peer))
         wrong.push(`${other.name} accepted node-${peer}`)
   return counts
+}
+
+async function hasCounted(node: TestNode, whose: 'own' | 'peer', reason: string | undefined): Promise<boolean> {
+  const text = await (await fetch(`${node.url}/metrics`)).text()
+  return text.includes(`\ntkms_attestation_refusals_total{whose="${whose}",reason="${reason}"} `)
 }
 
 /** The good ones go on; the others stay without connection and share. */

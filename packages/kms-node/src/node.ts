@@ -158,7 +158,8 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   const directories = { attestation, clusterKeeper, dryRun, keys: keys.directory, status, readiness }
   const { http, tls } = await openHttp({ ...base, ...overHttp, ...directories }, stops)
   const onRateLimited = (): void => metrics.onRateLimited('libp2p')
-  const overLibp2p = { limits, pipeline: metrics.counted('libp2p', pipeline), onRateLimited }
+  const { onAttestationRefused } = metrics
+  const overLibp2p = { limits, pipeline: metrics.counted('libp2p', pipeline), onRateLimited, onAttestationRefused }
   const standing = nodeStanding(keys.keeper, clusterKeeper)
   const opened = await openNetwork({ ...base, ...overLibp2p, standing }, stops)
   const { host, guard, attested, ceremonies: network } = opened
@@ -212,7 +213,19 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   await network.start(connected.listener)
   stops.push(() => network.stop())
 
-  const watched = { config, own, keys, audit, readiness, network, pipeline, ceremonies, policy, clusterKeeper }
+  const watched = {
+    config,
+    own,
+    keys,
+    audit,
+    readiness,
+    network,
+    pipeline,
+    ceremonies,
+    policy,
+    clusterKeeper,
+    attested,
+  }
   watchNode(metrics, { ...watched, tls: () => tls?.state() })
 
   const admin = createAdminServer({

@@ -10,7 +10,12 @@ import type { NetLimits } from './net/limits.ts'
 import { createRoster } from './net/roster.ts'
 import { createInstance, createInstanceGuard, type InstanceGuard } from './ops/instance.ts'
 import { type Log, logPeers } from './ops/log.ts'
-import { type NodeStanding, type OpenedPeerAttestation, openPeerAttestation } from './open-peer-attestation.ts'
+import {
+  type NodeStanding,
+  type OpenedPeerAttestation,
+  openPeerAttestation,
+  type OpenPeerAttestationParams,
+} from './open-peer-attestation.ts'
 import type { Own } from './open-own.ts'
 import type { Clock, Rng } from './ports.ts'
 import type { DelegationPipeline } from './serve/pipeline.ts'
@@ -32,6 +37,7 @@ export interface OpenNetworkParams {
   readonly standing: NodeStanding
   /** A call was turned away because its address asks too often. */
   readonly onRateLimited: () => void
+  readonly onAttestationRefused: OpenPeerAttestationParams['onRefused']
 }
 
 /** A node on libp2p. */
@@ -48,7 +54,7 @@ export interface NodeNetwork {
  * @throws KmsError `duplicate-identity`, `bad-attestation-file`, errors of listening
  */
 export async function openNetwork(params: OpenNetworkParams, stops: Stop[]): Promise<NodeNetwork> {
-  const { config, own, limits, pipeline, clock, rng, log, standing, onRateLimited } = params
+  const { config, own, limits, pipeline, clock, rng, log, standing, onRateLimited, onAttestationRefused } = params
   const { identity, sign, joined, self } = own
   const roster = createRoster(joined.nodes, self.index)
   const host = await createHost({
@@ -59,7 +65,10 @@ export async function openNetwork(params: OpenNetworkParams, stops: Stop[]): Pro
     limits,
   })
   const base = { config, own, host, roster, limits, clock, rng, log }
-  const { gate, states: attested } = await openPeerAttestation({ ...base, standing }, stops)
+  const { gate, states: attested } = await openPeerAttestation(
+    { ...base, standing, onRefused: onAttestationRefused },
+    stops,
+  )
   await startHost(host, config.listen)
   stops.push(() => host.stop())
   const { startupWaitMs } = config.ceremony

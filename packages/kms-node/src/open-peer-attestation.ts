@@ -17,6 +17,7 @@ import type { NetLimits } from './net/limits.ts'
 import { OPEN_GATE, type PeerGate } from './net/peer-gate.ts'
 import type { Roster } from './net/roster.ts'
 import type { Log } from './ops/log.ts'
+import type { NodeMetrics } from './ops/metrics/node-metrics.ts'
 import type { Own } from './open-own.ts'
 import type { Clock, Rng } from './ports.ts'
 import type { Stop } from './stop-all.ts'
@@ -30,6 +31,8 @@ export interface OpenPeerAttestationParams {
   readonly limits: NetLimits
   /** What this node goes by, and whom the floor of expired proofs counts. */
   readonly standing: NodeStanding
+  /** A peer's proof was refused here, or this node's own by a peer. */
+  readonly onRefused: NodeMetrics['onAttestationRefused']
   readonly clock: Clock
   readonly rng: Rng
   readonly log: Log
@@ -69,7 +72,9 @@ export async function openPeerAttestation(
     }),
     onVerdict: (peer, status) => {
       const reason = reasonOfStatus(status)
-      if (reason !== undefined) log.warn({ peer, reason }, 'own-attestation-refused')
+      if (reason === undefined) return
+      params.onRefused('own', reason)
+      log.warn({ peer, reason }, 'own-attestation-refused')
     },
     onUnanswered: (peer, cause) => log.warn({ peer, cause }, 'attestation-not-answered'),
   })
@@ -89,16 +94,22 @@ export async function openPeerAttestation(
     warnDays: attestation.warnDays,
     clock,
     rng,
-    events: logAttestation(log),
+    events: tellAttestation(params),
   })
   stops.push(() => gate.stop())
   return { gate, states: () => gate.states() }
 }
 
-const logAttestation = (log: Log): PeerAttestationEvents => ({
+const tellAttestation = ({
+  log,
+  onRefused,
+}: Pick<OpenPeerAttestationParams, 'log' | 'onRefused'>): PeerAttestationEvents => ({
   onAccepted: ({ index: peer }, { measurement, tcbStatus, expiresMs }) =>
     log.info({ peer, measurement, tcbStatus, expires: new Date(expiresMs).toISOString() }, 'peer-attested'),
-  onRefused: ({ index: peer }, reason, detail) => log.warn({ peer, reason, detail }, 'peer-attestation-refused'),
+  onRefused: ({ index: peer }, reason, detail) => {
+    onRefused('peer', reason)
+    log.warn({ peer, reason, detail }, 'peer-attestation-refused')
+  },
   onExpiring: ({ index: peer }, daysLeft) =>
     log.warn({ peer, daysLeft: Math.floor(daysLeft) }, 'peer-attestation-ends'),
   onKeptByFloor: ({ index: peer }) => log.error({ peer }, 'expired-peer-kept'),

@@ -35,6 +35,10 @@ const sources: StateSources = {
     { name: 'bob', connected: true },
     { name: 'carol', connected: false },
   ],
+  attested: () => [
+    { peer: 'bob', state: 'proven', expiresMs: 7_000 },
+    { peer: 'carol', state: 'refused', reason: 'measurement' },
+  ],
   ceremonies: () => [],
   evidence: async () => ({ proven: 2, alleged: 1 }),
   freeBytes: async () => 1024,
@@ -71,7 +75,8 @@ describe('the metrics of a node', () => {
     metrics.watch(sources)
     metrics.audit.onCommit()
     metrics.audit.onFailure()
-    metrics.setAttestationExpiry('bob', 7_000)
+    metrics.onAttestationRefused('peer', 'measurement')
+    metrics.onAttestationRefused('own', 'tcb')
     const text = await metrics.text()
     for (const line of [
       'tkms_build_info{version="1.2.3",profile="production",curve="noble"} 1',
@@ -94,11 +99,14 @@ describe('the metrics of a node', () => {
       'tkms_tls_certificate_problem{problem="expired"} 1',
       'tkms_policy_file_refused 0',
       'tkms_attestation_expiry_timestamp_seconds{peer="bob"} 7',
+      'tkms_peer_attested{peer="bob"} 1',
+      'tkms_peer_attested{peer="carol"} 0',
+      'tkms_attestation_refusals_total{whose="peer",reason="measurement"} 1',
+      'tkms_attestation_refusals_total{whose="own",reason="tcb"} 1',
       `tkms_time_seconds ${nowMs / 1000}`,
     ])
       expect(text).toContain(`\n${line}\n`)
-    metrics.watch({ ...sources, peers: () => [{ name: 'bob', connected: true }] })
-    metrics.setAttestationExpiry('bob', undefined)
+    metrics.watch({ ...sources, peers: () => [{ name: 'bob', connected: true }], attested: () => [] })
     const later = await metrics.text()
     expect(later).not.toContain('carol')
     expect(later).not.toContain('tkms_attestation_expiry_timestamp_seconds{')

@@ -1,3 +1,4 @@
+import type { RefusalReason } from '../../attest/verdict.ts'
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 import type { Clock } from '../../ports.ts'
 import { createRequestMetrics, type RequestMetrics } from './request-metrics.ts'
@@ -21,8 +22,8 @@ export interface NodeMetrics extends RequestMetrics {
     readonly onCommit: () => void
     readonly onFailure: () => void
   }
-  /** @param peer its name in the roster @param expiresMs Unix milliseconds; undefined = nothing is verified of it */
-  setAttestationExpiry(peer: string, expiresMs: number | undefined): void
+  /** @param whose proof was refused: a peer's by this node, or this node's own by a peer */
+  readonly onAttestationRefused: (whose: 'peer' | 'own', reason: RefusalReason | 'unknown') => void
   /** From now on the gauges show these. */
   watch(sources: StateSources): void
   /** Prometheus text format 0.0.4, at most a second old. */
@@ -52,10 +53,10 @@ export function createNodeMetrics(facts: BuildFacts, clock: Clock): NodeMetrics 
     help: 'Times that the audit log or its anchor could not be written any more.',
     registers,
   })
-  const attestation = new Gauge({
-    name: 'tkms_attestation_expiry_timestamp_seconds',
-    help: 'Until when what a peer proved of its code counts.',
-    labelNames: ['peer'],
+  const attestationRefusals = new Counter({
+    name: 'tkms_attestation_refusals_total',
+    help: "Proofs of code that were refused: a peer's by this node, or this node's own by a peer.",
+    labelNames: ['whose', 'reason'],
     registers,
   })
   const update = createStateMetrics(registry, clock)
@@ -68,10 +69,7 @@ export function createNodeMetrics(facts: BuildFacts, clock: Clock): NodeMetrics 
   return {
     ...createRequestMetrics(registry, clock),
     audit: { onCommit: () => commits.inc(), onFailure: () => failures.inc() },
-    setAttestationExpiry: (peer, expiresMs) => {
-      if (expiresMs === undefined) attestation.remove(peer)
-      else attestation.set({ peer }, expiresMs / 1000)
-    },
+    onAttestationRefused: (whose, reason) => attestationRefusals.inc({ whose, reason }),
     watch: (watched) => {
       sources = watched
       last = undefined

@@ -12,7 +12,7 @@ import type { NodeMetrics } from './node-metrics.ts'
 import type { ExpectedPeer, ReachableCommittee, StateSources } from './state-metrics.ts'
 
 /** Where the gauges of a running node come from. */
-export interface WatchedNode extends Pick<StateSources, 'audit' | 'readiness' | 'tls'> {
+export interface WatchedNode extends Pick<StateSources, 'audit' | 'readiness' | 'tls' | 'attested'> {
   readonly config: Pick<NodeConfig, 'dataDir' | 'limits'>
   readonly own: Pick<Own, 'joined' | 'self'>
   readonly keys: { readonly keeper: KeyKeeper; readonly directory: KeyDirectory }
