@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { collateralFile } from '../../packages/kms-node/src/attest/collateral-cache.ts'
@@ -111,6 +113,16 @@ it('all nodes proven is exit code 0; a cluster that a node names is not believed
   const { code, nodes } = await verify(clusterFile())
   expect(nodes).toMatchObject(cluster.nodes.map(({ name }) => ({ name, verdict: 'accepted' })))
   expect(code).toBe(0)
+  const script = join(import.meta.dirname, '../../scripts/release-manifest.mjs')
+  const { stdout: manifest } = await promisify(execFile)(process.execPath, [script])
+  const { codeHash, version } = JSON.parse(manifest) as { readonly codeHash: string; readonly version: string }
+  expect(nodes).toMatchObject(cluster.nodes.map(() => ({ codeHash, version })))
+  const release = join(cluster.directory, 'release.json')
+  await writeFile(release, manifest)
+  expect(await verify(clusterFile(), '--release', release)).toMatchObject({ code: 0 })
+  await writeFile(release, manifest.replace(codeHash, `0x${'11'.repeat(32)}`))
+  const other = await verify(clusterFile(), '--release', release)
+  expect(other).toMatchObject({ code: 1, nodes: cluster.nodes.map(() => ({ verdict: 'refused', reason: 'code' })) })
   await expect(cluster.run(['attest', 'verify', bob.url, '--trust', trustFile()])).rejects.toMatchObject({ code: 1 })
 })
 

@@ -1,12 +1,11 @@
 import { createHash, timingSafeEqual, X509Certificate } from 'node:crypto'
-import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from 'node:http'
+import { Agent as HttpAgent, type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from 'node:http'
 import { Agent as HttpsAgent, type AgentOptions, request as httpsRequest } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { createSlots, type Slots } from './slots.ts'
 import {
   headersOf,
-  type HttpExchange,
   type HttpReply,
   type HttpRequest,
   joinChunks,
@@ -88,9 +87,14 @@ class PinnedAgent extends HttpsAgent {
   }
 }
 
+/** With its headers, names in lower case. */
+export interface PinnedReply extends HttpReply {
+  readonly headers: IncomingHttpHeaders
+}
+
 /** Bounded HTTP over node:http and node:https. Close it to drop its idle connections. */
 export interface PinnedExchange {
-  readonly exchange: HttpExchange
+  readonly exchange: (request: HttpRequest) => Promise<PinnedReply>
   close(): void
 }
 
@@ -146,12 +150,12 @@ export function pinnedExchange(options: { readonly handshakeTimeoutMs?: number }
 function send(
   request: HttpRequest,
   agent: HttpAgent,
-): { readonly reply: Promise<HttpReply>; readonly ended: Promise<void> } {
+): { readonly reply: Promise<PinnedReply>; readonly ended: Promise<void> } {
   const { url, method, body, signal, maxReplyBytes } = request
   const open = url.startsWith('https:') ? httpsRequest : httpRequest
   const headers = headersOf(request)
   const { promise: ended, resolve: end } = Promise.withResolvers<void>()
-  const { promise: reply, resolve, reject } = Promise.withResolvers<HttpReply>()
+  const { promise: reply, resolve, reject } = Promise.withResolvers<PinnedReply>()
   const settle = (then: () => void): void => {
     signal.removeEventListener('abort', cancel)
     then()
@@ -165,7 +169,7 @@ function send(
   }
   const call = open(url, { method, agent, headers, maxHeaderSize: MAX_HEADER_BYTES }, (response) => {
     readBody(response, maxReplyBytes).then(
-      (bytes) => settle(() => resolve({ status: response.statusCode ?? 0, body: bytes })),
+      (bytes) => settle(() => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: bytes })),
       (error: unknown) => {
         call.destroy()
         fail(error instanceof RangeError ? transportError('bad-reply', error.message) : error)

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { bytesKey, type Cluster, type ClusterNode } from '@tkms/dkg'
+import { bytesKey, type Cluster, type ClusterNode, equalBytes, verifyEd25519 } from '@tkms/dkg'
 import { z } from 'zod'
 import { isKmsError } from '../errors.ts'
+import { verifySignatureHeaders } from '../http/message-signature.ts'
 import { type CheckedReport, checkReport, provesCertificates } from './check-report.ts'
 import { BOUND_BYTES } from './report-data.ts'
 import { heldHash } from './report.ts'
@@ -15,6 +16,9 @@ const MAX_REPORT_BYTES = 64 * 1024
 const MAX_STATUS_BYTES = 16 * 1024 * 1024
 const DAY_MS = 86_400_000
 
+/** Why a node is refused: for its quote, or because it does not run what was released. */
+export type NodeRefusal = RefusalReason | 'code'
+
 /** What became of asking one node. */
 export interface NodeVerdict {
   readonly index: number
@@ -22,13 +26,17 @@ export interface NodeVerdict {
   readonly url: string
   /** "?" where nothing was learnt. */
   readonly provider: string
+  /** What the node says of itself, under its signature; absent where it says nothing. */
+  readonly version?: string
+  /** 0x and hex, 32 bytes. */
+  readonly codeHash?: string
   readonly verdict: 'accepted' | 'refused'
   /** With `accepted`. */
   readonly measurement?: string
   readonly tcbStatus?: string
   readonly daysLeft?: number
   /** With `refused`. */
-  readonly reason?: RefusalReason
+  readonly reason?: NodeRefusal
   readonly detail?: string
 }
 
@@ -39,18 +47,31 @@ type Exchange = (request: {
   readonly signal: AbortSignal
   readonly maxReplyBytes: number
   readonly tlsSpkiSha256?: Uint8Array
-}) => Promise<{ readonly status: number; readonly body: Uint8Array }>
+}) => Promise<Reply>
+
+interface Reply {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
+  readonly body: Uint8Array
+}
 
 export interface AskingPorts {
   readonly exchange: Exchange
   readonly verifier: AttestationVerifier
   readonly nowMs: () => number
+  /** 0x and hex, 32 bytes: what every node must say that it runs; default: anything. */
+  readonly codeHash?: string | undefined
   /** 32 fresh bytes; default: of the operating system. */
   readonly nonce?: () => Uint8Array
   readonly timeoutMs?: number
 }
 
-const keysSchema = z.object({
+const postureSchema = z.object({
+  version: z.string().max(64),
+  codeHash: z
+    .string()
+    .regex(/^0x[0-9a-f]{64}$/)
+    .optional(),
   keys: z
     .array(
       z.object({
@@ -60,20 +81,55 @@ const keysSchema = z.object({
     )
     .max(10_000),
 })
+type Posture = z.infer<typeof postureSchema>
 
 /** Asks every node of a cluster, each with a nonce of its own, and judges what they answer. Never rejects for what they say. */
 export const askNodes = (cluster: Cluster, ports: AskingPorts): Promise<readonly NodeVerdict[]> =>
   Promise.all(cluster.nodes.map((node) => askNode(cluster, node, ports)))
 
+interface Question {
+  readonly node: ClusterNode
+  readonly nonce: Uint8Array
+  readonly signal: AbortSignal
+  readonly exchange: Exchange
+}
+
 async function askNode(cluster: Cluster, node: ClusterNode, ports: AskingPorts): Promise<NodeVerdict> {
+  const { nonce = () => randomBytes(BOUND_BYTES), timeoutMs = NODE_TIMEOUT_MS, exchange } = ports
+  const question = { node, nonce: nonce(), signal: AbortSignal.timeout(timeoutMs), exchange }
+  const [report, posture] = await Promise.all([askReport(ports.verifier, cluster, question), askPosture(question)])
   const { index, name, url } = node
-  const report = await judge(cluster, node, ports)
-  const row = { index, name, url, provider: report.provider }
-  const { verdict } = report
+  const said = typeof posture === 'string' ? undefined : posture
+  const row = {
+    index,
+    name,
+    url,
+    provider: report.provider,
+    ...(said && { version: said.version }),
+    ...(said?.codeHash !== undefined && { codeHash: said.codeHash }),
+  }
+  const verdict = judge(report, posture, ports.codeHash)
   if (verdict.kind === 'refused') return { ...row, verdict: 'refused', reason: verdict.reason, detail: verdict.detail }
   const { measurement, tcbStatus, expiresMs } = verdict
   const daysLeft = Math.floor((expiresMs - ports.nowMs()) / DAY_MS)
   return { ...row, verdict: 'accepted', measurement, tcbStatus, daysLeft }
+}
+
+type Judged =
+  | CheckedReport['verdict']
+  | { readonly kind: 'refused'; readonly reason: NodeRefusal; readonly detail: string }
+
+function judge(report: CheckedReport, posture: Posture | string, codeHash: string | undefined): Judged {
+  if (report.verdict.kind === 'refused') return report.verdict
+  if (typeof posture === 'string') return refusedQuote('signature', posture)
+  if (!provesCertificates(report, heldHash(posture.keys)))
+    return refusedQuote(
+      'report-data',
+      'the node goes by other certificates than those it proves; while a key changes, ask again',
+    )
+  if (codeHash !== undefined && posture.codeHash !== codeHash)
+    return { kind: 'refused', reason: 'code', detail: 'the node does not say that it runs what was released' }
+  return report.verdict
 }
 
 const without = (reason: RefusalReason, detail: string): CheckedReport => ({
@@ -82,36 +138,40 @@ const without = (reason: RefusalReason, detail: string): CheckedReport => ({
   verdict: refusedQuote(reason, detail),
 })
 
-async function judge(cluster: Cluster, node: ClusterNode, ports: AskingPorts): Promise<CheckedReport> {
-  const { verifier, nonce = () => randomBytes(BOUND_BYTES), timeoutMs = NODE_TIMEOUT_MS } = ports
-  const signal = AbortSignal.timeout(timeoutMs)
-  const fresh = nonce()
-  const answer = await get(node, `v1/attestation?nonce=0x${bytesKey(fresh)}`, MAX_REPORT_BYTES, ports, signal)
+async function askReport(verifier: AttestationVerifier, cluster: Cluster, question: Question): Promise<CheckedReport> {
+  const { node, nonce, signal } = question
+  const answer = await get(question, `/v1/attestation?nonce=0x${bytesKey(nonce)}`, MAX_REPORT_BYTES)
   if (typeof answer === 'string') return without('missing', answer)
-  const asked = { clusterId: cluster.config.clusterId, identity: node.publicKey, nonce: fresh }
-  const report = await checkReport(verifier, answer.body, asked, signal)
-  if (report.verdict.kind === 'refused') return report
-  const status = await get(node, 'v1/status', MAX_STATUS_BYTES, ports, signal)
-  const said = typeof status === 'string' ? undefined : keysSchema.safeParse(status.body).data
-  if (said !== undefined && provesCertificates(report, heldHash(said.keys))) return report
-  const detail = 'the node goes by other certificates than those it proves; while a key changes, ask again'
-  return { ...report, verdict: refusedQuote('report-data', detail) }
+  const asked = { clusterId: cluster.config.clusterId, identity: node.publicKey, nonce }
+  return checkReport(verifier, answer.body, asked, signal)
+}
+
+/** What the node says of itself, signed with its identity for this nonce, or why that is not believed. */
+async function askPosture(question: Question): Promise<Posture | string> {
+  const target = `/v1/status?nonce=0x${bytesKey(question.nonce)}`
+  const answer = await get(question, target, MAX_STATUS_BYTES)
+  if (typeof answer === 'string') return answer
+  const headers = { get: (name: string): string | null => [answer.headers[name]].flat()[0] ?? null }
+  const signed = verifySignatureHeaders(verifyEd25519, { status: 200, target, body: answer.text }, headers)
+  if (signed === undefined || !equalBytes(signed.publicKey, question.node.publicKey))
+    return 'what the node says of itself is not signed with its identity'
+  return postureSchema.safeParse(answer.body).data ?? 'what the node says of itself is not readable'
 }
 
 /** @returns the JSON of the answer, or why there is none */
 async function get(
-  { url, tlsSpkiSha256 }: ClusterNode,
-  path: string,
+  { node: { url, tlsSpkiSha256 }, signal, exchange }: Question,
+  target: string,
   maxReplyBytes: number,
-  { exchange }: AskingPorts,
-  signal: AbortSignal,
-): Promise<{ readonly body: unknown } | string> {
+): Promise<(Pick<Reply, 'headers'> & { readonly text: string; readonly body: unknown }) | string> {
   try {
-    const target = `${url.replace(/\/+$/, '')}/${path}`
     const pin = tlsSpkiSha256 && { tlsSpkiSha256 }
-    const reply = await exchange({ url: target, method: 'GET', signal, maxReplyBytes, ...pin })
-    const body = readable(() => JSON.parse(new TextDecoder().decode(reply.body)) as unknown)
-    return reply.status === 200 ? { body } : `the node answers ${reply.status} ${codeOf(body)}`.trim()
+    const whole = url.replace(/\/+$/, '') + target
+    const reply = await exchange({ url: whole, method: 'GET', signal, maxReplyBytes, ...pin })
+    const text = new TextDecoder().decode(reply.body)
+    const body = readable(() => JSON.parse(text) as unknown)
+    if (reply.status === 200) return { text, body, headers: reply.headers }
+    return `the node answers ${reply.status} ${codeOf(body)}`.trim()
   } catch (cause) {
     if (!isKmsError(cause) && !signal.aborted) throw cause
     return cause instanceof Error ? cause.message : 'the node does not answer'

@@ -2,11 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { bytesKey, KmsError } from '@tkms/dkg'
 import { hexToBytes } from '@noble/hashes/utils.js'
 import { Command } from 'commander'
+import { z } from 'zod'
+import { readable } from '../attest/readable.ts'
 import type { AttestationReport } from '../attest/report.ts'
 import type { NodeVerdict } from '../attest/ask-nodes.ts'
 import { readAttestationFile } from '../config/attestation-file.ts'
 import { loadNodeConfig } from '../config/node-config.ts'
 import type { AttestationConfig } from '../config/types.ts'
+import { readBounded } from '../files.ts'
 import { createLog } from '../ops/log.ts'
 import type { NodeStatus } from '../ops/status.ts'
 import { systemClock } from '../system.ts'
@@ -33,6 +36,10 @@ export function attestCommand(): Command {
     .option(
       '--trust <file>',
       'YAML with allow, tcbStatuses, collateral as under attestation of node.yaml, which is the default',
+    )
+    .option(
+      '--release <file>',
+      'what `npm run --silent release:manifest` prints for the release that all nodes must run',
     )
     .addHelpText(
       'after',
@@ -80,6 +87,7 @@ async function show(_options: unknown, command: Command): Promise<void> {
 interface VerifyOptions {
   readonly configHash?: string
   readonly trust?: string
+  readonly release?: string
 }
 
 async function verify(source: string, options: VerifyOptions, command: Command): Promise<void> {
@@ -89,7 +97,8 @@ async function verify(source: string, options: VerifyOptions, command: Command):
   const ports = { clock: systemClock, log: createLog({ level: 'silent', node: 'attest' }) }
   const verifier = await openVerifier(config, ports)
   const named = { source, configHash: options.configHash }
-  const rows = await askCluster(named, { verifier, nowMs: () => systemClock.nowMs() })
+  const codeHash = options.release === undefined ? undefined : await readRelease(options.release)
+  const rows = await askCluster(named, { verifier, codeHash, nowMs: () => systemClock.nowMs() })
   const refused = rows.filter(({ verdict }) => verdict === 'refused')
   output.result({ ok: refused.length === 0, nodes: rows }, table(rows, config.warnDays))
   if (refused.length > 0)
@@ -101,14 +110,32 @@ async function trustOf({ trust }: VerifyOptions, command: Command): Promise<Atte
   return (await loadNodeConfig({ directory: dataDirOf(command), env: process.env })).attestation
 }
 
+const releaseSchema = z.object({
+  schema: z.literal('tkms.release.v1'),
+  codeHash: z.string().regex(/^0x[0-9a-f]{64}$/),
+})
+const MAX_RELEASE_BYTES = 1024 * 1024
+
+/** @returns its code hash. @throws KmsError `usage` */
+async function readRelease(path: string): Promise<string> {
+  const bytes = await readBounded(path, MAX_RELEASE_BYTES)
+  const parsed = releaseSchema.safeParse(
+    readable(() => JSON.parse(Buffer.from(bytes ?? []).toString('utf8')) as unknown),
+  )
+  if (!parsed.success) throw new KmsError('usage', `${path} is not the manifest of a release`)
+  return parsed.data.codeHash
+}
+
 function table(rows: readonly NodeVerdict[], warnDays: number): string[] {
-  const head = ['node', 'provider', 'measurement', 'TCB', 'days left', 'verdict']
+  const head = ['node', 'provider', 'measurement', 'TCB', 'days left', 'version', 'code', 'verdict']
   const cells = rows.map((row) => [
     row.name,
     row.provider,
     row.measurement ?? '-',
     row.tcbStatus ?? '-',
     row.daysLeft === undefined ? '-' : `${row.daysLeft}${row.daysLeft < warnDays ? ' (soon)' : ''}`,
+    row.version ?? '-',
+    row.codeHash?.slice(0, 14) ?? '-',
     row.verdict === 'accepted' ? 'accepted' : `refused: ${row.reason ?? '?'} (${(row.detail ?? '').slice(0, 160)})`,
   ])
   const widths = head.map((title, column) => Math.max(title.length, ...cells.map((line) => line[column]?.length ?? 0)))
