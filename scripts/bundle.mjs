@@ -1,5 +1,5 @@
 // Bundles the programs from the compiled packages: one file to find and read instead of 600, so that a command starts in a third of the time.
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
 import { join } from 'node:path'
 import { rolldown } from 'rolldown'
@@ -26,7 +26,7 @@ function newestMs(path) {
   return Math.max(
     0,
     ...readdirSync(path)
-      .filter((name) => name !== 'bin' && name !== 'node_modules')
+      .filter((name) => !name.startsWith('bin') && name !== 'node_modules')
       .map((name) => newestMs(join(path, name))),
   )
 }
@@ -40,8 +40,14 @@ for (const [name, programs] of Object.entries(PROGRAMS)) {
   const out = join(dist, 'bin')
   const outputs = Object.keys(programs).map((program) => join(out, `${program}.js`))
   if (outputs.every((path) => existsSync(path) && statSync(path).mtimeMs > changedMs)) continue
-  rmSync(out, { recursive: true, force: true })
-  for (const [program, entry] of Object.entries(programs)) await bundleProgram(join(dist, entry), out, program)
+  const made = `${out}.new`
+  const old = `${out}.old`
+  for (const left of [made, old]) rmSync(left, { recursive: true, force: true })
+  for (const [program, entry] of Object.entries(programs)) await bundleProgram(join(dist, entry), made, program)
+  // Programs may be running, or be started, while they are made anew.
+  if (existsSync(out)) renameSync(out, old)
+  renameSync(made, out)
+  rmSync(old, { recursive: true, force: true })
 }
 
 /** Each program by itself: code that two of them share never comes to lie in the file of one that starts it. */
