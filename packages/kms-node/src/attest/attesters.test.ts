@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bytesToHex } from '@noble/hashes/utils.js'
-import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { AttestationConfig } from '../config/types.ts'
 import { startTestAgent } from '../dstack/guest-agent.fixture.ts'
 import { createDstackAttester } from './dstack-attester.ts'
@@ -126,6 +126,25 @@ describe('the kernel as attester', () => {
     const attester = createTdxAttester({ files: kernel })
     await Promise.all([1, 2, 3].map(() => attester.quote(wanted, signal)))
     expect(seen).toEqual([1, 1, 1])
+  })
+
+  it('is at one quote at a time also where its callers leave meanwhile', async () => {
+    let finish = (): void => undefined
+    const before = (): Promise<void> => new Promise((resolve) => (finish = resolve))
+    const kernel = createKernel({ before })
+    const attester = createTdxAttester({ files: kernel })
+    for (let n = 0; n < 10; n++) {
+      const leaving = new AbortController()
+      const quote = attester.quote(wanted, leaving.signal)
+      setImmediate(() => leaving.abort())
+      await expect(quote).rejects.toMatchObject(unavailable(/nobody waits/))
+    }
+    expect(kernel.reads).toBe(1)
+    finish()
+    const last = attester.quote(wanted, signal)
+    await vi.waitFor(() => expect(kernel.reads).toBe(2))
+    finish()
+    expect(await last).toBeDefined()
   })
 
   it('has files that are read within bounds, and written but never made', async () => {

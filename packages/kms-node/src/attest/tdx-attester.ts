@@ -17,7 +17,7 @@ const BUSY = new Set<unknown>(['EWOULDBLOCK', 'EAGAIN', 'EBUSY', 'EINTR'])
 /**
  * Quotes of the TDX module through configfs-tsm. Each has a directory of its own, which is removed again; the kernel's count of writes tells
  * whether somebody else wrote in between. The host may take seconds over a quote, so one is asked for at a time.
- * @param options.timeoutMs for one quote
+ * @param options.timeoutMs for one quote, with the wait for its turn
  */
 export function createTdxAttester(
   options: { readonly files?: ReportFiles; readonly timeoutMs?: number } = {},
@@ -26,20 +26,20 @@ export function createTdxAttester(
   const inTurn = createTurns()
   return {
     provider: 'tdx',
-    quote: (reportData, signal) =>
-      inTurn(async () => {
-        const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
-        try {
-          return await Promise.race([askKernel(files, reportData, limit), aborted(limit)])
-        } catch (cause) {
-          const reason = cause instanceof Error ? cause.message : 'it failed'
-          throw attestError('attestation-unavailable', `no TDX quote: ${reason}`, { cause })
-        }
-      }),
+    quote: async (reportData, signal) => {
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
+      try {
+        // Whoever leaves does not take the turn along: the kernel is still at it, and each read of it takes a thread.
+        return await Promise.race([inTurn(() => askKernel(files, reportData, limit)), aborted(limit)])
+      } catch (cause) {
+        const reason = cause instanceof Error ? cause.message : 'it failed'
+        throw attestError('attestation-unavailable', `no TDX quote: ${reason}`, { cause })
+      }
+    },
   }
 }
 
-/** A read that the kernel does not finish cannot be broken off: it is left behind. */
+/** A read that the kernel does not finish cannot be broken off: its caller is not kept waiting for it. */
 const aborted = (signal: AbortSignal): Promise<never> =>
   new Promise((_resolve, reject) => {
     const stop = (): void => reject(new Error('it takes too long, or nobody waits for it any more'))

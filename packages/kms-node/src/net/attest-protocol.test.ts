@@ -38,7 +38,7 @@ async function start(
   addresses: readonly (readonly string[])[] = [],
   prove: () => Promise<AttestReply> = () => Promise.resolve(reply),
 ): Promise<Attesting> {
-  const member = await startTestHost(index, addresses)
+  const member = await startTestHost(index, addresses, TEST_LIMITS, 4)
   const asked: ChannelChallenge[] = []
   const verdicts: string[] = []
   const unanswered: number[] = []
@@ -110,6 +110,25 @@ test('a quote that is not to be had is said to the log, and the challenger hears
   const judge = (): Promise<{ status: number }> => Promise.resolve({ status: 0 })
   await expect(second.attest.challenge(connection, nonce, judge)).rejects.toMatchObject({ code: 'stream-closed' })
   expect(first.unanswered).toEqual([2])
+})
+
+test('peers who ask and say nothing, or ask for many proofs at once, do not keep others from theirs', async () => {
+  const { promise: held, resolve: letGo } = Promise.withResolvers<AttestReply>()
+  let hold = true
+  const first = await start(1, [], () => (hold ? held : Promise.resolve(reply)))
+  const [second, third, fourth] = await Promise.all([2, 3, 4].map((index) => start(index)))
+  const judge = (): Promise<{ status: number }> => Promise.resolve({ status: 0 })
+  for (const silent of [second, third])
+    for (let n = 0; n < 8; n++) await silent?.host.dialProtocol(first.host.getMultiaddrs(), ATTEST_PROTOCOL)
+  const connection = await fourth?.host.dial(first.host.getMultiaddrs())
+  if (connection === undefined) throw new Error('there are four hosts')
+  const many = Promise.allSettled([1, 2, 3].map(() => fourth?.attest.challenge(connection, nonce, judge)))
+  await vi.waitFor(() => expect(first.asked).toHaveLength(2))
+  await vi.waitFor(() => expect(first.unanswered).toEqual([4]))
+  hold = false
+  letGo(reply)
+  expect((await many).map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'fulfilled', 'rejected'])
+  expect(await fourth?.attest.challenge(connection, nonce, judge)).toEqual({ status: 0 })
 })
 
 test('a connection without a known handshake is not asked', async () => {

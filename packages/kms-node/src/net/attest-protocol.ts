@@ -26,8 +26,9 @@ const EXCHANGE_TIMEOUT_MS = 20_000
 const RATE_WINDOW_MS = 1_000
 /** Challenges of one peer in one window; more are not answered. */
 const MAX_CHALLENGES_PER_WINDOW = 8
-/** Quotes that are made or waited for, of all peers together. */
+/** Quotes that are made at once, of all peers together and of one of them, so that no peer takes the places of the others. */
 const MAX_PROOFS_UNDER_WAY = 16
+const MAX_PROOFS_OF_PEER = 2
 
 /** What a proof is about. */
 export interface ChannelChallenge {
@@ -70,7 +71,7 @@ export function createAttestProtocol(params: AttestProtocolParams): AttestProtoc
   const { host, roster, limits, prove } = params
   const stopping = new AbortController()
   const admitted = createRequestRate({ max: MAX_CHALLENGES_PER_WINDOW, windowMs: RATE_WINDOW_MS })
-  let proving = 0
+  const proving = new Map<ParticipantIndex, number>()
 
   const deadline = (): AbortSignal => AbortSignal.any([stopping.signal, AbortSignal.timeout(EXCHANGE_TIMEOUT_MS)])
   const write = async (stream: Stream, frame: Uint8Array, signal: AbortSignal): Promise<void> =>
@@ -78,18 +79,27 @@ export function createAttestProtocol(params: AttestProtocolParams): AttestProtoc
 
   const answer = async (stream: Stream, connection: Connection, peer: ParticipantIndex): Promise<void> => {
     if (!admitted(String(peer))) throw netError('stream-closed', 'the peer asks for proofs too often')
-    if (proving >= MAX_PROOFS_UNDER_WAY) throw netError('stream-closed', 'too many proofs are under way')
-    proving++
     const signal = deadline()
+    const frames = framesOf(stream, signal)
+    const nonce = decodeAttestRequest(await next(frames))
+    const reply = await inPlace(peer, () => prove({ nonce, binding: bindingOf(connection) }, signal))
+    await write(stream, encodeAttestReply(reply), signal)
+    params.onVerdict(peer, decodeAttestVerdict(await next(frames)))
+    await stream.close({ signal })
+  }
+
+  const inPlace = async <T>(peer: ParticipantIndex, work: () => Promise<T>): Promise<T> => {
+    const own = proving.get(peer) ?? 0
+    const all = [...proving.values()].reduce((sum, count) => sum + count, 0)
+    if (own >= MAX_PROOFS_OF_PEER || all >= MAX_PROOFS_UNDER_WAY)
+      throw netError('stream-closed', 'too many proofs are under way')
+    proving.set(peer, own + 1)
     try {
-      const frames = framesOf(stream, signal)
-      const nonce = decodeAttestRequest(await next(frames))
-      const reply = await prove({ nonce, binding: bindingOf(connection) }, signal)
-      await write(stream, encodeAttestReply(reply), signal)
-      params.onVerdict(peer, decodeAttestVerdict(await next(frames)))
-      await stream.close({ signal })
+      return await work()
     } finally {
-      proving--
+      const left = (proving.get(peer) ?? 1) - 1
+      if (left > 0) proving.set(peer, left)
+      else proving.delete(peer)
     }
   }
 
