@@ -28,7 +28,7 @@ type Parts =
   | AttestationRefusal
 
 /**
- * Verifies everything that `@phala/dcap-qvl` leaves out or does not tell apart: every chain up to the root with issuers that may issue, by
+ * Verifies, for a platform whose certificates lead to the root, everything that `@phala/dcap-qvl` leaves out or does not tell apart: every chain up to the root with issuers that may issue, by
  * the names that Intel gives them, the signatures of lists and JSON, the times of all of it, and revocation.
  * @param root DER
  */
@@ -38,8 +38,6 @@ export function checkCollateral(
   { root, nowMs }: { readonly root: Uint8Array; readonly nowMs: number },
 ): CheckedCollateral | AttestationRefusal {
   const { pckChain } = quote
-  if (pckChain.length !== 3 || !isChainTo(root, pckChain))
-    return refusedQuote('signature', "the platform's certificates do not lead to the root")
   const parts = openParts(collateral, root)
   if (parts.kind === 'refused') return parts
   const lists = openLists(collateral, pckChain)

@@ -186,6 +186,34 @@ test('papers that ran out cut a peer off where the operator says so, or where t 
   expect(first.judged).toContain('2: expired')
 })
 
+test('a renewal that is refused ends a connection that is used; one that is not is asked again', async () => {
+  const time = testTime()
+  let good = true
+  const attester = attesterOf(async (data, signal) =>
+    good ? goodAttester.quote(data, signal) : machineQuote(OTHER_CODE, data),
+  )
+  const first = await start(1, { time })
+  const peer = await start(2, { attester, addresses: [] })
+  await peer.host.dial(first.host.getMultiaddrs())
+  await eventually(() => expect(first.judged).toEqual(['2: yes']))
+  const [used = expect.unreachable()] = first.host.getConnections()
+  expect(first.gate.isAdmitted(used)).toBe(true)
+  good = false
+  time.nowMs += 13 * 3_600_000
+  await first.gate.renew()
+  expect(first.judged.slice(1)).toEqual(['2: measurement'])
+  await eventually(() => expect(used.status).not.toBe('open'))
+
+  await peer.host.dial(first.host.getMultiaddrs(), { force: true })
+  await eventually(() => expect(first.judged.slice(2)).toEqual(['2: measurement']))
+  good = true
+  await first.gate.renew()
+  expect(first.judged).toHaveLength(3)
+  time.nowMs += 11_000
+  await first.gate.renew()
+  expect(first.judged.slice(3)).toEqual(['2: yes'])
+})
+
 test('a proof that is not renewed within a day ends', async () => {
   const time = testTime()
   const first = await start(1, { time })

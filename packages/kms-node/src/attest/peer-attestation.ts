@@ -139,7 +139,7 @@ export function createPeerAttestation(params: PeerAttestationParams): PeerAttest
     return params.committees().some((committee) => keptByFloor(committee, members).includes(peer.index))
   }
 
-  const isAdmitted = (connection: Connection): boolean => {
+  const counts = (connection: Connection): boolean => {
     const peer = roster.byPeerId(connection.remotePeer)
     if (peer === undefined) return true
     const now = phase(connection)
@@ -147,7 +147,7 @@ export function createPeerAttestation(params: PeerAttestationParams): PeerAttest
   }
 
   const cutIfEnded = (connection: Connection): void => {
-    if (used.has(connection) && !isAdmitted(connection))
+    if (used.has(connection) && !counts(connection))
       connection.abort(netError('not-attested', 'the proof of the peer has ended'))
   }
 
@@ -163,12 +163,16 @@ export function createPeerAttestation(params: PeerAttestationParams): PeerAttest
   const look = async (connection: Connection): Promise<void> => {
     const peer = roster.byPeerId(connection.remotePeer)
     const standing = standings.get(connection)
-    if (peer === undefined || standing === undefined || standing.kind === 'refused') return
+    if (peer === undefined || standing === undefined) return
     const nowMs = clock.nowMs()
+    if (standing.kind === 'refused') {
+      if (standing.retryAtMs <= nowMs) await proofOf(connection, peer)
+      return
+    }
     if (standing.renewAtMs <= nowMs) await proofOf(connection, peer)
     const daysLeft = ((lastGood.get(peer.peerId.toString())?.expiresMs ?? nowMs) - nowMs) / DAY_MS
     if (daysLeft < params.warnDays && isNews(peer, 'expiring')) events.onExpiring(peer, Math.max(0, daysLeft))
-    if (phase(connection) === 'expired' && isAdmitted(connection) && isNews(peer, 'kept')) events.onKeptByFloor(peer)
+    if (phase(connection) === 'expired' && counts(connection) && isNews(peer, 'kept')) events.onKeptByFloor(peer)
     cutIfEnded(connection)
   }
 
@@ -184,14 +188,19 @@ export function createPeerAttestation(params: PeerAttestationParams): PeerAttest
   timer.unref()
 
   return {
-    isAdmitted,
+    isAdmitted: (connection) => {
+      const is = counts(connection)
+      // Whoever asks is about to use it.
+      if (is) used.add(connection)
+      return is
+    },
     admitted: async (connection, signal) => {
       const peer = roster.byPeerId(connection.remotePeer)
       if (peer === undefined) return
       const standing = standings.get(connection)
       const isRefused = standing?.kind === 'refused' && clock.nowMs() < standing.retryAtMs
-      if (!isAdmitted(connection) && !isRefused) await until(proofOf(connection, peer), signal)
-      if (!isAdmitted(connection))
+      if (!counts(connection) && !isRefused) await until(proofOf(connection, peer), signal)
+      if (!counts(connection))
         throw netError('not-attested', 'the peer has not proven what runs there', {
           data: { peer: peer.index, ...(standing?.kind === 'refused' && { reason: standing.reason }) },
         })

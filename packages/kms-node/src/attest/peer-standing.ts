@@ -41,9 +41,10 @@ export function refusedStanding(
   const retryAtMs = nowMs + (reason === 'missing' ? RETRY_UNANSWERED_MS : RETRY_MS)
   if (dateOnly && phaseOf(before, nowMs) !== 'proven')
     return { kind: 'expired', endsMs: nowMs + MAX_PROOF_MS, renewAtMs: retryAtMs }
-  // No answer to a renewal, or one that only the date is against: what stands is good until its own end.
-  if (before !== undefined && before.kind !== 'refused' && (dateOnly || reason === 'missing'))
-    return { ...before, renewAtMs: retryAtMs }
+  // No answer to a renewal, one that only the date is against, or no collateral here, which is not the peer's fault: what stands is good
+  // until its own end.
+  const isOpen = dateOnly || reason === 'missing' || reason === 'collateral'
+  if (before !== undefined && before.kind !== 'refused' && isOpen) return { ...before, renewAtMs: retryAtMs }
   return { kind: 'refused', reason, retryAtMs }
 }
 
@@ -57,4 +58,4 @@ export function phaseOf(standing: Standing | undefined, nowMs: number): 'proven'
 
 /** Whether what is against a quote may be no more than that its papers are old. */
 export const isDated = (verdict: AttestationVerdict): boolean =>
-  verdict.kind === 'refused' && (verdict.reason === 'expired' || verdict.reason === 'collateral')
+  verdict.kind === 'refused' && verdict.reason === 'expired'

@@ -165,6 +165,24 @@ describe('a TDX quote', () => {
     expect(await verdictOf({ collateral: { ...good, tcb_info: '{' } })).toEqual(refused('collateral', /not readable/))
   })
 
+  it('makes nobody fetch anything before its platform is known to be genuine', async () => {
+    let fetched = 0
+    const collateral = {
+      get: async () => {
+        fetched++
+        return chain.collateral()
+      },
+      keep: async () => undefined,
+    }
+    const check = { reportData: wanted, signal: new AbortController().signal }
+    const clock = { nowMs: () => NOW_MS }
+    const known = createQuoteVerifier({ root: chain.root, collateral, allow: [released], clock })
+    expect(await known.verify(mintChain(NOW_MS).tdxQuote(wanted), check)).toEqual(refused('signature', /the root/))
+    expect(fetched).toBe(0)
+    expect(await known.verify(chain.tdxQuote(wanted), check)).toMatchObject({ kind: 'accepted' })
+    expect(fetched).toBe(1)
+  })
+
   it('is refused where no collateral is to be had', async () => {
     const collateral = {
       get: () => Promise.reject(attestError('collateral-unavailable', 'nobody answers')),

@@ -3,6 +3,7 @@ import { TRUSTED_ROOT_CA_DER } from '@phala/dcap-qvl/src/constants.js'
 import { QuoteVerifier } from '@phala/dcap-qvl/src/verify.js'
 import { isKmsError } from '../errors.ts'
 import type { Clock } from '../ports.ts'
+import { isChainTo } from './certificates.ts'
 import { checkCollateral } from './check-collateral.ts'
 import type { Collateral, CollateralSource } from './collateral.ts'
 import { type AllowedMeasurement, allowedName, describeMeasurement } from './measurements.ts'
@@ -34,6 +35,8 @@ export interface AttestationVerifier {
   verify(quote: Uint8Array | undefined, check: QuoteCheck): Promise<AttestationVerdict>
 }
 
+/** PCK certificate, its authority, the root. */
+const PCK_CHAIN_LENGTH = 3
 /** Serial length of an SEV-SNP attestation report, and its version in the first four bytes (AMD 56860, table 23). */
 const SNP_REPORT_BYTES = 1184
 
@@ -85,6 +88,9 @@ export function createQuoteVerifier(options: QuoteVerifierOptions): AttestationV
       const quote = parseQuote(bytes)
       if (quote === undefined)
         return refusedQuote('malformed', bytes.length === SNP_REPORT_BYTES ? 'sev-snp: unsupported' : 'not a quote')
+      // Before anything is fetched for it: what it says of its platform is of no account until then.
+      if (quote.pckChain.length !== PCK_CHAIN_LENGTH || !isChainTo(root, quote.pckChain))
+        return refusedQuote('signature', "the platform's certificates do not lead to the root")
       const collateral = await source.get(quote.query, signal).catch((cause: unknown) => readRefusal(cause))
       return 'kind' in collateral ? collateral : judge(quote, collateral, reportData)
     },
