@@ -34,7 +34,7 @@ describe('attestation in node.yaml', () => {
 
   it('names what may run, by TD, enclave or signer, side by side', () => {
     const allow = [
-      { name: '1.4', mrTd, rtmr2: mrTd },
+      { name: '1.4', mrTd, rtmr1: mrTd, rtmr2: mrTd },
       { name: '1.5', mrEnclave: 'cd'.repeat(32) },
       { name: '1.6', mrSigner: 'cd'.repeat(32), isvProdId: 1, isvSvn: 2 },
     ]
@@ -48,7 +48,8 @@ describe('attestation in node.yaml', () => {
     ['TD and enclave in one entry', { allow: [{ name: 'a', mrTd, mrEnclave: 'cd'.repeat(32) }] }],
     ['registers without a TD', { allow: [{ name: 'a', rtmr0: mrTd }] }],
     ['a signer of any version', { allow: [{ name: 'a', mrSigner: 'cd'.repeat(32) }] }],
-    ['a name twice', { allow: [1, 2].map(() => ({ name: 'a', mrTd })) }],
+    ['a name twice', { allow: [1, 2].map(() => ({ name: 'a', mrTd, rtmr1: mrTd, rtmr2: mrTd })) }],
+    ['a firmware whatever runs on it', { allow: [{ name: 'a', mrTd, rtmr1: mrTd }] }],
     ['a revoked platform', { tcbStatuses: ['Revoked'] }],
     ['no status', { tcbStatuses: [] }],
     ['a socket without dstack', { provider: 'tdx', dstackSocket: '/run/d.sock' }],
@@ -68,6 +69,7 @@ describe('attestation in node.yaml', () => {
       simulatedFile: '/data/a/machine.json',
       rootFile: '/data/a/root.pem',
     })
+    expect(parse({ allow: [{ name: 'a', mrTd }] }, 'development').allow).toHaveLength(1)
     expect(problemsOf({ provider: 'simulated' }, 'development')).toHaveLength(1)
     expect(problemsOf({ simulatedFile: 'machine.json' }, 'development')).toHaveLength(1)
   })

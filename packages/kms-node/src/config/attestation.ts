@@ -76,6 +76,10 @@ export function attestationProblems({ attestation, profile }: NodeConfigFile): r
     'attestation.requirePeers: without attestation.allow no peer could prove itself',
   )
   if (profile === 'development') return problems
+  needs(
+    allow.every((entry) => !('mrTd' in entry) || (entry.rtmr1 !== undefined && entry.rtmr2 !== undefined)),
+    'attestation.allow: mrTd names the firmware alone: without rtmr1 and rtmr2 any kernel and disk could run on it',
+  )
   needs(provider !== 'simulated', 'attestation.provider: simulated only in the development profile')
   needs(rootFile === undefined, 'attestation.rootFile: another root than that of Intel only in the development profile')
   needs(
