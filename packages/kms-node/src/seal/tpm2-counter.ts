@@ -99,11 +99,17 @@ export function openCounter(tools: Tpm2Tools, place: CounterPlace, auth: Secret)
   return { read: () => tools.session(read), increment: () => tools.session(advance) }
 }
 
+/**
+ * What says for good that the counter is not the one: no such handle (TPM_RC_HANDLE), never counted (TPM_RC_NV_UNINITIALIZED), another
+ * password (TPM_RC_BAD_AUTH, TPM_RC_AUTH_FAIL), another name. Anything else may be gone the next time: a TPM that is busy, or a tool that was too slow.
+ */
+const OTHER_COUNTER = /0x(?:18b|28b|14a|9a2|98e)\b|handle is not correct|another name|does not name/i
+
 async function gone<T>(handle: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (cause) {
-    if (!isKmsError(cause) || cause.code !== 'tpm-refused') throw cause
+    if (!isKmsError(cause) || cause.code !== 'tpm-refused' || !OTHER_COUNTER.test(cause.message)) throw cause
     throw storeError(
       'rollback-detected',
       `the TPM's counter ${handle} of this store is gone or was made anew: nothing shows any more that the store is the newest. Treat it as put back, and restore a backup or replace the node`,

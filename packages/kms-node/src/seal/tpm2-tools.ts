@@ -70,7 +70,9 @@ function runTool({ tool, args, input }: ToolCall, env: Readonly<Record<string, s
     let said = ''
     const wipe = (): void => {
       for (const chunk of output) chunk.fill(0)
+      copy?.fill(0)
     }
+    let copy: Buffer | undefined
     child.once('error', (cause) => {
       wipe()
       reject(notThere(tool, cause))
@@ -88,15 +90,25 @@ function runTool({ tool, args, input }: ToolCall, env: Readonly<Record<string, s
     if (input === undefined) child.stdin.end()
     else
       input.use((bytes) => {
-        const copy = Buffer.from(bytes)
-        child.stdin.end(copy, () => copy.fill(0))
+        copy = Buffer.from(bytes)
+        child.stdin.end(copy)
       })
     child.once('close', (code, signal) => {
-      if (code === 0 && length <= MAX_OUTPUT_BYTES) resolve(new Secret(new Uint8Array(Buffer.concat(output))))
+      if (code === 0 && length <= MAX_OUTPUT_BYTES) resolve(new Secret(joined(output, length)))
       else reject(refused(tool, signal === null ? `exit code ${code}` : 'it took too long or said too much', said))
       wipe()
     })
   })
+}
+
+function joined(parts: readonly Buffer[], length: number): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(length)
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
 }
 
 const notThere = (tool: string, cause: unknown): KmsError =>
