@@ -62,10 +62,18 @@ export function openRevocationList(
   if (parsed === undefined || signed === undefined) return refusedQuote('signature', `the ${name} is not readable`)
   if (!verify('sha256', new Uint8Array(signed), issuer.publicKey, new Uint8Array(parsed.signature)))
     return refusedQuote('signature', `the ${name} is not signed by its issuer`)
-  const { thisUpdate, nextUpdate, revokedCertificates = [] } = parsed.tbsCertList
+  const { thisUpdate, revokedCertificates = [] } = parsed.tbsCertList
   const revoked = new Set(revokedCertificates.map(({ userCertificate }) => serialKey(new Uint8Array(userCertificate))))
-  const window = { fromMs: thisUpdate.getTime().getTime(), untilMs: nextUpdate?.getTime().getTime() ?? 0 }
+  const window = { fromMs: thisUpdate.getTime().getTime(), untilMs: endOf(parsed) }
   return { kind: 'opened', list: { window, revokes: ({ serialNumber }) => revoked.has(hexKey(serialNumber)) } }
+}
+
+const endOf = ({ tbsCertList: { nextUpdate } }: CertificateList): number => nextUpdate?.getTime().getTime() ?? 0
+
+/** Until when a list says that it holds, whoever signed it. Unix milliseconds; 0 where it is not readable. @param der RFC 5280, 5 */
+export function listEnd(der: Uint8Array): number {
+  const parsed = readable(() => AsnConvert.parse(der, CertificateList))
+  return parsed === undefined ? 0 : endOf(parsed)
 }
 
 /** Serial numbers without leading zeros, in lower-case hex. */

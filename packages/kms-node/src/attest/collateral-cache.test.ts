@@ -104,6 +104,18 @@ describe('the collateral directory', () => {
     expect(await cache(pccs.url).get(query, signal)).toEqual(until(30))
   })
 
+  it.each(['pck_crl', 'root_ca_crl', 'tcb_info', 'qe_identity'] as const)(
+    'holds no longer than its %s',
+    async (part) => {
+      const pccs = await start(() => until(30))
+      const mixed = { ...until(30), [part]: until(6)[part] }
+      await store(mixed)
+      expect(await cache(pccs.url).get(query, signal)).toEqual(until(30))
+      await cache().keep(query, until(20))
+      expect(await cache().get(query, signal)).toEqual(until(20))
+    },
+  )
+
   it('stands in for a silent service, which is asked again after a minute only', async () => {
     let fails = true
     const pccs = await start(

@@ -1,9 +1,11 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { hexToBytes } from '@noble/hashes/utils.js'
 import { isKmsError } from '../errors.ts'
 import { readBounded, replaceFile } from '../files.ts'
 import type { Clock } from '../ports.ts'
+import { listEnd } from './certificates.ts'
 import type { Collateral, CollateralQuery, CollateralSource } from './collateral.ts'
 import { attestError } from './errors.ts'
 import { fetchCollateral } from './pccs.ts'
@@ -86,9 +88,12 @@ export function createCollateralCache(options: CollateralCacheOptions): Collater
   }
 }
 
-/** By the two pieces that Intel renews most often. Unix milliseconds; 0 where they are not readable. */
-export const holdsUntil = (collateral: Collateral): number =>
-  Math.min(...[collateral.tcb_info, collateral.qe_identity].map((json) => parseSignedDates(json)?.nextUpdate ?? 0))
+/** By the four pieces that Intel renews. Unix milliseconds; 0 where one is not readable. */
+const holdsUntil = ({ tcb_info, qe_identity, root_ca_crl, pck_crl }: Collateral): number =>
+  Math.min(
+    ...[tcb_info, qe_identity].map((json) => parseSignedDates(json)?.nextUpdate ?? 0),
+    ...[root_ca_crl, pck_crl].map((list) => listEnd(readable(() => hexToBytes(list)) ?? new Uint8Array(0))),
+  )
 
 /** @throws KmsError `bad-attestation-file` */
 async function readKept(path: string): Promise<Collateral | undefined> {
