@@ -8,7 +8,8 @@ import { createTpm2Tools } from './tpm2-tools.ts'
 
 /** What tpm2-tools 5.4 says. */
 const BUSY = 'ERROR: Esys_NV_ReadPublic(0x922) - tpm:warn(2.0): the TPM was not able to start the command'
-const GONE = 'ERROR: Esys_NV_ReadPublic(0x18B) - tpm:handle(1):the handle is not correct for the use'
+const GONE =
+  'ERROR:esys:src/tss2-esys/esys_tr.c:243:Esys_TR_FromTPMPublic_Finish() Error NV_ReadPublic ErrorCode (0x0000018b)'
 const OTHER =
   'ERROR: Esys_NV_Read(0x98E) - tpm:session(1):the authorization HMAC check failed and DA counter incremented'
 

@@ -103,7 +103,7 @@ export function openCounter(tools: Tpm2Tools, place: CounterPlace, auth: Secret)
  * What says for good that the counter is not the one: no such handle (TPM_RC_HANDLE), never counted (TPM_RC_NV_UNINITIALIZED), another
  * password (TPM_RC_BAD_AUTH, TPM_RC_AUTH_FAIL), another name. Anything else may be gone the next time: a TPM that is busy, or a tool that was too slow.
  */
-const OTHER_COUNTER = /0x(?:18b|28b|14a|9a2|98e)\b|handle is not correct|another name|does not name/i
+const OTHER_COUNTER = /0x0*(?:18b|28b|14a|9a2|98e)\b|handle is not correct|another name|does not name/i
 
 async function gone<T>(handle: string, work: () => Promise<T>): Promise<T> {
   try {
