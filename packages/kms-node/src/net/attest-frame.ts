@@ -1,4 +1,5 @@
 import { tkms } from '@tkms/proto'
+import { MAX_QUOTE_BYTES } from '../attest/quote-bytes.ts'
 import { netError } from './errors.ts'
 
 /** What a node says of itself when it is asked to prove what runs there. */
@@ -11,8 +12,6 @@ export interface AttestReply {
 
 export const ATTEST_NONCE_BYTES = 32
 const HASH_BYTES = 32
-/** A TDX quote of version 4 with its certificates has about 5 kB, one of version 5 with an event log left out not much more. */
-export const MAX_QUOTE_BYTES: number = 32 * 1024
 /** A quote, a hash and protobuf's tags. */
 export const MAX_ATTEST_FRAME_BYTES: number = MAX_QUOTE_BYTES + 64
 

@@ -11,8 +11,8 @@ import {
   encodeAttestRequest,
   encodeAttestVerdict,
   MAX_ATTEST_FRAME_BYTES,
-  MAX_QUOTE_BYTES,
 } from './attest-frame.ts'
+import { MAX_QUOTE_BYTES } from '../attest/quote-bytes.ts'
 import { ATTEST_PROTOCOL, type AttestProtocol, type ChannelChallenge, createAttestProtocol } from './attest-protocol.ts'
 import { channelBindingOf } from './channel-binding.ts'
 import { startStranger, startTestHost, TEST_LIMITS, type TestHost } from './test-hosts.fixture.ts'

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { concatBytes } from '@noble/hashes/utils.js'
 import { KmsError, Secret } from '@tkms/dkg'
 
 const TOOL_TIMEOUT_MS = 30_000
@@ -94,21 +95,11 @@ function runTool({ tool, args, input }: ToolCall, env: Readonly<Record<string, s
         child.stdin.end(copy)
       })
     child.once('close', (code, signal) => {
-      if (code === 0 && length <= MAX_OUTPUT_BYTES) resolve(new Secret(joined(output, length)))
+      if (code === 0 && length <= MAX_OUTPUT_BYTES) resolve(new Secret(concatBytes(...output)))
       else reject(refused(tool, signal === null ? `exit code ${code}` : 'it took too long or said too much', said))
       wipe()
     })
   })
-}
-
-function joined(parts: readonly Buffer[], length: number): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(length)
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
 }
 
 const notThere = (tool: string, cause: unknown): KmsError =>
