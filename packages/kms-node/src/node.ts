@@ -161,7 +161,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   const { onAttestationRefused } = metrics
   const overLibp2p = { limits, pipeline: metrics.counted('libp2p', pipeline), onRateLimited, onAttestationRefused }
   const standing = nodeStanding(keys.keeper, clusterKeeper)
-  const opened = await openNetwork({ ...base, ...overLibp2p, standing }, stops)
+  const opened = await openNetwork({ ...base, ...overLibp2p, attester, standing }, stops)
   const { host, guard, attested, ceremonies: network } = opened
   const { startupWaitMs } = config.ceremony
   const updateRoster = (): void => {

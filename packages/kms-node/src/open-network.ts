@@ -17,7 +17,7 @@ import {
   type OpenPeerAttestationParams,
 } from './open-peer-attestation.ts'
 import type { Own } from './open-own.ts'
-import type { Clock, Rng } from './ports.ts'
+import type { Attester, Clock, Rng } from './ports.ts'
 import type { DelegationPipeline } from './serve/pipeline.ts'
 import type { Stop } from './stop-all.ts'
 
@@ -37,6 +37,8 @@ export interface OpenNetworkParams {
   readonly standing: NodeStanding
   /** A call was turned away because its address asks too often. */
   readonly onRateLimited: () => void
+  /** The node's only one: a platform gives one quote after the other. */
+  readonly attester: Attester
   readonly onAttestationRefused: OpenPeerAttestationParams['onRefused']
 }
 
@@ -54,7 +56,8 @@ export interface NodeNetwork {
  * @throws KmsError `duplicate-identity`, `bad-attestation-file`, errors of listening
  */
 export async function openNetwork(params: OpenNetworkParams, stops: Stop[]): Promise<NodeNetwork> {
-  const { config, own, limits, pipeline, clock, rng, log, standing, onRateLimited, onAttestationRefused } = params
+  const { config, own, limits, pipeline, clock, rng, log, standing, onRateLimited, onAttestationRefused, attester } =
+    params
   const { identity, sign, joined, self } = own
   const roster = createRoster(joined.nodes, self.index)
   const host = await createHost({
@@ -66,7 +69,7 @@ export async function openNetwork(params: OpenNetworkParams, stops: Stop[]): Pro
   })
   const base = { config, own, host, roster, limits, clock, rng, log }
   const { gate, states: attested } = await openPeerAttestation(
-    { ...base, standing, onRefused: onAttestationRefused },
+    { ...base, attester, standing, onRefused: onAttestationRefused },
     stops,
   )
   await startHost(host, config.listen)

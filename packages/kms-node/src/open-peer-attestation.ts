@@ -1,7 +1,6 @@
 import type { Libp2p } from '@libp2p/interface'
 import type { CommitteeConfig } from '@tkms/dkg'
 import { createChannelProver, createChannelVerifier, type JudgeQuote } from './attest/channel-proof.ts'
-import { openAttester } from './attest/open-attester.ts'
 import { openQuoteVerifiers } from './attest/open-verifier.ts'
 import {
   createPeerAttestation,
@@ -19,11 +18,12 @@ import type { Roster } from './net/roster.ts'
 import type { Log } from './ops/log.ts'
 import type { NodeMetrics } from './ops/metrics/node-metrics.ts'
 import type { Own } from './open-own.ts'
-import type { Clock, Rng } from './ports.ts'
+import type { Attester, Clock, Rng } from './ports.ts'
 import type { Stop } from './stop-all.ts'
 
 export interface OpenPeerAttestationParams {
   readonly config: NodeConfig
+  readonly attester: Attester
   readonly own: Own
   /** Not started: it is asked of every connection from its first moment on. */
   readonly host: Libp2p
@@ -65,7 +65,7 @@ export async function openPeerAttestation(
     roster,
     limits,
     prove: createChannelProver({
-      attester: await openAttester(attestation),
+      attester: params.attester,
       clusterId,
       identity: own.identity.publicKey,
       certificatesHash: () => certificatesHash(standing.certificates()),
