@@ -195,7 +195,7 @@ interface Watch {
   readonly fired: ReadonlySet<string>
   /** Resolves when all of these have fired since now. @throws Error when they do not in time */
   fires(names: readonly string[]): Promise<void>
-  /** The same since `cause`. @throws Error when one fires before, or they do not in time */
+  /** The same since `cause`, which waits until none of them fires. @throws Error when one goes on firing, or they do not in time */
   expect(names: readonly string[], cause: () => Promise<unknown>): Promise<void>
   /** Resolves when nothing fires any more. */
   silence(): Promise<void>
@@ -234,8 +234,10 @@ function createWatch(prometheus: Prometheus, log: (line: string) => void): Watch
     fired,
     fires,
     expect: async (names, cause) => {
-      const early = (await look()).find(({ name }) => names.includes(name))
-      if (early !== undefined) throw new Error(`fires before its cause: ${early.name}`)
+      await until(
+        (firing) => !firing.some(({ name }) => names.includes(name)),
+        () => `one of these fires before its cause: ${names.join(', ')}`,
+      )
       await cause()
       await fires(names)
     },
