@@ -57,6 +57,14 @@ describe('attestation in node.yaml', () => {
     expect(problemsOf(attestation)).toEqual([expect.stringMatching(/^attestation\./)])
   })
 
+  it('names the entry that leaves open what runs on its firmware', () => {
+    const allow = [
+      { name: '1.4', mrTd, rtmr1: mrTd, rtmr2: mrTd },
+      { name: '1.5', mrTd },
+    ]
+    expect(problemsOf({ allow })).toEqual([expect.stringMatching(/^attestation\.allow, 1\.5: mrTd names/)])
+  })
+
   it('takes the simulated machine, another root and plain HTTP in development only', () => {
     const switches = {
       provider: 'simulated',

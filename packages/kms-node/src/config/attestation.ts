@@ -23,6 +23,13 @@ const allowed = z.union(
   { error: ALLOWED_SHAPE },
 )
 
+/** For people: why an entry is refused in production. */
+export const FIRMWARE_ALONE =
+  'mrTd names the firmware alone: without rtmr1 and rtmr2 any kernel and disk could run on it'
+/** Whether an entry leaves open what runs on the firmware that it names. */
+export const namesFirmwareAlone = (entry: AllowedMeasurement): boolean =>
+  'mrTd' in entry && (entry.rtmr1 === undefined || entry.rtmr2 === undefined)
+
 /** One entry of an allow list. @returns undefined where it is none */
 export const parseAllowed = (value: unknown): AllowedMeasurement | undefined => allowed.safeParse(value).data
 
@@ -76,10 +83,7 @@ export function attestationProblems({ attestation, profile }: NodeConfigFile): r
     'attestation.requirePeers: without attestation.allow no peer could prove itself',
   )
   if (profile === 'development') return problems
-  needs(
-    allow.every((entry) => !('mrTd' in entry) || (entry.rtmr1 !== undefined && entry.rtmr2 !== undefined)),
-    'attestation.allow: mrTd names the firmware alone: without rtmr1 and rtmr2 any kernel and disk could run on it',
-  )
+  for (const entry of allow) needs(!namesFirmwareAlone(entry), `attestation.allow, ${entry.name}: ${FIRMWARE_ALONE}`)
   needs(provider !== 'simulated', 'attestation.provider: simulated only in the development profile')
   needs(rootFile === undefined, 'attestation.rootFile: another root than that of Intel only in the development profile')
   needs(

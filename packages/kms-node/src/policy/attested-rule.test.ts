@@ -4,10 +4,11 @@ import { describe, expect, it } from 'vitest'
 import { fixedCollateral } from '../attest/collateral.fixture.ts'
 import { type CollateralWishes, MINTED_MR_TD, mintChain } from '../attest/minted-chain.fixture.ts'
 import { createQuoteVerifier } from '../attest/verify-quote.ts'
-import { alice, clusterId, createSigner, NOW_SECONDS, spki } from '../serve/pipeline.fixture.ts'
+import { alice, clusterId, createSigner, NOW_SECONDS, rulePorts, spki } from '../serve/pipeline.fixture.ts'
 import { createAttestedRule } from './attested-rule.ts'
 import type { DecisionInput, RuleVerdict } from './decision.ts'
 import { inputOf } from './decision-input.fixture.ts'
+import { parsePolicy } from './policy-file.ts'
 
 const bob = createSigner()
 const DAY_MS = 86_400_000
@@ -134,5 +135,53 @@ describe('attested', () => {
       reason: 'quote-collateral',
       undecided: true,
     })
+  })
+})
+
+describe('attested in a policy file', () => {
+  const mrTd = 'ab'.repeat(48)
+  const registers = { rtmr1: mrTd, rtmr2: mrTd }
+  const problemsOf = (options: object, profile?: 'production' | 'development'): readonly string[] => {
+    const document = { version: 1, keys: { 'a/1': { any: [{ rule: 'owner' }, { rule: 'attested', ...options }] } } }
+    try {
+      parsePolicy(document, { file: 'policy.yaml', ports: rulePorts(), ...(profile && { profile }) })
+      return []
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'bad-config-file' })
+      return (error as { data: { problems: string[] } }).data.problems
+    }
+  }
+
+  it('names machines whole, enclaves, signers', () => {
+    const enclaves = [
+      { name: 'b', mrEnclave: 'cd'.repeat(32) },
+      { name: 'c', mrSigner: 'cd'.repeat(32), isvProdId: 1, isvSvn: 2 },
+    ]
+    expect(problemsOf({ allow: [{ name: 'a', mrTd, ...registers }, ...enclaves], maxAgeSeconds: 60 })).toEqual([])
+  })
+
+  it.each([{}, { rtmr1: mrTd }, { rtmr2: mrTd, rtmr3: mrTd }])(
+    'refuses the whole file where an entry names the firmware and not what runs on it: %s',
+    (given) => {
+      const allow = [
+        { name: 'whole', mrTd, ...registers },
+        { name: 'runner-1', mrTd, ...given },
+      ]
+      const problem = expect.stringMatching(/^keys\.a\/1\.any\.1\.allow\.1, runner-1: .* any kernel/) as unknown
+      expect(problemsOf({ allow })).toEqual([problem])
+      expect(problemsOf({ allow }, 'production')).toEqual([problem])
+      expect(problemsOf({ allow }, 'development')).toEqual([])
+    },
+  )
+
+  it.each([
+    [{}, /allow: must be a list/],
+    [{ allow: [] }, /allow: must be a list/],
+    [{ allow: [{ name: 'a', mrTd: 'ab', ...registers }] }, /allow\.0: a name with/],
+    [{ allow: [1, 2].map(() => ({ name: 'a', mrTd, ...registers })) }, /allow: names an entry twice/],
+    [{ allow: [{ name: 'a', mrTd, ...registers }], maxAgeSeconds: 0 }, /maxAgeSeconds: must be/],
+    [{ allow: [{ name: 'a', mrTd, ...registers }], root: 'x' }, /root: is no option/],
+  ])('refuses %j', (options, problem) => {
+    expect(problemsOf(options)).toEqual([expect.stringMatching(problem)])
   })
 })

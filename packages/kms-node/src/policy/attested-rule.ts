@@ -11,9 +11,9 @@ import {
 import type { AttestationVerdict } from '../attest/verdict.ts'
 import type { AttestationVerifier } from '../attest/verify-quote.ts'
 import type { AllowedMeasurement } from '../attest/measurements.ts'
-import { ALLOWED_SHAPE, parseAllowed } from '../config/attestation.ts'
+import { ALLOWED_SHAPE, FIRMWARE_ALONE, namesFirmwareAlone, parseAllowed } from '../config/attestation.ts'
 import { type DecisionInput, no, type PolicyRule, type RuleVerdict, YES } from './decision.ts'
-import type { Report, RuleType } from './rule-type.ts'
+import type { Profile, Report, RuleType } from './rule-type.ts'
 
 const ATTESTED = 'attested'
 const DEFAULT_MAX_AGE_SECONDS = 3600
@@ -103,10 +103,10 @@ function createMemory(): {
 /** `rule: attested` with `allow:`, 1 to 64 measurements as in node.yaml, and `maxAgeSeconds:`, 1 to 86400; an hour unless given. */
 export const attestedRuleType: RuleType = {
   name: ATTESTED,
-  parse({ allow, maxAgeSeconds = DEFAULT_MAX_AGE_SECONDS, ...others }, problem) {
+  parse({ allow, maxAgeSeconds = DEFAULT_MAX_AGE_SECONDS, ...others }, problem, profile) {
     const unknown = Object.keys(others)
     for (const name of unknown) problem(name, 'is no option of attested')
-    const allowed = readAllowed(allow, problem)
+    const allowed = readAllowed(allow, problem, profile)
     if (!isMaxAge(maxAgeSeconds))
       return problem('maxAgeSeconds', `must be a whole number of seconds from 1 to ${MAX_MAX_AGE_SECONDS}`)
     if (allowed === undefined || unknown.length > 0) return undefined
@@ -117,12 +117,14 @@ export const attestedRuleType: RuleType = {
 const isMaxAge = (value: unknown): value is number =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 1 && value <= MAX_MAX_AGE_SECONDS
 
-function readAllowed(allow: unknown, problem: Report): readonly AllowedMeasurement[] | undefined {
+function readAllowed(allow: unknown, problem: Report, profile: Profile): readonly AllowedMeasurement[] | undefined {
   if (!Array.isArray(allow) || allow.length < 1 || allow.length > MAX_ALLOWED)
     return problem('allow', `must be a list of 1 to ${MAX_ALLOWED} measurements`)
   const entries = allow.flatMap((value: unknown, at) => {
     const entry = parseAllowed(value)
     if (entry === undefined) problem(`allow.${at}`, ALLOWED_SHAPE)
+    if (entry !== undefined && profile !== 'development' && namesFirmwareAlone(entry))
+      return problem(`allow.${at}, ${entry.name}`, FIRMWARE_ALONE) ?? []
     return entry ?? []
   })
   if (new Set(entries.map(({ name }) => name)).size < entries.length) return problem('allow', 'names an entry twice')

@@ -11,6 +11,7 @@ import { type LivePolicy, openLivePolicy } from './live-policy.ts'
 
 const OWNER = `version: 1\nkeys:\n  '*':\n    rule: owner\n`
 const NOBODY = `version: 1\nkeys:\n  other/1:\n    rule: owner\n`
+const FIRMWARE = `version: 1\nkeys:\n  '*':\n    rule: attested\n    allow: [{ name: release-7, mrTd: ${'ab'.repeat(48)} }]\n`
 const WRONG = `version: 1\nkeys:\n  '*':\n    rule: everybody\n`
 
 let directory: string
@@ -109,6 +110,19 @@ describe('the policy of a running node', () => {
     await live.look()
     expect(await allows()).toBe(false)
     expect(lines).toHaveLength(1)
+  })
+
+  it('stays whole where a new file lets any kernel on a known firmware ask', async () => {
+    await open()
+    const { inForce: first } = live.state()
+    await writeFile(file, FIRMWARE)
+    const { inForce: stays, refused } = await live.reload()
+    expect(stays).toEqual(first)
+    expect(refused).toMatchObject({
+      code: 'bad-config-file',
+      problems: [expect.stringMatching(/allow\.0, release-7: /)],
+    })
+    expect(await allows()).toBe(true)
   })
 
   it('is needed to begin with', async () => {

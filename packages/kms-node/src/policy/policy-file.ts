@@ -7,7 +7,7 @@ import { onchainRuleType } from './onchain-rule.ts'
 import { ownerRuleType } from './owner-rule.ts'
 import { createPolicy, type Policy, type PolicyEntry } from './policy.ts'
 import { quotaRuleType } from './quota-rule.ts'
-import type { Report, RulePorts, RuleType } from './rule-type.ts'
+import type { Profile, Report, RulePorts, RuleType } from './rule-type.ts'
 import { hasRule, isCoarse, type RuleTree } from './rule-tree.ts'
 import { tokenRuleType } from './token-rule.ts'
 
@@ -61,8 +61,8 @@ export interface PolicyContext {
   /** Named in errors. */
   readonly file: string
   readonly ports: RulePorts
-  /** Production, the default, refuses a policy in which coarse rules alone can say yes. */
-  readonly profile?: 'production' | 'development'
+  /** Production, the default, refuses a policy in which coarse rules alone can say yes, and measurements of firmware alone. */
+  readonly profile?: Profile
   /** Rules beside those that every node has. */
   readonly ruleTypes?: readonly RuleType[]
   /** Told of what is allowed and hardly meant. */
@@ -71,6 +71,7 @@ export interface PolicyContext {
 
 /** @throws KmsError `bad-config-file` */
 export function parsePolicy(document: unknown, context: PolicyContext): Policy {
+  const { profile = 'production' } = context
   const problems: string[] = []
   const problem: Report = (path, message) => {
     problems.push(`${path || '(the file)'}: ${message}`)
@@ -86,12 +87,12 @@ export function parsePolicy(document: unknown, context: PolicyContext): Policy {
   for (const [name, value] of entries) {
     if (name !== ANY_KEY && attempt(() => parseKeyName(name)) === undefined)
       problem(`keys.${name}`, 'is not a key name: 1 to 64 of a-z 0-9 . _ / -, the first a letter or digit')
-    const entry = parseEntry(value, { path: `keys.${name}`, depth: 1, ports: context.ports, types, problem })
+    const entry = parseEntry(value, { path: `keys.${name}`, depth: 1, ports: context.ports, profile, types, problem })
     if (entry === undefined) continue
     known.set(name, entry)
     if (entry.envelopes === 1 && !hasRule(entry.tree, NOX) && !hasRule(entry.tree, GRANT))
       context.remark?.(`keys.${name}`, NEVER)
-    if (context.profile !== 'development' && isCoarse(entry.tree))
+    if (profile !== 'development' && isCoarse(entry.tree))
       problem(`keys.${name}`, `${COARSE} only in the development profile`)
   }
   if (problems.length > 0)
@@ -103,6 +104,7 @@ interface Place {
   readonly path: string
   readonly depth: number
   readonly ports: RulePorts
+  readonly profile: Profile
   readonly types: readonly RuleType[]
   readonly problem: Report
 }
@@ -152,7 +154,8 @@ function parseRule(name: unknown, options: Record<string, unknown>, place: Place
   const type = place.types.find((known) => known.name === name)
   if (type === undefined)
     return place.problem(`${place.path}.rule`, `must be one of ${place.types.map((known) => known.name).join(', ')}`)
-  const create = type.parse(options, (path, message) => place.problem(`${place.path}.${path}`, message))
+  const report: Report = (path, message) => place.problem(`${place.path}.${path}`, message)
+  const create = type.parse(options, report, place.profile)
   const rule = create?.(place.ports, place.path)
   return rule === undefined ? undefined : { kind: 'rule', rule }
 }

@@ -1,5 +1,6 @@
 import type { QuoteVerifiers } from '../attest/open-verifier.ts'
 import type { ChainReader } from '../chain/chain-reader.ts'
+import type { NodeConfig } from '../config/types.ts'
 import type { PolicyRule } from './decision.ts'
 import type { QuotaBook } from './quota-rule.ts'
 import type { SignatureVerifier } from './signature-verifier.ts'
@@ -12,6 +13,8 @@ export interface RulePorts {
   readonly quotes: QuoteVerifiers
 }
 
+export type Profile = NodeConfig['profile']
+
 /** Notes what is wrong, with the path below the rule. */
 export type Report = (path: string, message: string) => undefined
 
@@ -22,10 +25,10 @@ export type CreateRule = (ports: RulePorts, place: string) => PolicyRule | undef
 export interface RuleType {
   readonly name: string
   /**
-   * Reads the options beside `rule:`; each problem goes to `problem`.
+   * Reads the options beside `rule:`; each problem goes to `problem`. Production refuses more.
    * @returns undefined when there was one; so does what it returns, where the node lacks what the rule needs
    */
-  parse(options: Readonly<Record<string, unknown>>, problem: Report): CreateRule | undefined
+  parse(options: Readonly<Record<string, unknown>>, problem: Report, profile: Profile): CreateRule | undefined
 }
 
 export const isAddress = (value: unknown): value is `0x${string}` =>
