@@ -21,6 +21,9 @@ export function parseChain(pem: string): readonly X509Certificate[] | undefined 
   return readable(() => texts.map((text) => new X509Certificate(text)))
 }
 
+/** What `parseChain` has read, for another parser: nothing but these certificates, in order. */
+export const pemOf = (chain: readonly X509Certificate[]): string => chain.map(String).join('')
+
 /**
  * Whether each certificate was issued by the one behind it, all of these may issue, and the last is the root.
  * `@phala/dcap-qvl` does not ask whether an issuer may issue.

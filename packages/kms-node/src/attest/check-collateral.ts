@@ -1,7 +1,15 @@
 import { verify, type X509Certificate } from 'node:crypto'
 import { hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import { equalBytes } from '@tkms/dkg'
-import { commonNameOf, isChainTo, openRevocationList, parseChain, type Window, windowOf } from './certificates.ts'
+import {
+  commonNameOf,
+  isChainTo,
+  openRevocationList,
+  parseChain,
+  pemOf,
+  type Window,
+  windowOf,
+} from './certificates.ts'
 import type { Collateral } from './collateral.ts'
 import type { ParsedQuote } from './quote.ts'
 import { readable } from './readable.ts'
@@ -16,12 +24,15 @@ export interface CheckedCollateral {
   /** When the first of its parts, or of the certificates, runs out. */
   readonly expiresMs: number
   readonly tcbInfo: TcbInfo
+  /** The same with the chains that were checked, written anew: another reader of PEM finds just these certificates. */
+  readonly collateral: Collateral & { readonly pck_certificate_chain: string }
 }
 
 type Parts =
   | {
       readonly kind: 'parts'
-      readonly signers: readonly (readonly X509Certificate[])[]
+      readonly tcbInfoChain: readonly X509Certificate[]
+      readonly qeIdentityChain: readonly X509Certificate[]
       readonly windows: readonly (readonly [string, Window])[]
       readonly tcbInfo: TcbInfo
     }
@@ -42,7 +53,8 @@ export function checkCollateral(
   if (parts.kind === 'refused') return parts
   const lists = openLists(collateral, pckChain)
   if (lists.kind === 'refused') return lists
-  const certificates = [...pckChain, ...parts.signers.flat()]
+  const { tcbInfo, tcbInfoChain, qeIdentityChain } = parts
+  const certificates = [...pckChain, ...tcbInfoChain, ...qeIdentityChain]
   const windows = [
     ...parts.windows,
     ...lists.windows,
@@ -55,10 +67,16 @@ export function checkCollateral(
   const revoked = certificates.find((certificate) => lists.revokes(certificate))
   if (revoked !== undefined)
     return refusedQuote('revoked', `the certificate of ${commonNameOf(revoked) ?? '?'} was revoked`)
-  if (parts.tcbInfo.pceId.toLowerCase() !== quote.pceId)
+  if (tcbInfo.pceId.toLowerCase() !== quote.pceId)
     return refusedQuote('collateral', 'the TCB info is for another kind of platform')
   const expiresMs = Math.min(...windows.map(([, { untilMs }]) => untilMs))
-  return { kind: 'checked', expiresMs, tcbInfo: parts.tcbInfo }
+  const rewritten = {
+    ...collateral,
+    pck_certificate_chain: pemOf(pckChain),
+    tcb_info_issuer_chain: pemOf(tcbInfoChain),
+    qe_identity_issuer_chain: pemOf(qeIdentityChain),
+  }
+  return { kind: 'checked', expiresMs, tcbInfo, collateral: rewritten }
 }
 
 const describeWindow = ([name, { fromMs, untilMs }]: readonly [string, Window]): string =>
@@ -70,27 +88,51 @@ function openParts(collateral: Collateral, root: Uint8Array): Parts {
   const dates = parseSignedDates(collateral.qe_identity)
   if (tcbInfo === undefined || dates === undefined)
     return refusedQuote('collateral', 'the TCB info or the QE identity is not readable')
-  const signed = [
-    ['TCB info', collateral.tcb_info, collateral.tcb_info_signature, collateral.tcb_info_issuer_chain],
-    ['QE identity', collateral.qe_identity, collateral.qe_identity_signature, collateral.qe_identity_issuer_chain],
-  ] as const
-  const signers: (readonly X509Certificate[])[] = []
-  for (const [name, text, signature, pem] of signed) {
-    const chain = parseChain(pem)
-    const [signer] = chain ?? []
-    if (chain === undefined || signer === undefined || chain.length !== 2 || !isChainTo(root, chain))
-      return refusedQuote('signature', `the certificates of the ${name} do not lead to the root`)
-    // Else the certificate of any platform would do.
-    if (commonNameOf(signer) !== TCB_SIGNER) return refusedQuote('signature', `the ${name} has another signer`)
-    if (!isSignedBy(signer, text, signature))
-      return refusedQuote('signature', `the ${name} is not signed by its signer`)
-    signers.push(chain)
-  }
+  const tcbInfoChain = openSigned(
+    'TCB info',
+    { text: collateral.tcb_info, signature: collateral.tcb_info_signature, pem: collateral.tcb_info_issuer_chain },
+    root,
+  )
+  if ('kind' in tcbInfoChain) return tcbInfoChain
+  const qeIdentityChain = openSigned(
+    'QE identity',
+    {
+      text: collateral.qe_identity,
+      signature: collateral.qe_identity_signature,
+      pem: collateral.qe_identity_issuer_chain,
+    },
+    root,
+  )
+  if ('kind' in qeIdentityChain) return qeIdentityChain
   const windows = [
     ['TCB info', { fromMs: tcbInfo.issueDate, untilMs: tcbInfo.nextUpdate }],
     ['QE identity', { fromMs: dates.issueDate, untilMs: dates.nextUpdate }],
   ] as const
-  return { kind: 'parts', signers, windows, tcbInfo }
+  return { kind: 'parts', tcbInfoChain, qeIdentityChain, windows, tcbInfo }
+}
+
+interface SignedText {
+  readonly text: string
+  /** Hex of r || s. */
+  readonly signature: string
+  readonly pem: string
+}
+
+/** @returns its signer's certificate and the root */
+function openSigned(
+  name: string,
+  { text, signature, pem }: SignedText,
+  root: Uint8Array,
+): readonly X509Certificate[] | AttestationRefusal {
+  const chain = parseChain(pem)
+  const [signer] = chain ?? []
+  if (chain === undefined || signer === undefined || chain.length !== 2 || !isChainTo(root, chain))
+    return refusedQuote('signature', `the certificates of the ${name} do not lead to the root`)
+  // Else the certificate of any platform would do.
+  if (commonNameOf(signer) !== TCB_SIGNER) return refusedQuote('signature', `the ${name} has another signer`)
+  return isSignedBy(signer, text, signature)
+    ? chain
+    : refusedQuote('signature', `the ${name} is not signed by its signer`)
 }
 
 function isSignedBy(signer: X509Certificate, text: string, signature: string): boolean {

@@ -5,6 +5,7 @@ import { fixedCollateral } from './collateral.fixture.ts'
 import type { Collateral } from './collateral.ts'
 import type { AllowedMeasurement } from './measurements.ts'
 import { type CollateralWishes, MINTED_MR_TD, MINTED_RTMRS, mintChain } from './minted-chain.fixture.ts'
+import { mintTdxQuote } from './simulated-quote.ts'
 import type { TcbStatus } from './tcb.ts'
 import type { AttestationVerdict } from './verdict.ts'
 import { createQuoteVerifier } from './verify-quote.ts'
@@ -92,7 +93,7 @@ describe('a TDX quote', () => {
     [
       'a debug TD',
       'debug',
-      /Debug mode/,
+      /debug mode/,
       { quote: chain.tdxQuote(wanted, { tdAttributes: hexToBytes('0100001000000000') }) },
     ],
     [
@@ -163,6 +164,54 @@ describe('a TDX quote', () => {
     for (const forged of forgeries)
       expect(await verdictOf({ collateral: { ...good, ...forged } })).toEqual(refused('signature'))
     expect(await verdictOf({ collateral: { ...good, tcb_info: '{' } })).toEqual(refused('collateral', /not readable/))
+  })
+
+  it.each([
+    ['blanks where another reader takes line ends', (pem: string) => pem.replaceAll('\n', ' \t\n')],
+    ['words between certificates', (pem: string) => pem.replaceAll('-----BEGIN', 'subject=x\n-----BEGIN')],
+    [
+      'a beginning before the beginning',
+      (pem: string) => pem.replaceAll('-----BEGIN', '-----BEGIN CERTIFICATE-----\n-----BEGIN'),
+    ],
+    ['a certificate without end behind the last', (pem: string) => `${pem}${pem.slice(0, 200)}\0\0`],
+    [
+      'the first certificate in a way that only one of two readers takes',
+      (pem: string) => pem.replace('-----BEGIN CERTIFICATE-----\n', '-----BEGIN CERTIFICATE-----\t\n'),
+    ],
+  ])(
+    'is verified with the certificates that were checked, not with what another reader of PEM finds: %s',
+    async (_what, change) => {
+      const platform = { ...chain.platform, pckChain: change(chain.platform.pckChain) }
+      const quote = mintTdxQuote(platform, { mrTd: MINTED_MR_TD, rtmrs: MINTED_RTMRS }, wanted)
+      const good = chain.collateral()
+      const collateral = {
+        ...good,
+        tcb_info_issuer_chain: change(good.tcb_info_issuer_chain),
+        qe_identity_issuer_chain: change(good.qe_identity_issuer_chain),
+      }
+      expect(await verdictOf({ quote, collateral })).toMatchObject({ kind: 'accepted', measurement: 'released' })
+    },
+  )
+
+  it.each([
+    ['its platform twice', (certificates: readonly string[]) => [certificates[0], ...certificates]],
+    ['no root', (certificates: readonly string[]) => certificates.slice(0, 2)],
+    ['another order', (certificates: readonly string[]) => certificates.toReversed()],
+    ['a stranger before it', (certificates: readonly string[]) => [mintChain(NOW_MS).rootPem, ...certificates]],
+  ])('is refused whose certificates have %s', async (_what, change) => {
+    const certificates = chain.platform.pckChain.split(/(?<=-----END CERTIFICATE-----\n)/)
+    expect(certificates).toHaveLength(3)
+    const platform = { ...chain.platform, pckChain: change(certificates).join('') }
+    const quote = mintTdxQuote(platform, { mrTd: MINTED_MR_TD, rtmrs: MINTED_RTMRS }, wanted)
+    expect(await verdictOf({ quote })).toMatchObject({ kind: 'refused' })
+  })
+
+  it('that is for something else, or of a machine in debug mode, is refused before anything is verified or fetched', async () => {
+    const forged = mintChain(NOW_MS)
+    const debug = forged.tdxQuote(wanted, { tdAttributes: hexToBytes('0100001000000000') })
+    expect(await verdictOf({ quote: debug })).toEqual(refused('debug'))
+    expect(await verdictOf({ quote: forged.tdxQuote(new Uint8Array(64)) })).toEqual(refused('report-data'))
+    expect(await verdictOf({ quote: forged.tdxQuote(wanted) })).toEqual(refused('signature'))
   })
 
   it('makes nobody fetch anything before its platform is known to be genuine', async () => {

@@ -4,7 +4,7 @@ import { QuoteVerifier } from '@phala/dcap-qvl/src/verify.js'
 import { isKmsError } from '../errors.ts'
 import type { Clock } from '../ports.ts'
 import { isChainTo } from './certificates.ts'
-import { checkCollateral } from './check-collateral.ts'
+import { type CheckedCollateral, checkCollateral } from './check-collateral.ts'
 import type { Collateral, CollateralSource } from './collateral.ts'
 import { type AllowedMeasurement, allowedName, describeMeasurement } from './measurements.ts'
 import { type ParsedQuote, parseQuote } from './quote.ts'
@@ -48,29 +48,22 @@ const LIBRARY_REASONS: readonly (readonly [RegExp, RefusalReason])[] = [
   [/^Failed to decode quote|^Unsupported DCAP|must have version/, 'malformed'],
 ]
 
-/** DCAP: quote, quoting enclave, certificates, collateral, TCB, report data, allow list (docs/interfaces.md, attestation). */
+/** DCAP: debug bit and report data, certificates, collateral, quoting enclave, quote, TCB, allow list (docs/interfaces.md, attestation). */
 export function createQuoteVerifier(options: QuoteVerifierOptions): AttestationVerifier {
   const { allow, clock, collateral: source, tcbStatuses = ['UpToDate'] } = options
   const root = options.root ?? new Uint8Array(TRUSTED_ROOT_CA_DER)
   const library = QuoteVerifier.newWithRootCa(Buffer.from(root))
 
-  const judge = async (
-    quote: ParsedQuote,
-    collateral: Collateral,
-    reportData: Uint8Array,
-  ): Promise<AttestationVerdict> => {
+  const judge = async (quote: ParsedQuote, collateral: Collateral): Promise<AttestationVerdict> => {
     const nowMs = clock.nowMs()
     const checked = checkCollateral(collateral, quote, { root, nowMs })
     if (checked.kind === 'refused') return checked
     await source.keep(quote.query, collateral)
-    const platform = verifyBy(library, quote, collateral, nowMs)
+    const platform = verifyBy(library, quote, checked.collateral, nowMs)
     if (typeof platform !== 'string') return platform
-    if (quote.isDebug) return refusedQuote('debug', 'the machine runs in debug mode')
     const status = combinedStatus(platform, quote, checked.tcbInfo)
     if (typeof status !== 'string') return status
     if (status === 'Revoked' || !tcbStatuses.includes(status)) return refusedQuote('tcb', `the TCB is ${status}`)
-    if (reportData.length !== REPORT_DATA_BYTES || !timingSafeEqual(quote.reportData, reportData))
-      return refusedQuote('report-data', 'the quote was made for another node, cluster, nonce or connection')
     const measurement = allowedName(allow, quote.measurement)
     if (measurement === undefined) return refusedQuote('measurement', describeMeasurement(quote.measurement))
     return {
@@ -88,13 +81,23 @@ export function createQuoteVerifier(options: QuoteVerifierOptions): AttestationV
       const quote = parseQuote(bytes)
       if (quote === undefined)
         return refusedQuote('malformed', bytes.length === SNP_REPORT_BYTES ? 'sev-snp: unsupported' : 'not a quote')
+      const refusal = refusedAtSight(quote, reportData)
+      if (refusal !== undefined) return refusal
       // Before anything is fetched for it: what it says of its platform is of no account until then.
       if (quote.pckChain.length !== PCK_CHAIN_LENGTH || !isChainTo(root, quote.pckChain))
         return refusedQuote('signature', "the platform's certificates do not lead to the root")
       const collateral = await source.get(quote.query, signal).catch((cause: unknown) => readRefusal(cause))
-      return 'kind' in collateral ? collateral : judge(quote, collateral, reportData)
+      return 'kind' in collateral ? collateral : judge(quote, collateral)
     },
   }
+}
+
+/** What no signature can make good is refused before any is verified. */
+function refusedAtSight(quote: ParsedQuote, reportData: Uint8Array): AttestationRefusal | undefined {
+  if (quote.isDebug) return refusedQuote('debug', 'the machine runs in debug mode')
+  if (reportData.length !== REPORT_DATA_BYTES || !timingSafeEqual(quote.reportData, reportData))
+    return refusedQuote('report-data', 'the quote was made for another node, cluster, nonce or connection')
+  return undefined
 }
 
 function readRefusal(cause: unknown): AttestationRefusal {
@@ -106,7 +109,7 @@ function readRefusal(cause: unknown): AttestationRefusal {
 function verifyBy(
   library: QuoteVerifier,
   quote: ParsedQuote,
-  collateral: Collateral,
+  collateral: CheckedCollateral['collateral'],
   nowMs: number,
 ): TcbStatus | AttestationRefusal {
   try {

@@ -78,7 +78,7 @@ describe('attested', () => {
     ['from the future', { quotedAt: NOW_SECONDS + 61 }, 'quote-not-yet-valid'],
     [
       'with a changed byte',
-      { change: (quote: Uint8Array) => quote.with(600, 1 ^ (quote[600] ?? 0)) },
+      { change: (quote: Uint8Array) => quote.with(300, 1 ^ (quote[300] ?? 0)) },
       'quote-signature',
     ],
     ['that is none', { change: () => new Uint8Array(100) }, 'quote-malformed'],
