@@ -1,5 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -145,6 +145,30 @@ describe.skipIf(missing !== undefined)('a node sealed by a TPM', () => {
     await tpm.start()
     await tpm.measure(SYSTEM)
     await expect(opening(config)).rejects.toMatchObject({ code: 'rollback-detected' })
+  })
+
+  test('of two stores that a cut power left with one count, only one is opened', async () => {
+    const config = await init()
+    const store = join(config.dataDir, 'store')
+    const calls = join(directory, 'calls')
+    await writeFile(calls, '')
+    // Counts at the opening, where the disk is copied, and not for the change after it.
+    const lines = (tool: string, real: string): string =>
+      tool === 'tpm2_nvincrement'
+        ? `#!/bin/sh\necho >> ${calls}\n[ $(wc -l < ${calls}) -eq 1 ] || exit 1\ncp -r ${store} ${store}.opened\nexec ${real}/${tool} "$@"\n`
+        : `#!/bin/sh\nexec ${real}/${tool} "$@"\n`
+    await withTools(lines, async () => {
+      await expect(put(config, Buffer.from('one'))).rejects.toMatchObject({ code: 'tpm-refused' })
+    })
+    await rename(store, `${store}.one`)
+    await rename(`${store}.opened`, store)
+    await put(config, Buffer.from('two'))
+    await rename(store, `${store}.two`)
+    await rename(`${store}.one`, store)
+    await expect(opening(config)).rejects.toMatchObject({ code: 'rollback-detected' })
+    await rm(store, { recursive: true })
+    await rename(`${store}.two`, store)
+    expect(await opening(config)).toBe(1)
   })
 
   test('leaves nothing loaded in the TPM and no file behind, whether it opens or not', async () => {

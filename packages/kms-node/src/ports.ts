@@ -18,8 +18,8 @@ export interface Rng {
 export interface MonotonicCounter {
   /** Its value, a safe integer. @throws KmsError `rollback-detected` when it is gone */
   read(): Promise<number>
-  /** Adds one, durably. */
-  increment(): Promise<void>
+  /** Adds one, durably. @returns its value afterwards */
+  increment(): Promise<number>
 }
 
 /** Protects the keyring at rest. Never replaced silently by another. */

@@ -83,7 +83,7 @@ export function openCounter(tools: Tpm2Tools, place: CounterPlace, auth: Secret)
       throw new KmsError('tpm-refused', 'the TPM does not give the value of its counter')
     return value
   }
-  const advance = async (): Promise<void> => {
+  const advance = async (): Promise<number> => {
     const before = await read()
     for (let attempt = 1; ; attempt++) {
       try {
@@ -93,7 +93,8 @@ export function openCounter(tools: Tpm2Tools, place: CounterPlace, auth: Secret)
         await new Promise((resolve) => setTimeout(resolve, attempt * RETRY_MS))
       }
       // A TPM that was busy, or limits its writes, may have counted although the tool failed.
-      if ((await read()) > before) return
+      const value = await read()
+      if (value > before) return value
     }
   }
   return { read: () => tools.session(read), increment: () => tools.session(advance) }

@@ -1,9 +1,9 @@
-import { hkdfSync } from 'node:crypto'
 import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import { attempt, decodeAll, KmsError, Secret, u32, varBytes } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
 import type { MonotonicCounter, Rng } from '../ports.ts'
 import { KEY_BYTES } from '../store/aead.ts'
+import { counterAuth } from './counter-auth.ts'
 import { createKeySealer, type NodeSealer, type WrappingKey, type WrappingKeys } from './key-sealer.ts'
 import { unsealFailed } from './sealed-format.ts'
 import { type CounterPlace, defineCounter, openCounter } from './tpm2-counter.ts'
@@ -13,7 +13,6 @@ import { createTpm2Tools, type Tpm2Tools } from './tpm2-tools.ts'
 
 const NAME_BYTES = 34
 const MAX_PART_BYTES = 2048
-const AUTH_BYTES = 16
 
 export interface Tpm2SealerOptions {
   /** How tpm2-tools reach the TPM: "device:/dev/tpmrm0". */
@@ -56,7 +55,7 @@ export function createTpm2Sealer(options: Tpm2SealerOptions, rng: Rng): NodeSeal
       const header = decodeHeader(bytes)
       requireSamePcrs(header.pcrs, options.pcrs)
       const key = await unsealKey(tools, header)
-      take(header.counter, authOf(key))
+      take(header.counter, counterAuth(key))
       return key
     },
     counter: { read: () => present().read(), increment: () => present().increment() },
@@ -75,18 +74,11 @@ async function makeKey(
   await requireMeasured(tools, pcrs, strict)
   const key = new Secret(rng.bytes(KEY_BYTES))
   const object = await sealToPcrs(tools, pcrs, key)
-  const auth = authOf(key)
+  const auth = counterAuth(key)
   const counter = await defineCounter(tools, rng, auth)
   take(counter, auth)
   return { key, header: encodeHeader({ pcrs, object, counter }) }
 }
-
-/** HKDF-SHA256(wrapping key, "TKMS/1/seal/tpm2/counter"), 16 bytes, in hex: tools take a password as text. */
-const authOf = (key: Secret): Secret =>
-  key.use((bytes) => {
-    const auth = Buffer.from(hkdfSync('sha256', bytes, new Uint8Array(0), 'TKMS/1/seal/tpm2/counter', AUTH_BYTES))
-    return new Secret(new Uint8Array(Buffer.from(auth.toString('hex'))))
-  })
 
 async function unsealKey(tools: Tpm2Tools, { pcrs, object }: Tpm2Header): Promise<Secret> {
   const key = await unsealFromPcrs(tools, pcrs, object).catch((cause: unknown) => {

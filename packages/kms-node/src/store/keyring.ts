@@ -55,12 +55,18 @@ export function encodeKeyring(keyring: Keyring): Secret {
   return encoded
 }
 
-/** @throws KmsError `bad-encoding`, `store-corrupt` */
-export function decodeKeyring(secret: Secret): Keyring {
-  const entries = secret.use((bytes) => decodeAll(bytes, 'keyring', readEntries))
-  const keyring = new Map(entries.map((entry) => [recordName(entry.kind, entry.id), entry]))
-  if (keyring.size !== entries.length) throw storeError('store-corrupt', 'the keyring names a record twice')
-  return keyring
+/** Reads a keyring, and wipes its encoding. @throws KmsError `store-corrupt` */
+export function takeKeyring(plaintext: Secret): Keyring {
+  try {
+    const entries = plaintext.use((bytes) => decodeAll(bytes, 'keyring', readEntries))
+    const keyring = new Map(entries.map((entry) => [recordName(entry.kind, entry.id), entry]))
+    if (keyring.size !== entries.length) throw storeError('store-corrupt', 'the keyring names a record twice')
+    return keyring
+  } catch (cause) {
+    throw storeError('store-corrupt', 'the keyring does not decode', { cause })
+  } finally {
+    plaintext.destroy()
+  }
 }
 
 function readEntries(reader: Reader): KeyringEntry[] {

@@ -7,16 +7,16 @@ import { KEYRING_FILE, LOCK_FILE, recordAad, removeOrphans, requirePrivate } fro
 import { storeError } from './errors.ts'
 import { type FileSystem, nodeFileSystem } from './file-system.ts'
 import {
-  decodeKeyring,
   encodeKeyring,
   type Keyring,
   type KeyringEntry,
   MAX_RECORD_ID_BYTES,
   recordName,
+  takeKeyring,
 } from './keyring.ts'
 import { encodeKeyringFile, keyringAad, parseKeyringFile, STORE_ID_BYTES } from './keyring-file.ts'
 import { acquireLock, type StoreLock } from './lock.ts'
-import { countCommits, type CommitCounter, requireNewest } from './rollback.ts'
+import { type CommitCounter, type CommitReason, countCommits, openCommits } from './rollback.ts'
 import { systemClock } from '../system.ts'
 
 const MAX_KEYRING_FILE_BYTES = 512 * 1024 * 1024
@@ -56,7 +56,7 @@ export async function createRecordStore(options: RecordStoreOptions): Promise<Op
     const counter = sealer.counter && countCommits(sealer.counter, await sealer.counter.read(), clock)
     const storeId = rng.bytes(STORE_ID_BYTES)
     const store = new SealedRecordStore(options, { fileSystem, lock, storeId, keyring: new Map(), counter })
-    await store.initialise()
+    await store.begin(true)
     return store
   } catch (error) {
     lock.release()
@@ -65,7 +65,8 @@ export async function createRecordStore(options: RecordStoreOptions): Promise<Op
 }
 
 /**
- * Opens a store and removes what a crash left behind: every file the keyring does not name.
+ * Opens a store and removes what a crash left behind: every file the keyring does not name. Where commits are counted, every opening
+ * counts, before anything is read or written.
  * @throws KmsError `store-missing`, `store-locked`, `store-permissions`, `store-corrupt`, `sealer-mismatch`, `unseal-failed`,
  * `rollback-detected`, `store-io`
  */
@@ -80,24 +81,14 @@ export async function openRecordStore(options: RecordStoreOptions): Promise<Open
   try {
     await requirePrivate(fileSystem, path, 'file')
     const { storeId, count, sealed } = parseKeyringFile(await fileSystem.read(path, MAX_KEYRING_FILE_BYTES))
-    const keyring = readKeyring(await sealer.unseal(sealed, keyringAad(storeId, count)))
-    await requireNewest(sealer.counter, count)
-    const counter = sealer.counter && count !== undefined ? countCommits(sealer.counter, count, clock) : undefined
-    await removeOrphans(fileSystem, directory, keyring)
-    return new SealedRecordStore(options, { fileSystem, lock, storeId, keyring, counter })
+    const keyring = takeKeyring(await sealer.unseal(sealed, keyringAad(storeId, count)))
+    const counter = await openCommits(sealer.counter, count, clock)
+    const store = new SealedRecordStore(options, { fileSystem, lock, storeId, keyring, counter })
+    await store.begin(false)
+    return store
   } catch (error) {
     lock.release()
     throw error
-  }
-}
-
-function readKeyring(plaintext: Secret): Keyring {
-  try {
-    return decodeKeyring(plaintext)
-  } catch (cause) {
-    throw storeError('store-corrupt', 'the keyring does not decode', { cause })
-  } finally {
-    plaintext.destroy()
   }
 }
 
@@ -134,11 +125,17 @@ class SealedRecordStore implements OpenRecordStore {
     this.#keyring = state.keyring
   }
 
-  initialise(): Promise<void> {
-    return this.#serialised(async () => {
-      await removeOrphans(this.#fileSystem, this.#options.directory, this.#keyring)
-      await this.#commit(this.#keyring)
-    })
+  /** Removes what a crash left behind, and what could be opened instead of this. @param isNew it has no keyring yet */
+  async begin(isNew: boolean): Promise<void> {
+    try {
+      await this.#serialised(async () => {
+        await removeOrphans(this.#fileSystem, this.#options.directory, this.#keyring)
+        await (isNew ? this.#write(this.#keyring) : this.#outrun())
+      })
+    } catch (error) {
+      await this.close()
+      throw error
+    }
   }
 
   put(kind: RecordKind, id: string, plaintext: Secret): Promise<void> {
@@ -236,9 +233,20 @@ class SealedRecordStore implements OpenRecordStore {
     }
   }
 
-  async #commit(next: Keyring, kind?: RecordKind): Promise<void> {
+  async #commit(next: Keyring, kind: RecordKind): Promise<void> {
+    await this.#outrun()
+    await this.#write(next, kind)
+    this.#keyring = next
+  }
+
+  /** Leaves every keyring behind that has the present count, or the next, and is not this one. */
+  async #outrun(): Promise<void> {
+    if (this.#counter?.hasRivals === true) await this.#write(this.#keyring, 'renewal')
+  }
+
+  async #write(next: Keyring, reason?: CommitReason): Promise<void> {
     const { sealer, rng, directory } = this.#options
-    const count = this.#counter?.next(kind)
+    const count = this.#counter?.next(reason)
     const plaintext = encodeKeyring(next)
     const temporary = `keyring-${bytesToHex(rng.bytes(8))}.tmp`
     try {
@@ -247,6 +255,7 @@ class SealedRecordStore implements OpenRecordStore {
       await this.#fileSystem.writeNew(join(directory, temporary), file)
     } catch (error) {
       this.#leftovers.add(temporary)
+      this.#counter?.giveUp()
       throw error
     } finally {
       plaintext.destroy()
@@ -259,7 +268,6 @@ class SealedRecordStore implements OpenRecordStore {
       this.#state = 'failed'
       throw error
     }
-    this.#keyring = next
   }
 
   async #forget(old: KeyringEntry | undefined): Promise<void> {

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Secret } from '@tkms/dkg'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { MonotonicCounter, RecordKind, Sealer } from '../ports.ts'
+import type { RecordKind, Sealer } from '../ports.ts'
 import { createKeyFileSealer } from '../seal/key-file.ts'
 import { systemRng } from '../system.ts'
-import { storeError } from './errors.ts'
 import { type FileSystem, nodeFileSystem } from './file-system.ts'
+import { createTestChip, cutPower, powerGone, type TestChip } from './power.fixture.ts'
 import { createRecordStore, openRecordStore, type OpenRecordStore } from './record-store.ts'
 
 const HOUR_MS = 3_600_000
@@ -16,27 +16,17 @@ const text = (value: Secret | undefined): string | undefined => value?.use((byte
 
 let parent: string
 let directory: string
-/** What a chip keeps: it survives every store and process. */
-let chip: { value: number; increments: number; step: () => void }
+let chip: TestChip
 let nowMs: number
 beforeEach(async () => {
   parent = await mkdtemp(join(tmpdir(), 'tkms-rollback-'))
   directory = join(parent, 'store')
-  chip = { value: 41, increments: 0, step: () => undefined }
+  chip = createTestChip(41)
   nowMs = 0
 })
 afterEach(() => rm(parent, { recursive: true }))
 
-const counter = (): MonotonicCounter => ({
-  read: async () => chip.value,
-  increment: async () => {
-    chip.step()
-    chip.value++
-    chip.increments++
-    chip.step()
-  },
-})
-const counted = (): Sealer => ({ ...createKeyFileSealer(join(parent, 'key'), systemRng), counter: counter() })
+const counted = (): Sealer => ({ ...createKeyFileSealer(join(parent, 'key'), systemRng), counter: chip.counter })
 const options = (sealer: Sealer = counted(), fileSystem: FileSystem = nodeFileSystem) => ({
   directory,
   sealer,
@@ -50,6 +40,15 @@ async function change(kind: RecordKind, value: string): Promise<void> {
   const store = await open()
   await store.put(kind, 'a', secret(value))
   await store.close()
+}
+
+async function promise(value: string, fileSystem?: FileSystem): Promise<void> {
+  const store = await open(fileSystem)
+  try {
+    await store.put('share', 'a', secret(value))
+  } finally {
+    await store.close()
+  }
 }
 
 async function valueOf(kind: RecordKind): Promise<string | undefined> {
@@ -76,7 +75,7 @@ describe('a store whose sealer has a counter', () => {
     for (const old of ['empty', 'one']) {
       await putBack(old)
       const before = await readdir(directory)
-      await expect(open()).rejects.toMatchObject({ code: 'rollback-detected', data: { counter: 43 } })
+      await expect(open()).rejects.toMatchObject({ code: 'rollback-detected', data: { counter: 45 } })
       expect(await readdir(directory)).toEqual(before)
     }
     await putBack('two')
@@ -100,10 +99,10 @@ describe('a store whose sealer has a counter', () => {
     await change('share', 'one')
     await change('share', 'two')
     chip.value = value
-    await expect(open()).rejects.toMatchObject({ code: 'rollback-detected', data: { store: 43, counter: 41 } })
-    chip.value = 42
+    await expect(open()).rejects.toMatchObject({ code: 'rollback-detected', data: { store: 45, counter: 41 } })
+    chip.value = 44
     expect(await valueOf('share')).toBe('two')
-    expect(chip.value).toBe(43)
+    expect(chip.value).toBe(45)
   })
 
   it('is never locked out by a crash, and opens nothing old after one', async () => {
@@ -113,13 +112,11 @@ describe('a store whose sealer has a counter', () => {
     for (let at = 0, finished = false; !finished; at++) {
       await change('share', 'old')
       await keep(`before ${at}`)
-      const port = crashing(at)
-      const store = await open(port)
-      finished = await store.put('share', 'a', secret('new')).then(
+      const port = cutPower(chip, at, nodeFileSystem)
+      finished = await promise('new', port).then(
         () => port.steps <= at,
         () => false,
       )
-      await store.close()
       chip.step = () => undefined
       const value = await valueOf('share')
       seen.add(value)
@@ -137,18 +134,18 @@ describe('a store whose sealer has a counter', () => {
     await change('share', 'old')
     await keep('before')
     const store = await open()
-    chip.step = dead
+    chip.step = powerGone
     await expect(store.put('share', 'a', secret('new'))).rejects.toMatchObject({ code: 'store-io' })
     await expect(store.get('share', 'a')).rejects.toMatchObject({ code: 'store-failed' })
     await store.close()
     chip.step = () => undefined
     expect(await valueOf('share')).toBe('new')
-    expect(chip.value).toBe(43)
+    expect(chip.value).toBe(45)
     await putBack('before')
     await expect(open()).rejects.toMatchObject({ code: 'rollback-detected' })
   })
 
-  it('counts what is written all the time once per process and every six hours', async () => {
+  it('counts when it is opened, and what is written all the time every six hours after that', async () => {
     await (await createRecordStore(options())).close()
     const store = await open()
     for (let hour = 0; hour < 13; hour++, nowMs += HOUR_MS)
@@ -162,6 +159,15 @@ describe('a store whose sealer has a counter', () => {
     expect(await valueOf('odometer')).toBe('12')
   })
 
+  it('is an old copy as soon as another one was opened', async () => {
+    await (await createRecordStore(options())).close()
+    await change('share', 'one')
+    await keep('one')
+    await (await open()).close()
+    await putBack('one')
+    await expect(open()).rejects.toMatchObject({ code: 'rollback-detected' })
+  })
+
   it('does not open without the counter, nor one without a counter with it', async () => {
     const plain = createKeyFileSealer(join(parent, 'key'), systemRng)
     await (await createRecordStore(options())).close()
@@ -171,28 +177,3 @@ describe('a store whose sealer has a counter', () => {
     await expect(open()).rejects.toMatchObject({ code: 'store-corrupt' })
   })
 })
-
-const dead = (): never => {
-  throw storeError('store-io', 'injected')
-}
-
-/** Fails the step of number `at` (from 0) and, like a dead process, every one after it: steps on disk, and before and after counting. */
-function crashing(at: number): FileSystem & { steps: number } {
-  const port = { ...nodeFileSystem, steps: 0 }
-  const step = (): void => {
-    if (port.steps++ >= at) dead()
-  }
-  chip.step = step
-  const guard = <A extends unknown[], T>(run: (...args: A) => Promise<T>) => {
-    return async (...args: A): Promise<T> => {
-      step()
-      return run(...args)
-    }
-  }
-  return Object.assign(port, {
-    writeNew: guard(nodeFileSystem.writeNew),
-    rename: guard(nodeFileSystem.rename),
-    unlink: guard(nodeFileSystem.unlink),
-    syncDirectory: guard(nodeFileSystem.syncDirectory),
-  })
-}
