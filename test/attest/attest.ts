@@ -1,15 +1,11 @@
-import { execFile } from 'node:child_process'
-import { join } from 'node:path'
 import { setTimeout as passed } from 'node:timers/promises'
-import { promisify } from 'node:util'
 import { Secret } from '@tkms/dkg'
 import { createEd25519Signer } from '@tkms/kms-client'
 import { createNodeKmsClient } from '@tkms/kms-client/node'
 import { createTestCluster, makeKey, type TestCluster, type TestNode } from '../support/node-cluster.ts'
+import { type ReplayingHost, startLyingHost, startReplayingHost } from './hosts.ts'
 import { type MachineKind, type Machines, mintMachines } from './machines.ts'
-import type { RogueReport } from './rogue.ts'
 
-const ROGUE = join(import.meta.dirname, 'rogue.ts')
 const GOOD = 5
 const THRESHOLD = 3
 /** Members whose machines are not as they should be; a key is made without them, as n - f = 5. */
@@ -20,7 +16,7 @@ const PLAINTEXT = new TextEncoder().encode('opened by those who have proven them
 const ENVIRONMENT = { TKMS_CEREMONY_PHASE_BASE_MS: '1500', TKMS_CEREMONY_STARTUP_WAIT_MS: '2000' }
 
 /** How a member is not what it should be. */
-export type Flaw = 'measurement' | 'report_data' | 'expired' | 'revoked' | 'debug' | 'replayed'
+export type Flaw = Exclude<MachineKind, 'good'> | 'report_data' | 'replayed'
 
 export interface AttestReport {
   /** Pairs (a, b) of good nodes where a has verified b. */
@@ -31,15 +27,18 @@ export interface AttestReport {
   readonly wrong: readonly string[]
 }
 
-/** What both sides of a refusal have in their logs. */
+/** What both sides of a refusal have in their logs, and count. */
 interface Refusal {
   readonly reason: string
   readonly toldReason: string
 }
 
+const reasonOf = (flaw: Flaw): string => flaw.replace('_', '-')
+
 /**
- * Seven members of one committee as processes, each of which wants the others' proof. Five run on good machines and make keys, twice
- * with two others running on bad ones, then with two that misuse a good machine; those two get no share and no connection.
+ * Seven members of one committee as processes, each of which wants the others' proof. Five run on good machines and make keys, thrice
+ * with two others: on machines that are not as they should be, then on good ones whose hosts misuse them. Those two get no share and no
+ * connection.
  */
 export async function runAttest(log: (line: string) => void): Promise<AttestReport> {
   const cluster = await createTestCluster({ n: GOOD + BAD, t: THRESHOLD, environment: ENVIRONMENT })
@@ -48,79 +47,115 @@ export async function runAttest(log: (line: string) => void): Promise<AttestRepo
   const good = cluster.nodes.slice(0, GOOD)
   const bad = cluster.nodes.slice(GOOD)
   const machines = mintMachines(Date.now())
-  const rounds: readonly (readonly [MachineKind & Flaw, MachineKind & Flaw])[] = [
+  const stops: (() => Promise<void>)[] = []
+  const rounds: readonly (readonly [Flaw, Flaw])[] = [
     ['measurement', 'expired'],
     ['revoked', 'debug'],
+    ['report_data', 'replayed'],
   ]
   try {
     await Promise.all(cluster.nodes.map((node) => machines.equip(node.directory)))
     await Promise.all(good.map((node) => node.start()))
-    for (const [at, kinds] of rounds.entries()) {
-      const counts = await badMachines({ good, bad, machines, kinds }, wrong)
-      kinds.forEach((kind, which) => (refused[kind] = counts[which] ?? 0))
-      await makeKeyWithout(good, bad, `ecies/attested-${at}`, wrong)
+    for (const [at, flaws] of rounds.entries()) {
+      const keyName = `ecies/attested-${at}`
+      const badOnes = bad.map((node, which): BadOne => ({ node, flaw: flaws[which] ?? 'measurement' }))
+      const counts = await badMachines({ good, badOnes, machines, stops }, wrong)
+      flaws.forEach((flaw, which) => (refused[flaw] = counts[which] ?? 0))
+      await makeKeyWithout(good, badOnes, keyName, wrong)
+      await decryptThrough(cluster, keyName, wrong)
       await Promise.all(bad.map((node) => node.stop()))
-      log(`${kinds.join(' and ')} kept out, a key made without them`)
+      log(`${flaws.join(' and ')} kept out, a key made and used without them`)
     }
-    await Promise.all(bad.map((node) => machines.place(node.directory, 'good')))
-    const [liar, replayer] = bad
-    refused.report_data = await rogue(liar, 'report_data', wrong)
-    refused.replayed = await rogue(replayer, 'replayed', wrong)
-    log('quotes over other bytes and of other connections kept out')
-    await decryptThrough(cluster, 'ecies/attested-0', wrong)
     return { accepted: countAccepted(good), refused, wrong }
   } finally {
     await cluster.dispose()
+    for (const stop of stops) await stop()
   }
+}
+
+interface BadOne {
+  readonly node: TestNode
+  readonly flaw: Flaw
 }
 
 interface Round {
   readonly good: readonly TestNode[]
-  readonly bad: readonly TestNode[]
+  readonly badOnes: readonly BadOne[]
   readonly machines: Machines
-  readonly kinds: readonly (MachineKind & Flaw)[]
+  /** What is to be closed at the end. */
+  readonly stops: (() => Promise<void>)[]
 }
 
-/** Starts the bad ones on such machines. @returns by bad node, how many good ones refused it for that, with both sides knowing */
-async function badMachines({ good, bad, machines, kinds }: Round, wrong: string[]): Promise<readonly number[]> {
-  const before = new Map([...good, ...bad].map((node) => [node.name, lines(node).length]))
+/** Starts the bad ones. @returns by bad node, how many good ones refused it for its flaw, with both sides knowing */
+async function badMachines({ good, badOnes, machines, stops }: Round, wrong: string[]): Promise<readonly number[]> {
+  const nodes = [...good, ...badOnes.map(({ node }) => node)]
+  const before = new Map(nodes.map((node) => [node.name, lines(node).length]))
   const since = (node: TestNode): readonly LogLine[] => lines(node).slice(before.get(node.name))
-  await Promise.all(bad.map((node, at) => machines.place(node.directory, kinds[at] ?? 'good')))
-  await Promise.all(bad.map((node) => node.start()))
-  const refusals = (node: TestNode): readonly Refusal[] =>
-    good.flatMap((other) => {
-      const said = since(other).find(({ msg, peer }) => msg === 'peer-attestation-refused' && peer === node.index)
-      const heard = since(node).find(({ msg, peer }) => msg === 'own-attestation-refused' && peer === other.index)
-      return said?.reason && heard?.reason ? [{ reason: said.reason, toldReason: heard.reason }] : []
-    })
-  await until(() => bad.every((node) => refusals(node).length === GOOD), 'both sides of every refusal know why')
-  const counts = bad.map((node, at) => {
-    const asWanted = refusals(node).filter(({ reason, toldReason }) => reason === kinds[at] && toldReason === kinds[at])
-    if (asWanted.length < GOOD) wrong.push(`${kinds[at]}: refused for ${JSON.stringify(refusals(node))}`)
+  const refusalBy = (other: TestNode, node: TestNode): Refusal | undefined => {
+    const said = since(other).find(({ msg, peer }) => msg === 'peer-attestation-refused' && peer === node.index)
+    const heard = since(node).find(({ msg, peer }) => msg === 'own-attestation-refused' && peer === other.index)
+    return said?.reason && heard?.reason ? { reason: said.reason, toldReason: heard.reason } : undefined
+  }
+  const accepted = (other: TestNode, node: TestNode): number =>
+    since(other).filter(({ msg, peer }) => msg === 'peer-attested' && peer === node.index).length
+  for (const { node, flaw } of badOnes) {
+    const hosted = await placeOn(machines, node, { flaw, good })
+    await node.start()
+    if (hosted === undefined) continue
+    stops.push(() => hosted.close())
+    if (!('open' in hosted)) continue
+    for (const other of good) {
+      hosted.open(other)
+      await until(() => accepted(other, node) > 0, `${other.name} takes an honest proof`)
+      hosted.cut(other)
+      await until(() => refusalBy(other, node) !== undefined, `${other.name} is shown an old one`)
+      hosted.shut(other)
+    }
+    hosted.openAll()
+  }
+  const isKnown = ({ node }: BadOne): boolean => good.every((other) => refusalBy(other, node) !== undefined)
+  await until(() => badOnes.every(isKnown), 'both sides of every refusal know why')
+  const counted = async (): Promise<readonly boolean[]> =>
+    Promise.all(
+      badOnes.flatMap(({ node, flaw }) => [
+        hasCounted(node, 'own', reasonOf(flaw)),
+        ...good.map((other) => hasCounted(other, 'peer', reasonOf(flaw))),
+      ]),
+    )
+  await until(async () => (await counted()).every(Boolean), 'both sides count every refusal')
+  return badOnes.map(({ node, flaw }) => {
+    const refusals = good.map((other) => refusalBy(other, node))
+    const asWanted = refusals.filter(
+      (refusal) => refusal?.reason === reasonOf(flaw) && refusal.toldReason === reasonOf(flaw),
+    )
+    if (asWanted.length < GOOD) wrong.push(`${flaw}: refused for ${JSON.stringify(refusals)}`)
+    for (const other of good)
+      if (accepted(other, node) !== (flaw === 'replayed' ? 1 : 0)) wrong.push(`${other.name} accepted ${node.name}`)
     return asWanted.length
   })
-  const counted = async (): Promise<readonly boolean[]> =>
-    Promise.all([
-      ...bad.map((node, at) => hasCounted(node, 'own', kinds[at])),
-      ...good.flatMap((other) => kinds.map((kind) => hasCounted(other, 'peer', kind))),
-    ])
-  await until(async () => (await counted()).every(Boolean), 'both sides count every refusal')
-  for (const other of good)
-    for (const { msg, peer } of since(other))
-      if (msg === 'peer-attested' && bad.some(({ index }) => index === peer))
-        wrong.push(`${other.name} accepted node-${peer}`)
-  return counts
 }
 
-async function hasCounted(node: TestNode, whose: 'own' | 'peer', reason: string | undefined): Promise<boolean> {
+/** What plays its host, where that is what is bad about it. */
+async function placeOn(
+  machines: Machines,
+  node: TestNode,
+  { flaw, good }: { readonly flaw: Flaw; readonly good: readonly TestNode[] },
+): Promise<ReplayingHost | { close(): Promise<void> } | undefined> {
+  if (flaw === 'report_data') return startLyingHost(node, machines)
+  if (flaw === 'replayed') return startReplayingHost(node, good, machines)
+  await machines.place(node.directory, flaw)
+  return undefined
+}
+
+async function hasCounted(node: TestNode, whose: 'own' | 'peer', reason: string): Promise<boolean> {
   const text = await (await fetch(`${node.url}/metrics`)).text()
   return text.includes(`\ntkms_attestation_refusals_total{whose="${whose}",reason="${reason}"} `)
 }
 
-/** The good ones go on; the others stay without connection and share. */
+/** The good ones go on; the others stay without connection and share, and serve nothing. */
 async function makeKeyWithout(
   good: readonly TestNode[],
-  bad: readonly TestNode[],
+  badOnes: readonly BadOne[],
   name: string,
   wrong: string[],
 ): Promise<void> {
@@ -128,31 +163,17 @@ async function makeKeyWithout(
   await makeKey(good, name)
   for (const node of good)
     if ((await peersOf(node)).some((index) => index > GOOD)) wrong.push(`${node.name} is connected to a bad machine`)
-  for (const node of bad) {
+  for (const { node, flaw } of badOnes) {
     if ((await peersOf(node)).length > 0) wrong.push(`${node.name}, a bad machine, is connected`)
-    const keys = (await (await node.admin()).get('/keys')) as
-      | { readonly keys?: readonly unknown[] }
-      | readonly unknown[]
-    if ((Array.isArray(keys) ? keys : (keys as { keys: readonly unknown[] }).keys).length > 0)
-      wrong.push(`${node.name}, a bad machine, knows a key`)
+    const { keys } = (await (await fetch(`${node.url}/v1/status`)).json()) as {
+      readonly keys: readonly { readonly keyName: string; readonly serving: boolean }[]
+    }
+    // Where it was let in once, with a proof that held, it may have heard of earlier keys.
+    const known = flaw === 'replayed' ? keys.filter(({ keyName, serving }) => keyName === name || serving) : keys
+    if (known.length > 0) wrong.push(`${node.name}, a bad machine, knows ${JSON.stringify(known)}`)
+    const { status } = await fetch(`${node.url}/ready`)
+    if (status !== 503) wrong.push(`${node.name}, a bad machine, is ready: ${status}`)
   }
-}
-
-/** A process with the node's identity that misuses a good machine. @returns how many good nodes refused it for just that */
-async function rogue(node: TestNode | undefined, flaw: 'report_data' | 'replayed', wrong: string[]): Promise<number> {
-  if (node === undefined) throw new Error('there is no such node')
-  const passphrase = `${node.directory}.passphrase`
-  const args = [ROGUE, '--directory', node.directory, '--mode', flaw, '--peers', `${GOOD}`]
-  const env = { ...process.env, ...ENVIRONMENT, TKMS_SEALER_SCRYPT_LOG_N: '10', TKMS_PASSPHRASE_FILE: passphrase }
-  const { stdout } = await promisify(execFile)(process.execPath, args, { env, timeout: PATIENCE_MS })
-  const reports = stdout
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as RogueReport)
-  const reason = flaw === 'report_data' ? 'report-data' : flaw
-  const asWanted = reports.filter((report) => report.reason === reason && report.cut)
-  if (asWanted.length < GOOD) wrong.push(`${flaw}: ${JSON.stringify(reports)}`)
-  return asWanted.length
 }
 
 async function decryptThrough(cluster: TestCluster, key: string, wrong: string[]): Promise<void> {

@@ -1,4 +1,4 @@
-import { appendFile, mkdir, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { collateralFile } from '../../packages/kms-node/src/attest/collateral-cache.ts'
 import { type MintedChain, MINTED_MR_TD, mintChain } from '../../packages/kms-node/src/attest/minted-chain.fixture.ts'
@@ -14,6 +14,10 @@ export interface Machines {
   place(dataDir: string, kind: MachineKind): Promise<void>
   /** Everything that a node needs to prove itself and to judge others; once per node. */
   equip(dataDir: string): Promise<void>
+  /** From its next start on a node on a good machine takes its quotes from whatever answers for a guest agent there. */
+  trustAgent(dataDir: string, socket: string): Promise<void>
+  /** What a good machine signs. @param reportData 64 bytes */
+  quote(reportData: Uint8Array): Uint8Array
 }
 
 /** `expired`: the collateral of its platform ran out ten days ago. `revoked`: its certificate is on the list. */
@@ -46,14 +50,21 @@ export function mintMachines(nowMs: number): Machines {
         await writeFile(join(dataDir, 'collateral', collateralFile({ tee: 'tdx', fmspc, ca: 'platform' })), collateral)
       await appendFile(join(dataDir, 'node.yaml'), SETTINGS)
     },
+    trustAgent: async (dataDir, socket) => {
+      const file = join(dataDir, 'node.yaml')
+      const settings = await readFile(file, 'utf8')
+      await writeFile(file, settings.replace(SIMULATED, `  provider: dstack\n  dstackSocket: ${socket}\n`))
+    },
+    quote: (reportData) => good.tdxQuote(reportData),
   }
 }
 
+const SIMULATED = `  provider: simulated
+  simulatedFile: machine.json
+`
 const SETTINGS = `
 attestation:
-  provider: simulated
-  simulatedFile: machine.json
-  rootFile: root.pem
+${SIMULATED}  rootFile: root.pem
   requirePeers: true
   allow:
     - name: released

@@ -28,7 +28,7 @@ export const derivedKey = (appKey: string, path: string): string =>
 export async function startTestAgent(
   socket: string,
   appKey: string,
-  reply?: (question: { path?: unknown }) => AgentReply | undefined,
+  reply?: (question: { path?: unknown; report_data?: unknown }) => AgentReply | undefined,
 ): Promise<TestAgent> {
   const requests: AgentRequest[] = []
   const server: Server = createServer((request, response) => {
