@@ -23,6 +23,8 @@ const name = setting('NODE_NAME')
 const publicUrl = setting('NODE_PUBLIC_URL')
 const nodes = Number(setting('CLUSTER_NODES'))
 const threshold = setting('CLUSTER_THRESHOLD')
+/** What seals the store of a node that is made now; one that is there stays sealed as it was. */
+const sealer = process.env.NODE_SEALER ?? 'passphrase'
 
 /** Writes beside the target and renames, so that nobody reads half a file. */
 function publish(from, to) {
@@ -35,10 +37,11 @@ const kmsNode = (...args) =>
   execFileSync(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'ignore', 'inherit'] })
 
 function makeNode() {
-  const store = ['--data-dir', DATA, '--passphrase-file', PASSPHRASE]
+  const isPassphrase = sealer === 'passphrase'
+  const store = ['--data-dir', DATA, '--sealer', sealer, ...(isPassphrase ? ['--passphrase-file', PASSPHRASE] : [])]
   const p2p = ['--listen', '/ip4/0.0.0.0/tcp/7001', '--announce', `/dns4/${name}/tcp/7001`]
   const http = ['--http-host', '0.0.0.0', '--http-port', '7443', '--public-url', publicUrl]
-  if (!existsSync(PASSPHRASE))
+  if (isPassphrase && !existsSync(PASSPHRASE))
     writeFileSync(PASSPHRASE, randomBytes(32).toString('base64url'), { mode: 0o600, flag: 'wx' })
   if (!existsSync(join(DATA, 'card.json'))) kmsNode('init', '--name', name, ...store, ...p2p, ...http)
   publish(join(DATA, 'card.json'), join(EXCHANGE, `${name}.card.json`))

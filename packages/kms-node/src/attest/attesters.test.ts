@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bytesToHex } from '@noble/hashes/utils.js'
@@ -22,8 +22,7 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true }))
 
 interface Kernel extends ReportFiles {
-  readonly reports: ReadonlySet<string>
-  /** Of all reports that were ever read. */
+  /** Of all quotes that were ever read. */
   readonly reads: number
 }
 
@@ -32,37 +31,29 @@ function createKernel(
   options: {
     readonly provider?: string
     readonly before?: (write: () => void, read: number) => Promise<void> | void
+    readonly refuse?: (attribute: string) => Error | undefined
   } = {},
 ): Kernel {
-  const reports = new Map<string, { generation: number; input: Uint8Array }>()
+  // Others wrote before: the directory stays.
+  const report: { generation: number; input: Uint8Array } = { generation: 41, input: new Uint8Array() }
   let reads = 0
-  const find = (name: string): { generation: number; input: Uint8Array } => {
-    const report = reports.get(name)
-    if (report === undefined) throw new Error(`there is no ${name}`)
-    return report
-  }
-  const readOut = async (name: string): Promise<Uint8Array> => {
+  const readOut = async (): Promise<Uint8Array> => {
     reads++
-    const report = find(name)
     await options.before?.(() => (report.generation += 1), reads)
     return Buffer.concat([Buffer.from('quote of '), report.input])
   }
   return {
-    get reports() {
-      return new Set(reports.keys())
-    },
     get reads() {
       return reads
     },
-    create: async (name) => void reports.set(name, { generation: 0, input: new Uint8Array() }),
-    remove: async (name) => void reports.delete(name),
-    read: async (name, attribute) => {
-      if (attribute === 'outblob') return readOut(name)
-      const text = attribute === 'provider' ? (options.provider ?? 'tdx_guest') : `${find(name).generation}`
+    read: async (attribute) => {
+      if (attribute === 'outblob') return readOut()
+      const text = attribute === 'provider' ? (options.provider ?? 'tdx_guest') : `${report.generation}`
       return Buffer.from(`${text}\n`)
     },
-    write: async (name, _attribute, bytes) => {
-      const report = find(name)
+    write: async (attribute, bytes) => {
+      const refusal = options.refuse?.(attribute)
+      if (refusal !== undefined) throw refusal
       report.generation += 1
       report.input = bytes
     },
@@ -76,11 +67,17 @@ const unavailable = (message: RegExp): object => ({
 })
 
 describe('the kernel as attester', () => {
-  it('gives a quote of what was asked for, and is left as it was', async () => {
+  it('gives a quote of what was asked for, one after the other', async () => {
     const kernel = createKernel()
-    const quote = await createTdxAttester({ files: kernel }).quote(wanted, signal)
-    expect(Buffer.from(quote ?? []).subarray(9)).toEqual(Buffer.from(wanted))
-    expect(kernel.reports.size).toBe(0)
+    const attester = createTdxAttester({ files: kernel })
+    for (const data of [wanted, new Uint8Array(64).fill(8)])
+      expect(Buffer.from((await attester.quote(data, signal)) ?? []).subarray(9)).toEqual(Buffer.from(data))
+  })
+
+  it('that is closed to this user says who opens it', async () => {
+    const refuse = (): Error => Object.assign(new Error('EACCES: permission denied'), { code: 'EACCES' })
+    const attester = createTdxAttester({ files: createKernel({ refuse }) })
+    await expect(attester.quote(wanted, signal)).rejects.toMatchObject(unavailable(/as root run prepare-report\.sh/))
   })
 
   it('is asked again where another write came in between, or it was busy', async () => {
@@ -97,12 +94,10 @@ describe('the kernel as attester', () => {
       [createKernel({ provider: 'sev_guest' }), /provider is "sev_guest"/],
       [createKernel({ before: () => Promise.reject(new Error('ENXIO')) }), /ENXIO/],
     ]
-    for (const [kernel, message] of kernels) {
+    for (const [kernel, message] of kernels)
       await expect(createTdxAttester({ files: kernel }).quote(wanted, signal)).rejects.toMatchObject(
         unavailable(message),
       )
-      expect(kernel.reports.size).toBe(0)
-    }
   })
 
   it('is not waited for without end, nor when nobody wants the quote any more', async () => {
@@ -149,17 +144,13 @@ describe('the kernel as attester', () => {
 
   it('has files that are read within bounds, and written but never made', async () => {
     const files = createReportFiles(directory)
-    await files.create('one')
-    expect(await readdir(directory)).toEqual(['one'])
-    await expect(files.write('one', 'inblob', wanted)).rejects.toMatchObject({ code: 'ENOENT' })
-    await expect(files.read('one', 'outblob', 10)).rejects.toThrow(/there is no/)
-    await writeFile(join(directory, 'one', 'inblob'), '')
-    await files.write('one', 'inblob', wanted)
-    expect(Buffer.from(await files.read('one', 'inblob', 64))).toEqual(Buffer.from(wanted))
-    await expect(files.read('one', 'inblob', 63)).rejects.toThrow(RangeError)
-    await mkdir(join(directory, 'two'))
-    await files.remove('two')
-    expect(await readdir(directory)).toEqual(['one'])
+    await expect(files.write('inblob', wanted)).rejects.toMatchObject({ code: 'ENOENT' })
+    await expect(files.read('outblob', 10)).rejects.toThrow(/there is no/)
+    await writeFile(join(directory, 'inblob'), '')
+    await files.write('inblob', wanted)
+    expect(Buffer.from(await files.read('inblob', 64))).toEqual(Buffer.from(wanted))
+    await expect(files.read('inblob', 63)).rejects.toThrow(RangeError)
+    expect(await readdir(directory)).toEqual(['inblob'])
   })
 })
 
@@ -240,9 +231,12 @@ describe('the provider that node.yaml names', () => {
   )
 
   it('tdx and dstack are the real ones, whatever this machine is', async () => {
-    const tdx = await openAttester({ ...config, provider: 'tdx' })
+    const tdx = await openAttester({ ...config, provider: 'tdx', reportDirectory: directory })
     const dstack = await openAttester({ ...config, provider: 'dstack', dstackSocket: join(directory, 'none') })
     expect([tdx.provider, dstack.provider]).toEqual(['tdx', 'dstack'])
     await expect(dstack.quote(wanted, signal)).rejects.toMatchObject({ code: 'attestation-unavailable' })
+    await expect(tdx.quote(wanted, signal)).rejects.toMatchObject(unavailable(/there is no .*provider/))
+    await writeFile(join(directory, 'provider'), 'sev_guest\n')
+    await expect(tdx.quote(wanted, signal)).rejects.toMatchObject(unavailable(/is "sev_guest"/))
   })
 })

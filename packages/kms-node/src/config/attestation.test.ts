@@ -53,6 +53,7 @@ describe('attestation in node.yaml', () => {
     ['a revoked platform', { tcbStatuses: ['Revoked'] }],
     ['no status', { tcbStatuses: [] }],
     ['a socket without dstack', { provider: 'tdx', dstackSocket: '/run/d.sock' }],
+    ['a report directory without tdx', { provider: 'dstack', reportDirectory: '/report' }],
   ])('refuses %s', (_what, attestation) => {
     expect(problemsOf(attestation)).toEqual([expect.stringMatching(/^attestation\./)])
   })

@@ -37,6 +37,7 @@ export const parseAllowed = (value: unknown): AllowedMeasurement | undefined => 
 export const attestationSchema: z.ZodType<AttestationConfig, object> = z.strictObject({
   provider: z.enum(['none', 'simulated', 'tdx', 'dstack']).default('none'),
   simulatedFile: path.optional(),
+  reportDirectory: path.optional(),
   dstackSocket: path.optional(),
   rootFile: path.optional(),
   allow: z.array(allowed).max(64).default([]),
@@ -67,7 +68,7 @@ export function resolveAttestation(dataDir: string, config: AttestationConfig): 
 
 /** What no schema says: settings that belong together, and development switches. */
 export function attestationProblems({ attestation, profile }: NodeConfigFile): readonly string[] {
-  const { provider, simulatedFile, dstackSocket, rootFile, allow, collateral } = attestation
+  const { provider, simulatedFile, reportDirectory, dstackSocket, rootFile, allow, collateral } = attestation
   const problems: string[] = []
   const needs = (is: boolean, text: string): void => {
     if (!is) problems.push(text)
@@ -76,6 +77,7 @@ export function attestationProblems({ attestation, profile }: NodeConfigFile): r
     (provider === 'simulated') === (simulatedFile !== undefined),
     'attestation.simulatedFile: with the provider simulated, and only with it',
   )
+  needs(reportDirectory === undefined || provider === 'tdx', 'attestation.reportDirectory: only with the provider tdx')
   needs(dstackSocket === undefined || provider === 'dstack', 'attestation.dstackSocket: only with the provider dstack')
   needs(new Set(allow.map((entry) => entry.name)).size === allow.length, 'attestation.allow: names an entry twice')
   needs(

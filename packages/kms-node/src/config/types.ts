@@ -64,6 +64,8 @@ export interface AttestationConfig {
   readonly provider: AttestationProvider
   /** With `simulated`, and only then: the machine that its quotes pretend. */
   readonly simulatedFile?: string | undefined
+  /** With `tdx`: what root made for the node among the kernel's reports; default /sys/kernel/config/tsm/report/tkms. */
+  readonly reportDirectory?: string | undefined
   /** Of dstack's guest agent; default /var/run/dstack.sock. */
   readonly dstackSocket?: string | undefined
   /** PEM of the only root that is trusted, instead of Intel's; only in the development profile. */
