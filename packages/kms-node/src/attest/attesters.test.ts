@@ -198,7 +198,7 @@ describe('the provider that node.yaml names', () => {
     provider: 'none',
     allow: [],
     tcbStatuses: ['UpToDate'],
-    collateral: { directory: '' },
+    collateral: { directory: '', refreshHours: 24 },
     requirePeers: false,
     keepFloor: true,
     warnDays: 14,

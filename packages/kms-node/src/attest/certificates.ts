@@ -1,11 +1,12 @@
 import { verify, X509Certificate } from 'node:crypto'
 import { AsnConvert } from '@peculiar/asn1-schema'
-import { CertificateList } from '@peculiar/asn1-x509'
+import { CertificateList, id_ce_cRLNumber } from '@peculiar/asn1-x509'
 import { bytesKey, equalBytes } from '@tkms/dkg'
 import { readable } from './readable.ts'
 import { type AttestationRefusal, refusedQuote } from './verdict.ts'
 
 const MAX_CERTIFICATES = 4
+const MAX_NUMBER_BYTES = 20
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g
 
 /** A time in which something holds, Unix milliseconds. */
@@ -65,18 +66,39 @@ export function openRevocationList(
   if (parsed === undefined || signed === undefined) return refusedQuote('signature', `the ${name} is not readable`)
   if (!verify('sha256', new Uint8Array(signed), issuer.publicKey, new Uint8Array(parsed.signature)))
     return refusedQuote('signature', `the ${name} is not signed by its issuer`)
-  const { thisUpdate, revokedCertificates = [] } = parsed.tbsCertList
+  const { revokedCertificates = [] } = parsed.tbsCertList
   const revoked = new Set(revokedCertificates.map(({ userCertificate }) => serialKey(new Uint8Array(userCertificate))))
-  const window = { fromMs: thisUpdate.getTime().getTime(), untilMs: endOf(parsed) }
-  return { kind: 'opened', list: { window, revokes: ({ serialNumber }) => revoked.has(hexKey(serialNumber)) } }
+  return {
+    kind: 'opened',
+    list: { window: windowOfList(parsed), revokes: ({ serialNumber }) => revoked.has(hexKey(serialNumber)) },
+  }
 }
 
 const endOf = ({ tbsCertList: { nextUpdate } }: CertificateList): number => nextUpdate?.getTime().getTime() ?? 0
+const windowOfList = (list: CertificateList): Window => ({
+  fromMs: list.tbsCertList.thisUpdate.getTime().getTime(),
+  untilMs: endOf(list),
+})
 
-/** Until when a list says that it holds, whoever signed it. Unix milliseconds; 0 where it is not readable. @param der RFC 5280, 5 */
-export function listEnd(der: Uint8Array): number {
-  const parsed = readable(() => AsnConvert.parse(der, CertificateList))
-  return parsed === undefined ? 0 : endOf(parsed)
+/** Which of its issuer's lists one is. */
+export interface ListDates extends Window {
+  /** Counts up from list to list, where the issuer counts. */
+  readonly number: bigint | undefined
+}
+
+/** What a list says of itself, whoever signed it. @param der RFC 5280, 5 @returns undefined where it is not readable */
+export function listDates(der: Uint8Array): ListDates | undefined {
+  const list = readable(() => AsnConvert.parse(der, CertificateList))
+  if (list === undefined) return undefined
+  const number = list.tbsCertList.crlExtensions?.find(({ extnID }) => extnID === id_ce_cRLNumber)?.extnValue
+  return { ...windowOfList(list), number: number && numberOf(new Uint8Array(number.buffer)) }
+}
+
+/** @param der an INTEGER of at most 20 bytes (RFC 5280, 5.2.3) */
+function numberOf(der: Uint8Array): bigint | undefined {
+  const bytes = der.subarray(2)
+  const isInteger = der[0] === 2 && der[1] === bytes.length && bytes.length > 0 && bytes.length <= MAX_NUMBER_BYTES
+  return isInteger && (bytes[0] ?? 0) < 0x80 ? BigInt(`0x${bytesKey(bytes)}`) : undefined
 }
 
 /** Serial numbers without leading zeros, in lower-case hex. */

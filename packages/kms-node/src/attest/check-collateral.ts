@@ -7,10 +7,11 @@ import {
   openRevocationList,
   parseChain,
   pemOf,
+  type RevocationList,
   type Window,
   windowOf,
 } from './certificates.ts'
-import type { Collateral } from './collateral.ts'
+import type { Collateral, CollateralQuery } from './collateral.ts'
 import type { ParsedQuote } from './quote.ts'
 import { readable } from './readable.ts'
 import { parseSignedDates, parseTcbInfo, type TcbInfo } from './signed-json.ts'
@@ -51,7 +52,10 @@ export function checkCollateral(
   const { pckChain } = quote
   const parts = openParts(collateral, root)
   if (parts.kind === 'refused') return parts
-  const lists = openLists(collateral, pckChain)
+  const [pck, authority, issuer] = pckChain
+  if (pck === undefined || authority === undefined || issuer === undefined)
+    return refusedQuote('signature', "the platform's certificates are incomplete")
+  const lists = openLists(collateral, authority, issuer)
   if (lists.kind === 'refused') return lists
   const { tcbInfo, tcbInfoChain, qeIdentityChain } = parts
   const certificates = [...pckChain, ...tcbInfoChain, ...qeIdentityChain]
@@ -64,7 +68,9 @@ export function checkCollateral(
   ]
   const over = windows.find(([, { fromMs, untilMs }]) => nowMs < fromMs || nowMs > untilMs)
   if (over !== undefined) return refusedQuote('expired', describeWindow(over))
-  const revoked = certificates.find((certificate) => lists.revokes(certificate))
+  const revoked = certificates.find((certificate) =>
+    (equalBytes(certificate.raw, pck.raw) ? lists.ofAuthority : lists.ofRoot).revokes(certificate),
+  )
   if (revoked !== undefined)
     return refusedQuote('revoked', `the certificate of ${commonNameOf(revoked) ?? '?'} was revoked`)
   if (tcbInfo.pceId.toLowerCase() !== quote.pceId)
@@ -147,22 +153,16 @@ type Lists =
   | {
       readonly kind: 'lists'
       readonly windows: readonly (readonly [string, Window])[]
-      readonly revokes: (certificate: X509Certificate) => boolean
+      readonly ofRoot: RevocationList
+      readonly ofAuthority: RevocationList
     }
   | AttestationRefusal
 
 /** The lists of the root and of the authority that issued the platform's certificate. */
-function openLists(collateral: Collateral, [pck, authority, root]: readonly X509Certificate[]): Lists {
+function openLists(collateral: Collateral, authority: X509Certificate, root: X509Certificate): Lists {
   const rootCrl = readable(() => hexToBytes(collateral.root_ca_crl))
   const pckCrl = readable(() => hexToBytes(collateral.pck_crl))
-  if (
-    rootCrl === undefined ||
-    pckCrl === undefined ||
-    pck === undefined ||
-    authority === undefined ||
-    root === undefined
-  )
-    return refusedQuote('collateral', 'a revocation list is missing')
+  if (rootCrl === undefined || pckCrl === undefined) return refusedQuote('collateral', 'a revocation list is missing')
   const ofRoot = openRevocationList(rootCrl, root, 'revocation list of the root')
   if (ofRoot.kind === 'refused') return ofRoot
   const ofAuthority = openRevocationList(pckCrl, authority, 'revocation list of the PCK authority')
@@ -173,7 +173,32 @@ function openLists(collateral: Collateral, [pck, authority, root]: readonly X509
       ['revocation list of the root', ofRoot.list.window],
       ['revocation list of the PCK authority', ofAuthority.list.window],
     ],
-    revokes: (certificate) =>
-      equalBytes(certificate.raw, pck.raw) ? ofAuthority.list.revokes(pck) : ofRoot.list.revokes(certificate),
+    ofRoot: ofRoot.list,
+    ofAuthority: ofAuthority.list,
   }
+}
+
+/**
+ * What is wrong with collateral before any quote is judged by it: it is of another kind of platform, or not signed by those who may.
+ * Times are not looked at.
+ * @param root DER
+ */
+export function collateralProblem(
+  collateral: Collateral,
+  { fmspc, ca, tee }: CollateralQuery,
+  root: Uint8Array,
+): string | undefined {
+  const parts = openParts(collateral, root)
+  if (parts.kind === 'refused') return parts.detail
+  const identity = parseSignedDates(collateral.qe_identity)?.id
+  if (parts.tcbInfo.fmspc.toLowerCase() !== fmspc || (parts.tcbInfo.id ?? 'SGX') !== tee.toUpperCase())
+    return 'the TCB info is of another kind of platform'
+  if (identity !== (tee === 'tdx' ? 'TD_QE' : 'QE')) return 'the QE identity is of another kind of enclave'
+  const [authority, issuer, ...more] = parseChain(collateral.pck_crl_issuer_chain) ?? []
+  if (authority === undefined || issuer === undefined || more.length > 0 || !isChainTo(root, [authority, issuer]))
+    return 'the certificates of the revocation list do not lead to the root'
+  if (commonNameOf(authority)?.toLowerCase() !== `intel sgx pck ${ca} ca`)
+    return 'the revocation list is of another authority'
+  const lists = openLists(collateral, authority, issuer)
+  return lists.kind === 'refused' ? lists.detail : undefined
 }

@@ -1,165 +1,193 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
-import type { Collateral, CollateralQuery, CollateralSource } from './collateral.ts'
-import { collateralFile, createCollateralCache } from './collateral-cache.ts'
-import { MINTED_MR_TD, mintChain } from './minted-chain.fixture.ts'
+import type { Collateral } from './collateral.ts'
+import { collateralFile } from './collateral-cache.ts'
+import {
+  asked,
+  type CacheSetting,
+  chain,
+  createCacheSetting,
+  issued,
+  mixed,
+  NOW_MS,
+  PARTS,
+  query,
+  SIBLING,
+  until,
+} from './collateral-cache.fixture.ts'
 import { startTestPccs, type TestPccs } from './pccs.fixture.ts'
-import { fetchCollateral } from './pccs.ts'
+import { MINTED_MR_TD, mintChain } from './minted-chain.fixture.ts'
 import { createQuoteVerifier } from './verify-quote.ts'
 
-const NOW_MS = Date.parse('2026-03-01T12:00:00Z')
-const DAY_MS = 86_400_000
-const chain = mintChain(NOW_MS)
-const query: CollateralQuery = { fmspc: chain.fmspc, ca: 'platform', tee: 'tdx' }
 const { signal } = new AbortController()
 
-let directory: string
-const errors: unknown[] = []
+let setting: CacheSetting
 beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'tkms-collateral-'))
-  errors.length = 0
+  setting = await createCacheSetting()
 })
-afterEach(() => rm(directory, { recursive: true }))
-
-const time = { nowMs: NOW_MS, monotonicMs: 0 }
-const clock = { nowMs: () => time.nowMs, monotonicMs: () => time.monotonicMs }
-const cache = (url?: string, at = directory): CollateralSource =>
-  createCollateralCache({ directory: at, url, clock, onError: (cause) => errors.push(cause) })
+afterEach(() => setting.remove())
 
 async function start(...args: Parameters<typeof startTestPccs>): Promise<TestPccs> {
   const pccs = await startTestPccs(...args)
   onTestFinished(() => pccs.close())
   return pccs
 }
-const minted = new Map<number, Collateral>()
-/** Holds for so many days; the same each time, for signatures of ECDSA are not. */
-function until(days: number): Collateral {
-  const collateral = minted.get(days) ?? chain.collateral({ nextUpdateMs: NOW_MS + days * DAY_MS })
-  minted.set(days, collateral)
-  return collateral
-}
-const store = (collateral: Collateral | string): Promise<void> =>
-  writeFile(
-    join(directory, collateralFile(query)),
-    typeof collateral === 'string' ? collateral : JSON.stringify(collateral),
-  )
 
-describe('a caching service', () => {
-  it('is asked for the four parts, which come out as they were signed', async () => {
-    const known = chain.collateral()
-    const pccs = await start(() => known)
-    expect(await fetchCollateral(`${pccs.url}/`, query, signal)).toEqual(known)
-    expect(pccs.requests.toSorted()).toEqual([
-      '/sgx/certification/v4/pckcrl?ca=platform&encoding=der',
-      '/sgx/certification/v4/rootcacrl',
-      '/tdx/certification/v4/qe/identity?update=standard',
-      '/tdx/certification/v4/tcb?fmspc=B0C06F000000',
-    ])
-  })
-
-  it.each<[string, NonNullable<Parameters<typeof startTestPccs>[1]>]>([
-    ['an error', () => ({ status: 500, body: '' })],
-    ['another place', () => ({ status: 302, body: '', headers: { location: 'http://127.0.0.1:1/' } })],
-    ['more than it may', (path) => (path.includes('tcb?') ? { body: new Uint8Array(1024 * 1024 + 1) } : undefined)],
-    ['no certificates', (path) => (path.includes('pckcrl') ? { body: 'aa' } : undefined)],
-    ['no signature', (path) => (path.includes('tcb?') ? { body: '{"tcbInfo":{}}' } : undefined)],
-    ['no JSON', (path) => (path.includes('identity') ? { body: '<html>' } : undefined)],
-  ])('that answers with %s is not believed', async (_what, change) => {
-    const pccs = await start(() => chain.collateral(), change)
-    await expect(fetchCollateral(pccs.url, query, signal)).rejects.toMatchObject({ code: 'collateral-unavailable' })
-  })
-
-  it('that is silent is not waited for', async () => {
-    const pccs = await start(
-      () => chain.collateral(),
-      () => 'silence',
-    )
-    await expect(fetchCollateral(pccs.url, query, signal, 20)).rejects.toMatchObject({ code: 'collateral-unavailable' })
-  })
-})
-
-describe('the collateral directory', () => {
+describe('the collateral setting.directory', () => {
   it('without a service gives what an operator put there, and nothing else', async () => {
-    await expect(cache().get(query, signal)).rejects.toMatchObject({ code: 'collateral-unavailable' })
-    await store(until(1))
-    expect(await cache().get(query, signal)).toEqual(until(1))
-    await expect(cache().get({ ...query, tee: 'sgx' }, signal)).rejects.toMatchObject({
+    await expect(setting.cache().get(query, signal)).rejects.toMatchObject({ code: 'collateral-unavailable' })
+    await setting.store(until(1))
+    expect(await setting.cache().get(query, signal)).toEqual(until(1))
+    await expect(setting.cache().get({ ...query, tee: 'sgx' }, signal)).rejects.toMatchObject({
       code: 'collateral-unavailable',
     })
   })
 
   it.each(['{', '{}', JSON.stringify({ ...until(1), tcb_info: 5 })])('refuses %s', async (text) => {
-    await store(text)
-    await expect(cache().get(query, signal)).rejects.toMatchObject({ code: 'bad-attestation-file' })
+    await setting.store(text)
+    await expect(setting.cache().get(query, signal)).rejects.toMatchObject({ code: 'bad-attestation-file' })
   })
 
-  it('is enough while it holds for more than a week; then the service is asked', async () => {
-    const pccs = await start(() => until(30))
-    await store(until(8))
-    expect(await cache(pccs.url).get(query, signal)).toEqual(until(8))
-    expect(pccs.requests).toEqual([])
-    await store(until(6))
-    expect(await cache(pccs.url).get(query, signal)).toEqual(until(30))
+  it('without a service stays as it is, an older file as well', async () => {
+    await setting.store(issued(0))
+    const source = setting.cache()
+    expect(await source.get(query, signal)).toEqual(issued(0))
+    await setting.store(issued(-2))
+    expect(await source.get(query, signal)).toEqual(issued(-2))
+  })
+})
+
+describe('what is kept', () => {
+  it('is renewed at the first use and every day, however long it holds', async () => {
+    let given = issued(1)
+    const pccs = await start(() => given)
+    await setting.store(issued(0))
+    const source = setting.cache(pccs.url)
+    expect(await source.get(query, signal)).toEqual(issued(1))
+    given = issued(2, { revokePck: true })
+    setting.hours(23.9)
+    expect(await source.get(query, signal)).toEqual(issued(1))
+    expect(asked(pccs)).toBe(1)
+    setting.hours(0.2)
+    expect(await source.get(query, signal)).toEqual(given)
+    expect(await setting.kept()).toEqual(given)
+    expect(asked(pccs)).toBe(2)
   })
 
-  it.each(['pck_crl', 'root_ca_crl', 'tcb_info', 'qe_identity'] as const)(
-    'holds no longer than its %s',
-    async (part) => {
-      const pccs = await start(() => until(30))
-      const mixed = { ...until(30), [part]: until(6)[part] }
-      await store(mixed)
-      expect(await cache(pccs.url).get(query, signal)).toEqual(until(30))
-      await cache().keep(query, until(20))
-      expect(await cache().get(query, signal)).toEqual(until(20))
-    },
-  )
-
-  it('stands in for a silent service, which is asked again after a minute only', async () => {
-    let fails = true
-    const pccs = await start(
-      () => until(30),
-      () => (fails ? { status: 500, body: '' } : undefined),
-    )
-    const source = cache(pccs.url)
-    await expect(source.get(query, signal)).rejects.toMatchObject({ code: 'collateral-unavailable' })
-    await store(until(1))
-    const asked = pccs.requests.length
-    expect(await source.get(query, signal)).toEqual(until(1))
-    expect(pccs.requests).toHaveLength(asked)
-    fails = false
-    time.monotonicMs += 60_000
-    expect(await source.get(query, signal)).toEqual(until(30))
+  it('is renewed as often as the settings say, and every hour in its last week', async () => {
+    const pccs = await start(() => until(9))
+    const source = setting.cache(pccs.url, { refreshHours: 2 })
+    await source.get(query, signal)
+    setting.hours(1.9)
+    await source.get(query, signal)
+    expect(asked(pccs)).toBe(1)
+    setting.hours(0.2)
+    await source.get(query, signal)
+    expect(asked(pccs)).toBe(2)
+    setting.hours(48)
+    await source.get(query, signal)
+    setting.hours(1.1)
+    await source.get(query, signal)
+    expect(asked(pccs)).toBe(4)
   })
 
-  it('keeps what is newer, and tells when it cannot', async () => {
-    const made = join(directory, 'made')
-    await cache(undefined, made).keep(query, until(5))
-    await cache(undefined, made).keep(query, until(3))
-    expect(await cache(undefined, made).get(query, signal)).toEqual(until(5))
-    expect(await readdir(made)).toEqual([collateralFile(query)])
-    expect(errors).toEqual([])
-    await cache(undefined, join(made, collateralFile(query))).keep(query, until(6))
-    expect(errors).toHaveLength(1)
+  it.each(PARTS)('never goes back to an older %s', async (_what, members) => {
+    let given = issued(1)
+    const pccs = await start(() => given)
+    const source = setting.cache(pccs.url)
+    await source.get(query, signal)
+    given = mixed(issued(2), issued(0), members)
+    setting.hours(25)
+    const expected = mixed(issued(2), issued(1), members)
+    expect(await source.get(query, signal)).toEqual(expected)
+    expect(await setting.cache().get(query, signal)).toEqual(expected)
+    await setting.store(issued(0))
+    expect(await source.get(query, signal)).toEqual(expected)
   })
 
-  it('keeps what a quote was verified with, but not what was forged', async () => {
-    const forged = { ...until(30), tcb_info: until(30).tcb_info.replace('UpToDate', 'uptodate') }
-    let given: Collateral = forged
+  it('goes by the number of a list before its time', async () => {
+    let given = issued(1, { crlNumber: 300, revokePck: true })
+    const pccs = await start(() => given)
+    const source = setting.cache(pccs.url)
+    await source.get(query, signal)
+    given = issued(2, { crlNumber: 299 })
+    setting.hours(25)
+    const { root_ca_crl, pck_crl } = issued(1, { crlNumber: 300, revokePck: true })
+    expect(await source.get(query, signal)).toEqual({ ...given, root_ca_crl, pck_crl })
+    given = issued(1, { crlNumber: 301 })
+    setting.hours(25)
+    expect(await source.get(query, signal)).toMatchObject({ pck_crl: given.pck_crl })
+  })
+
+  it.each<[string, () => Collateral, RegExp]>([
+    [
+      'signed by nobody',
+      () => ({ ...issued(2), tcb_info: issued(2).tcb_info.replace('UpToDate', 'uptodate') }),
+      /signed/,
+    ],
+    ['a list of nobody', () => ({ ...issued(2), pck_crl: issued(2).root_ca_crl }), /signed by its issuer/],
+    ['of another root', () => mintChain(NOW_MS).collateral(), /do not lead to the root/],
+    ['of another kind of machine', () => mintChain(NOW_MS, SIBLING).collateral(), /another kind of platform/],
+    ['for enclaves', () => issued(2, { tee: 'sgx' }), /another kind of platform/],
+  ])('stands against what is %s', async (_what, wrong, problem) => {
+    let given = issued(1)
+    const pccs = await start(() => given)
+    const source = setting.cache(pccs.url)
+    await source.get(query, signal)
+    given = wrong()
+    setting.hours(25)
+    expect(await source.get(query, signal)).toEqual(issued(1))
+    expect(await setting.kept()).toEqual(issued(1))
+    expect(setting.notFetched).toEqual([expect.stringMatching(problem)])
+    await expect(
+      setting.cache(pccs.url, { directory: join(setting.directory, 'none') }).get(query, signal),
+    ).rejects.toMatchObject({
+      code: 'collateral-unavailable',
+    })
+  })
+
+  it('gives way to what is signed where an operator put something that is not', async () => {
+    const pccs = await start(() => issued(0))
+    const forged = { ...issued(2), tcb_info: issued(2).tcb_info.replace('UpToDate', 'uptodate') }
+    await setting.store(forged)
+    const source = setting.cache(pccs.url)
+    expect(await source.get(query, signal)).toEqual(issued(0))
+    await setting.store(forged)
+    expect(await source.get(query, signal)).toEqual(issued(0))
+    await setting.store(issued(3))
+    expect(await source.get(query, signal)).toEqual(issued(3))
+  })
+
+  it('is used where it cannot be written, and that is told', async () => {
+    const pccs = await start(() => issued(1))
+    const fresh = join(setting.directory, 'fresh')
+    await setting.cache(pccs.url, { directory: fresh }).get(query, signal)
+    expect(await readdir(fresh)).toEqual([collateralFile(query)])
+    expect(setting.errors).toEqual([])
+    await symlink(join(setting.directory, 'gone', 'away'), join(setting.directory, 'link'))
+    const source = setting.cache(pccs.url, { directory: join(setting.directory, 'link') })
+    for (let quote = 0; quote < 3; quote++) expect(await source.get(query, signal)).toEqual(issued(1))
+    expect(setting.errors).toHaveLength(1)
+    expect(asked(pccs)).toBe(2)
+  })
+
+  it('is signed before it is used: what is forged says nothing of a quote', async () => {
+    let given = { ...issued(0), tcb_info: issued(0).tcb_info.replace('UpToDate', 'uptodate') }
     const pccs = await start(() => given)
     const verifier = createQuoteVerifier({
       root: chain.root,
-      collateral: cache(pccs.url),
+      collateral: setting.cache(pccs.url),
       allow: [{ name: 'released', mrTd: Buffer.from(MINTED_MR_TD).toString('hex') }],
-      clock,
+      clock: { nowMs: () => setting.time.nowMs },
     })
     const reportData = new Uint8Array(64)
     const quote = chain.tdxQuote(reportData)
-    expect(await verifier.verify(quote, { reportData, signal })).toMatchObject({ reason: 'signature' })
-    expect(await readdir(directory)).toEqual([])
-    given = until(30)
+    expect(await verifier.verify(quote, { reportData, signal })).toMatchObject({ reason: 'collateral' })
+    expect(await readdir(setting.directory)).toEqual([])
+    given = issued(-1)
+    setting.time.monotonicMs += 60_000
     expect(await verifier.verify(quote, { reportData, signal })).toMatchObject({ kind: 'accepted' })
-    expect(JSON.parse(await readFile(join(directory, collateralFile(query)), 'utf8'))).toEqual(given)
+    expect(await setting.kept()).toEqual(given)
   })
 })

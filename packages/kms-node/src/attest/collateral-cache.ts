@@ -1,22 +1,26 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { hexToBytes } from '@noble/hashes/utils.js'
-import { isKmsError } from '../errors.ts'
 import { readBounded, replaceFile } from '../files.ts'
 import type { Clock } from '../ports.ts'
-import { listEnd } from './certificates.ts'
+import { collateralProblem } from './check-collateral.ts'
+import { holdsUntil, newestParts } from './collateral-age.ts'
 import type { Collateral, CollateralQuery, CollateralSource } from './collateral.ts'
 import { attestError } from './errors.ts'
 import { fetchCollateral } from './pccs.ts'
 import { readable } from './readable.ts'
-import { parseSignedDates } from './signed-json.ts'
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024
-/** What is kept is fetched anew when it holds for less than this. */
-const RENEW_BEFORE_MS = 7 * 86_400_000
-/** A service that failed, or gave what is no newer, is left alone for this long. */
-const RETRY_MS = 60_000
+const HOUR_MS = 3_600_000
+const WEEK_MS = 7 * 24 * HOUR_MS
+/** A service that failed, or gave nothing that holds, is left alone for this long; twice as long after each further failure. */
+const MIN_RETRY_MS = 60_000
+const MAX_RETRY_MS = 15 * 60_000
+/** Whoever has something that holds waits no longer than this for something newer. */
+const MAX_WAIT_MS = 3_000
+/** Kinds of platforms that are remembered, and asked for at once. */
+const MAX_KINDS = 64
+const MAX_UNDER_WAY = 8
 
 const text = z.string().max(1024 * 1024)
 const collateralSchema: z.ZodType<Collateral> = z.object({
@@ -39,61 +43,133 @@ export interface CollateralCacheOptions {
   readonly directory: string
   /** Of a PCCS; without it only the directory is read, and an operator puts new files there. */
   readonly url?: string | undefined
+  /** The service is asked again after this time, however long what is kept holds: it may have revoked somebody. */
+  readonly refreshHours: number
+  /** DER of the root that signs all of it. */
+  readonly root: Uint8Array
   readonly clock: Pick<Clock, 'nowMs' | 'monotonicMs'>
+  /** The service failed, or gave what nobody signed: what is kept is used as long as it holds. */
+  readonly onNotFetched: (query: CollateralQuery, cause: unknown) => void
   /** A file could not be written: what was fetched is used all the same. */
-  readonly onError: (cause: unknown) => void
+  readonly onNotKept: (cause: unknown) => void
+  readonly maxWaitMs?: number
+}
+
+/** What is known of one kind of platform. */
+interface Kind {
+  /** Fetched in this process, all of it signed. */
+  fetched?: Collateral
+  /** By the monotonic clock. */
+  fetchedAtMs?: number
+  retryAtMs: number
+  failures: number
+  /** One for all who wait. Never rejects; undefined where it failed. */
+  underWay?: Promise<Collateral | undefined>
 }
 
 /**
- * Collateral from a directory, and from a PCCS where what is kept runs out within a week. A silent service is no reason to refuse what
- * still holds; the verifier judges the times. Only what was verified is written down.
+ * Collateral from a directory, renewed from a PCCS every day. A silent service is no reason to refuse what still holds; the verifier
+ * judges the times. Only what is signed is taken from it, and no part that is older than what is known.
  */
 export function createCollateralCache(options: CollateralCacheOptions): CollateralSource {
-  const { directory, url, clock, onError } = options
-  const askedAtMs = new Map<string, number>()
+  const { directory, url, root, clock, maxWaitMs = MAX_WAIT_MS } = options
+  const kinds = new Map<string, Kind>()
 
-  const fetchNew = async (base: string, query: CollateralQuery, signal: AbortSignal): Promise<Collateral> => {
-    askedAtMs.set(collateralFile(query), clock.monotonicMs())
-    return fetchCollateral(base, query, signal)
+  const pathOf = (query: CollateralQuery): string => join(directory, collateralFile(query))
+  const isSigned = (collateral: Collateral, query: CollateralQuery): boolean =>
+    collateralProblem(collateral, query, root) === undefined
+
+  const kindOf = (name: string): Kind => {
+    const kind = kinds.get(name) ?? { retryAtMs: Number.NEGATIVE_INFINITY, failures: 0 }
+    kinds.delete(name)
+    kinds.set(name, kind)
+    const [oldest] = [...kinds].filter(([, { underWay }]) => underWay === undefined)
+    if (kinds.size > MAX_KINDS && oldest !== undefined) kinds.delete(oldest[0])
+    return kind
+  }
+
+  const fetchNew = async (base: string, kind: Kind, query: CollateralQuery): Promise<Collateral | undefined> => {
+    try {
+      const given = await fetchCollateral(base, query)
+      const problem = collateralProblem(given, query, root)
+      if (problem !== undefined)
+        throw attestError('collateral-unavailable', `the service gave no collateral: ${problem}`)
+      const kept = kind.fetched ?? given
+      const file = await readKept(pathOf(query))
+      kind.fetched = newestParts(file !== undefined && isSigned(file, query) ? newestParts(kept, file) : kept, given)
+      kind.fetchedAtMs = clock.monotonicMs()
+      kind.failures = 0
+      kind.retryAtMs = kind.fetchedAtMs + MIN_RETRY_MS
+      await write(query, kind.fetched)
+      return kind.fetched
+    } catch (cause) {
+      kind.failures++
+      kind.retryAtMs = clock.monotonicMs() + Math.min(MIN_RETRY_MS * 2 ** (kind.failures - 1), MAX_RETRY_MS)
+      options.onNotFetched(query, cause)
+      return undefined
+    }
+  }
+
+  const write = async (query: CollateralQuery, collateral: Collateral): Promise<void> => {
+    try {
+      await mkdir(directory, { recursive: true, mode: 0o700 })
+      await replaceFile(pathOf(query), `${JSON.stringify(collateral, undefined, 2)}\n`)
+    } catch (cause) {
+      options.onNotKept(cause)
+    }
+  }
+
+  /** What was fetched, and what lies in the directory. Where nothing was fetched, the verifier says whether that is signed. */
+  const known = async ({ fetched }: Kind, query: CollateralQuery): Promise<Collateral | undefined> => {
+    const file = await readKept(pathOf(query))
+    if (fetched === undefined || file === undefined) return fetched ?? file
+    const isSame = JSON.stringify(file) === JSON.stringify(fetched)
+    return isSame || !isSigned(file, query) ? fetched : newestParts(fetched, file)
+  }
+
+  const isDue = ({ fetchedAtMs }: Kind, kept: Collateral): boolean => {
+    const leftMs = holdsUntil(kept) - clock.nowMs()
+    if (fetchedAtMs === undefined || leftMs <= 0) return true
+    const everyMs = options.refreshHours * HOUR_MS
+    return clock.monotonicMs() - fetchedAtMs >= (leftMs < WEEK_MS ? Math.min(everyMs, HOUR_MS) : everyMs)
+  }
+
+  /** @returns undefined where the service is left alone for now */
+  const ask = (base: string, kind: Kind, query: CollateralQuery): Promise<Collateral | undefined> | undefined => {
+    if (kind.underWay !== undefined) return kind.underWay
+    const underWay = [...kinds.values()].filter((other) => other.underWay !== undefined).length
+    if (clock.monotonicMs() < kind.retryAtMs || underWay >= MAX_UNDER_WAY) return undefined
+    kind.underWay = fetchNew(base, kind, query).finally(() => {
+      delete kind.underWay
+    })
+    return kind.underWay
   }
 
   return {
     async get(query, signal) {
-      const kept = await readKept(join(directory, collateralFile(query)))
-      const asked = askedAtMs.get(collateralFile(query))
-      const isTooSoon = asked !== undefined && clock.monotonicMs() - asked < RETRY_MS
-      if (kept !== undefined && (url === undefined || isTooSoon || holdsUntil(kept) - clock.nowMs() > RENEW_BEFORE_MS))
-        return kept
+      const kind = kindOf(collateralFile(query))
+      const kept = await known(kind, query)
+      if (kept !== undefined && (url === undefined || !isDue(kind, kept))) return kept
       if (url === undefined)
         throw attestError('collateral-unavailable', `there is no ${collateralFile(query)} in the collateral directory`)
-      try {
-        return await fetchNew(url, query, signal)
-      } catch (cause) {
-        if (kept === undefined || !isKmsError(cause)) throw cause
-        return kept
-      }
-    },
-    async keep(query, collateral) {
-      try {
-        const path = join(directory, collateralFile(query))
-        const bytes = `${JSON.stringify(collateral, undefined, 2)}\n`
-        const kept = await readKept(path)
-        if (kept !== undefined && holdsUntil(kept) >= holdsUntil(collateral)) return
-        await mkdir(directory, { recursive: true, mode: 0o700 })
-        await replaceFile(path, bytes)
-      } catch (cause) {
-        onError(cause)
-      }
+      const holds = kept !== undefined && holdsUntil(kept) > clock.nowMs()
+      const limit = holds ? AbortSignal.any([signal, AbortSignal.timeout(maxWaitMs)]) : signal
+      const newer = await until(ask(url, kind, query), limit)
+      if (newer !== undefined) return newer
+      if (kept !== undefined) return kept
+      throw attestError('collateral-unavailable', `the service has no ${collateralFile(query)} now`)
     },
   }
 }
 
-/** By the four pieces that Intel renews. Unix milliseconds; 0 where one is not readable. */
-const holdsUntil = ({ tcb_info, qe_identity, root_ca_crl, pck_crl }: Collateral): number =>
-  Math.min(
-    ...[tcb_info, qe_identity].map((json) => parseSignedDates(json)?.nextUpdate ?? 0),
-    ...[root_ca_crl, pck_crl].map((list) => listEnd(readable(() => hexToBytes(list)) ?? new Uint8Array(0))),
-  )
+/** @returns undefined as well when `signal` says so first */
+async function until<T>(outcome: Promise<T | undefined> | undefined, signal: AbortSignal): Promise<T | undefined> {
+  if (outcome === undefined || signal.aborted) return undefined
+  const { promise: ended, resolve } = Promise.withResolvers<undefined>()
+  const onAbort = (): void => resolve(undefined)
+  signal.addEventListener('abort', onAbort, { once: true })
+  return Promise.race([outcome, ended]).finally(() => signal.removeEventListener('abort', onAbort))
+}
 
 /** @throws KmsError `bad-attestation-file` */
 async function readKept(path: string): Promise<Collateral | undefined> {

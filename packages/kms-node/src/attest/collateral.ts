@@ -27,6 +27,4 @@ export interface CollateralQuery {
 export interface CollateralSource {
   /** @throws KmsError `collateral-unavailable` */
   get(query: CollateralQuery, signal: AbortSignal): Promise<Collateral>
-  /** Collateral whose signatures were verified may be kept for when its source is silent. Never rejects. */
-  keep(query: CollateralQuery, collateral: Collateral): Promise<void>
 }

@@ -8,9 +8,11 @@ import {
   BasicConstraints,
   Certificate,
   CertificateList,
+  CRLNumber,
   Extension,
   Extensions,
   id_ce_basicConstraints,
+  id_ce_cRLNumber,
   id_ce_keyUsage,
   KeyUsage,
   KeyUsageFlags,
@@ -77,7 +79,7 @@ export function mintCertificate(order: CertificateOrder): MintedCertificate {
 export function mintCrl(
   issuer: MintedCertificate,
   revokedSerials: readonly number[],
-  window: { readonly thisUpdateMs: number; readonly nextUpdateMs: number },
+  window: { readonly thisUpdateMs: number; readonly nextUpdateMs: number; readonly number?: number | undefined },
 ): Uint8Array {
   const thisUpdate = new Date(window.thisUpdateMs)
   const tbsCertList = new TBSCertList({
@@ -90,6 +92,9 @@ export function mintCrl(
       revokedCertificates: revokedSerials.map(
         (serial) => new RevokedCertificate({ userCertificate: serialOf(serial), revocationDate: new Time(thisUpdate) }),
       ),
+    }),
+    ...(window.number !== undefined && {
+      crlExtensions: new Extensions([extension(id_ce_cRLNumber, serialize(new CRLNumber(window.number)))]),
     }),
   })
   const signature = signatureOver(issuer.key, serialize(tbsCertList))

@@ -33,6 +33,8 @@ export interface CollateralWishes {
   /** Until when they hold; default: 30 days after they were issued. */
   readonly nextUpdateMs?: number
   readonly revokePck?: boolean
+  /** Of the revocation lists; default: none. */
+  readonly crlNumber?: number
   /** Of the platform's own level; default `UpToDate`. */
   readonly tcbStatus?: string
   readonly moduleStatus?: string
@@ -90,7 +92,7 @@ export function mintChain(nowMs: number = Date.now(), sibling?: SiblingPlatform)
       const issuedMs = wishes.issuedMs ?? nowMs - 3_600_000
       const nextUpdateMs = wishes.nextUpdateMs ?? issuedMs + 30 * DAY_MS
       const crl = (issuer: MintedCertificate, serials: readonly number[]): string =>
-        bytesToHex(mintCrl(issuer, serials, { thisUpdateMs: issuedMs, nextUpdateMs }))
+        bytesToHex(mintCrl(issuer, serials, { thisUpdateMs: issuedMs, nextUpdateMs, number: wishes.crlNumber }))
       const window = { issueDate: isoSeconds(issuedMs), nextUpdate: isoSeconds(nextUpdateMs) }
       const tcbInfo = JSON.stringify(tcbInfoOf(wishes, window, fmspc))
       const qeIdentity = JSON.stringify(qeIdentityOf(wishes.tee ?? 'tdx', window))

@@ -8,7 +8,7 @@ import { attestError } from './errors.ts'
 import type { AllowedMeasurement } from './measurements.ts'
 import { readable } from './readable.ts'
 import { refusedQuote } from './verdict.ts'
-import { type AttestationVerifier, createQuoteVerifier } from './verify-quote.ts'
+import { type AttestationVerifier, createQuoteVerifier, INTEL_ROOT } from './verify-quote.ts'
 
 const MAX_ROOT_BYTES = 16 * 1024
 
@@ -30,9 +30,14 @@ export async function openQuoteVerifiers(
   { rootFile, tcbStatuses, collateral: where }: AttestationConfig,
   { clock, log }: VerifierPorts,
 ): Promise<QuoteVerifiers> {
-  const root = rootFile === undefined ? undefined : await readRoot(rootFile)
-  const onError = (cause: unknown): void => log.error({ cause }, 'collateral-not-kept')
-  const collateral = createCollateralCache({ ...where, clock, onError })
+  const root = rootFile === undefined ? INTEL_ROOT : await readRoot(rootFile)
+  const collateral = createCollateralCache({
+    ...where,
+    root,
+    clock,
+    onNotFetched: ({ tee, fmspc, ca }, cause) => log.error({ tee, fmspc, ca, cause }, 'collateral-not-fetched'),
+    onNotKept: (cause) => log.error({ cause }, 'collateral-not-kept'),
+  })
   return (allow, asOfMs) => {
     const at = asOfMs === undefined ? clock : { nowMs: () => asOfMs }
     return createQuoteVerifier({ root, collateral, allow, tcbStatuses, clock: at })

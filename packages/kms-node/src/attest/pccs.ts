@@ -23,10 +23,9 @@ interface Part {
 export async function fetchCollateral(
   url: string,
   query: CollateralQuery,
-  signal: AbortSignal,
   timeoutMs: number = COLLATERAL_TIMEOUT_MS,
 ): Promise<Collateral> {
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
+  const limit = AbortSignal.timeout(timeoutMs)
   const get = (tee: 'sgx' | 'tdx', path: string): Promise<Part> =>
     fetchPart(`${url.replace(/\/$/, '')}/${tee}/certification/v4/${path}`, limit)
   try {

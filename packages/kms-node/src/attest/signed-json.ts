@@ -5,7 +5,7 @@ import { readable } from './readable.ts'
 
 const time = z.iso.datetime().transform((text) => Date.parse(text))
 const hexOf = (bytes: number): z.ZodString => z.string().regex(new RegExp(`^[0-9A-Fa-f]{${2 * bytes}}$`))
-const dated = z.object({ issueDate: time, nextUpdate: time })
+const dated = z.object({ issueDate: time, nextUpdate: time, id: z.string().max(16).optional() })
 const module = z.object({ mrsigner: hexOf(48), attributes: hexOf(8), attributesMask: hexOf(8) })
 const moduleIdentity = module.extend({
   id: z.string().max(16),
@@ -15,6 +15,8 @@ const moduleIdentity = module.extend({
 export interface SignedDates {
   readonly issueDate: number
   readonly nextUpdate: number
+  /** What it is about: `TDX` or `SGX`, of a quoting enclave `TD_QE` or `QE`. */
+  readonly id?: string | undefined
 }
 
 /** Of a TDX module; hex of 48 and 8 bytes. */
@@ -25,6 +27,8 @@ export interface ModuleIdentity {
 }
 
 export interface TcbInfo extends SignedDates {
+  /** 6 and 2 bytes in hex. */
+  readonly fmspc: string
   readonly pceId: string
   readonly tdxModule?: ModuleIdentity | undefined
   readonly tdxModuleIdentities?:
@@ -36,6 +40,7 @@ export interface TcbInfo extends SignedDates {
 }
 
 const tcbInfo: z.ZodType<TcbInfo> = dated.extend({
+  fmspc: hexOf(6),
   pceId: hexOf(2),
   tdxModule: module.optional(),
   tdxModuleIdentities: z.array(moduleIdentity).max(64).optional(),

@@ -221,7 +221,6 @@ describe('a TDX quote', () => {
         fetched++
         return chain.collateral()
       },
-      keep: async () => undefined,
     }
     const check = { reportData: wanted, signal: new AbortController().signal }
     const clock = { nowMs: () => NOW_MS }
@@ -235,7 +234,6 @@ describe('a TDX quote', () => {
   it('is refused where no collateral is to be had', async () => {
     const collateral = {
       get: () => Promise.reject(attestError('collateral-unavailable', 'nobody answers')),
-      keep: async () => undefined,
     }
     const verifier = createQuoteVerifier({
       root: chain.root,

@@ -35,6 +35,8 @@ export interface AttestationVerifier {
   verify(quote: Uint8Array | undefined, check: QuoteCheck): Promise<AttestationVerdict>
 }
 
+/** DER of Intel's SGX Root CA. */
+export const INTEL_ROOT: Uint8Array = new Uint8Array(TRUSTED_ROOT_CA_DER)
 /** PCK certificate, its authority, the root. */
 const PCK_CHAIN_LENGTH = 3
 /** Serial length of an SEV-SNP attestation report, and its version in the first four bytes (AMD 56860, table 23). */
@@ -51,14 +53,13 @@ const LIBRARY_REASONS: readonly (readonly [RegExp, RefusalReason])[] = [
 /** DCAP: debug bit and report data, certificates, collateral, quoting enclave, quote, TCB, allow list (docs/interfaces.md, attestation). */
 export function createQuoteVerifier(options: QuoteVerifierOptions): AttestationVerifier {
   const { allow, clock, collateral: source, tcbStatuses = ['UpToDate'] } = options
-  const root = options.root ?? new Uint8Array(TRUSTED_ROOT_CA_DER)
+  const { root = INTEL_ROOT } = options
   const library = QuoteVerifier.newWithRootCa(Buffer.from(root))
 
   const judge = async (quote: ParsedQuote, collateral: Collateral): Promise<AttestationVerdict> => {
     const nowMs = clock.nowMs()
     const checked = checkCollateral(collateral, quote, { root, nowMs })
     if (checked.kind === 'refused') return checked
-    await source.keep(quote.query, collateral)
     const platform = verifyBy(library, quote, checked.collateral, nowMs)
     if (typeof platform !== 'string') return platform
     const status = combinedStatus(platform, quote, checked.tcbInfo)

@@ -27,7 +27,7 @@ describe('attestation in node.yaml', () => {
       requirePeers: false,
       keepFloor: true,
       tcbStatuses: ['UpToDate'],
-      collateral: { directory: '/data/a/collateral' },
+      collateral: { directory: '/data/a/collateral', refreshHours: 24 },
       warnDays: 14,
     })
   })

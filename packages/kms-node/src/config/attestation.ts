@@ -49,6 +49,7 @@ export const attestationSchema: z.ZodType<AttestationConfig, object> = z.strictO
         .max(2048)
         .optional(),
       directory: path.default('collateral'),
+      refreshHours: z.int().min(1).max(168).default(24),
     })
     .prefault({}),
   requirePeers: z.boolean().default(false),

@@ -79,6 +79,8 @@ export interface AttestationConfig {
     readonly url?: string | undefined
     /** What is known of platforms. Default: collateral in dataDir. */
     readonly directory: string
+    /** The PCCS is asked anew after so many hours; 1 to 168. */
+    readonly refreshHours: number
   }
   /** Take and send no ceremony frame, and accept no stream of a peer, before it has proven what runs there on that very connection. */
   readonly requirePeers: boolean
