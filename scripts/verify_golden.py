@@ -846,6 +846,7 @@ AUDIT_KINDS = {
     4: ("stop", lambda r: {}),
     5: ("policy", lambda r: {"fileHash": r.take(32).hex()}),
     6: ("loss", lambda r: {}),
+    7: ("archive", lambda r: {"count": r.number(8)}),
 }
 
 

@@ -177,6 +177,36 @@ describe('what a node released', () => {
     expect(await ask(await newRequest())).toBe('answer')
     expect(await audit('verify', '--data-dir', node.directory)).toMatchObject([{ whole: true, from: Number(confirm) }])
   })
+
+  test('is moved into files that are one log together, and the node goes on after them', {
+    timeout: 240_000,
+  }, async () => {
+    const files = await mkdtemp(join(tmpdir(), 'tkms-archive-'))
+    const [first, second, publicFile] = ['1.jsonl', '2.jsonl', 'public.json'].map((name) => join(files, name))
+    if (first === undefined || second === undefined || publicFile === undefined) throw new Error('three names')
+    await writeFile(publicFile, JSON.stringify(await cluster.file()))
+    const answered = await newRequest()
+    expect(await ask(answered)).toBe('answer')
+    const [archived] = await audit('archive', '--out', first, '--data-dir', node.directory)
+    const { from, count } = archived as { readonly from: number; readonly count: number }
+    const [tail] = await audit('verify', '--head', first, '--data-dir', node.directory)
+    expect(tail).toMatchObject({ whole: true, from: count })
+    expect(await ask(answered)).toBe('replayed')
+    expect(await ask(await newRequest())).toBe('answer')
+    await node.kill()
+    await node.start()
+    await audit('archive', '--out', second, '--data-dir', node.directory)
+    expect(await audit('verify', first, second, '--cluster', publicFile)).toMatchObject([{ whole: true, from }])
+    for (const wrong of [
+      [second, first],
+      [first, first],
+    ])
+      expect(await auditError('verify', ...wrong, '--cluster', publicFile)).toMatchObject({ code: 'bad-range' })
+    expect(await auditError('archive', '--out', second, '--data-dir', node.directory)).toMatchObject({
+      code: 'output-exists',
+    })
+    await rm(files, { recursive: true })
+  })
 })
 
 describe.skipIf(!canMount())('a node whose disk is full', () => {

@@ -73,6 +73,7 @@ function auditRecords(key: VerifiedKey): readonly AuditRecord[] {
     },
     { seq: 5, time: TIME + 61, kind: 'stop' },
     { seq: 6, time: TIME + 99, kind: 'loss' },
+    { seq: 7, time: TIME + 120, kind: 'archive', count: 7 },
   ]
 }
 
@@ -109,6 +110,8 @@ function fieldsOf(record: AuditRecord): object {
       return { seq, time, kind, version: record.version }
     case 'policy':
       return { seq, time, kind, fileHash: hex(record.fileHash) }
+    case 'archive':
+      return { seq, time, kind, count: record.count }
     case 'stop':
     case 'loss':
       return { seq, time, kind }

@@ -8,16 +8,8 @@ import { participantIndex } from '../primitives/point.ts'
 import { secretScalar } from '../primitives/scalar.ts'
 import type { ClusterId, KeyId, SharingId } from '../primitives/types.ts'
 import { auditGenesis, auditHash, decodeAuditHead, encodeAuditHead, signAuditHead, verifyAuditHead } from './head.ts'
-import {
-  type AuditGrant,
-  type AuditItem,
-  type AuditRecord,
-  type AuditRelease,
-  compareAuditGrants,
-  decodeAuditRecord,
-  encodeAuditRecord,
-  MAX_AUDIT_RECORD_BYTES,
-} from './record.ts'
+import { compareAuditGrants, decodeAuditRecord, encodeAuditRecord, MAX_AUDIT_RECORD_BYTES } from './record.ts'
+import type { AuditGrant, AuditItem, AuditRecord, AuditRelease } from './types.ts'
 
 const bytes32 = (name: string): Uint8Array => sha256(utf8ToBytes(name))
 const session = `session:${bytesToHex(bytes32('session'))}`
@@ -51,6 +43,7 @@ const records: readonly AuditRecord[] = [
   { kind: 'refusals', seq: 8, time: 60, code: 'busy', keyId: new Uint8Array(32), since: 0, count: 9, requesters: 2 },
   { kind: 'stop', seq: 9, time: 61 },
   { kind: 'loss', seq: 10, time: 62 },
+  { kind: 'archive', seq: 11, time: 63, count: 11 },
 ]
 const codeOf = (code: string): unknown => expect.objectContaining({ code })
 

@@ -1,20 +1,4 @@
 export {
-  type AuditEntry,
-  type AuditGrant,
-  type AuditItem,
-  type AuditLoss,
-  type AuditPolicy,
-  type AuditRecord,
-  type AuditRefusals,
-  type AuditRelease,
-  type AuditStart,
-  type AuditStop,
-  compareAuditGrants,
-  decodeAuditRecord,
-  encodeAuditRecord,
-  MAX_AUDIT_RECORD_BYTES,
-} from './record.ts'
-export {
   AUDIT_HEAD_BYTES,
   type AuditHead,
   type AuditOwner,
@@ -26,3 +10,17 @@ export {
   type SignedAuditHead,
   verifyAuditHead,
 } from './head.ts'
+export { compareAuditGrants, decodeAuditRecord, encodeAuditRecord, MAX_AUDIT_RECORD_BYTES } from './record.ts'
+export type {
+  AuditArchive,
+  AuditEntry,
+  AuditGrant,
+  AuditItem,
+  AuditLoss,
+  AuditPolicy,
+  AuditRecord,
+  AuditRefusals,
+  AuditRelease,
+  AuditStart,
+  AuditStop,
+} from './types.ts'

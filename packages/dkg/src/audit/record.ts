@@ -6,99 +6,10 @@ import { dkgError } from '../errors.ts'
 import { bytesKey, decodeAll, list, type Reader, u32, u64, u8, varBytes } from '../primitives/codec.ts'
 import { id32, POINT_BYTES } from '../primitives/point.ts'
 import type { KeyId, PointBytes, SharingId } from '../primitives/types.ts'
-
-/** Which item of a request, and what became of it. */
-export interface AuditItem {
-  /** 0 = none. */
-  readonly chainId: number
-  /** 32 bytes. */
-  readonly handle: Uint8Array
-  /** The point that the share was, or was not, used on. */
-  readonly K: PointBytes
-  /** `released`, or why this item of a batch was refused. */
-  readonly outcome: 'released' | RefusalCode
-}
-
-/** A grant that a rule took for its yes. */
-export interface AuditGrant {
-  /** publicKeyId of who signed it. */
-  readonly issuer: string
-  /** 32 bytes: the issuer's name for it; of a Nox gateway's authorization its SHA-256. */
-  readonly grantId: Uint8Array
-}
-
-/** A request that the share was used for, at least for one item. */
-export interface AuditRelease {
-  readonly kind: 'release'
-  readonly keyId: KeyId
-  readonly sharingId: SharingId
-  readonly epoch: number
-  /** TH("request", REQ), 32 bytes. */
-  readonly requestHash: Uint8Array
-  /** publicKeyId of the request: whose signature it carries, or "none". */
-  readonly requester: string
-  /** publicKeyId of who signed the session in which it was asked; absent without a session. */
-  readonly principal?: string
-  /** SHA-256 of the RSA key that the answer is boxed to, SPKI DER, 32 bytes. */
-  readonly recipientSpkiHash: Uint8Array
-  /** 1..256, in the order asked. */
-  readonly items: readonly AuditItem[]
-  /** Names of the policy rules that said yes, ascending, each once, at most 64. */
-  readonly rules: readonly string[]
-  /** What these took for it, ascending by `compareAuditGrants`, each once, at most 512. */
-  readonly grants: readonly AuditGrant[]
-}
-
-/** Requests refused for one reason within one window of time: counted, never one record each. */
-export interface AuditRefusals {
-  readonly kind: 'refusals'
-  readonly code: RefusalCode
-  /** 32 zero bytes: for no key that this node has, or refused before it was clear for which. */
-  readonly keyId: Uint8Array
-  /** Unix seconds: when the window began. It ended with the record's time. */
-  readonly since: number
-  /** At least 1. */
-  readonly count: number
-  /** Different requesters whose signatures verified, as far as they were told apart. */
-  readonly requesters: number
-}
-
-/** The node began to serve. */
-export interface AuditStart {
-  readonly kind: 'start'
-  /** Of its software: 1 to 64 printable ASCII characters. */
-  readonly version: string
-}
-
-/** The node was stopped in an orderly way. */
-export interface AuditStop {
-  readonly kind: 'stop'
-}
-
-/** From here on this policy file decides. */
-export interface AuditPolicy {
-  readonly kind: 'policy'
-  /** SHA-256 of the file, 32 bytes. */
-  readonly fileHash: Uint8Array
-}
-
-/** The operator gave up the records before this one: the node does not have them any more. */
-export interface AuditLoss {
-  readonly kind: 'loss'
-}
-
-export type AuditEntry = AuditRelease | AuditRefusals | AuditStart | AuditStop | AuditPolicy | AuditLoss
-
-/** One link of a node's audit log. */
-export type AuditRecord = AuditEntry & {
-  /** 0, 1, 2, ... */
-  readonly seq: number
-  /** Unix seconds by the node's clock; may go back where the clock did. */
-  readonly time: number
-}
+import type { AuditEntry, AuditGrant, AuditItem, AuditRecord, AuditRelease } from './types.ts'
 
 const VERSION = 1
-const KINDS = ['release', 'refusals', 'start', 'stop', 'policy', 'loss'] as const
+const KINDS = ['release', 'refusals', 'start', 'stop', 'policy', 'loss', 'archive'] as const
 const MAX_RULES = 64
 const MAX_RULE_BYTES = 32
 /** More than the items and the evidence of one request can carry. */
@@ -114,7 +25,7 @@ export const MAX_AUDIT_RECORD_BYTES: number = 96 * 1024
  *   || recipientSpkiHash(32) || list(u64 chainId || handle(32) || P K || u8 0 = released or refusal number) || list(var rule)
  *   || list(var issuer || grantId(32))
  * 2 refusals: u8 refusal number || keyId(32, zero = none) || u64 since || u64 count || u32 requesters
- * 3 start: var software version; 4 stop; 5 policy: SHA-256 of the file; 6 loss.
+ * 3 start: var software version; 4 stop; 5 policy: SHA-256 of the file; 6 loss; 7 archive: u64 count.
  * @throws KmsError `bad-encoding`, `bad-request`
  */
 export function encodeAuditRecord(record: AuditRecord): Uint8Array {
@@ -143,6 +54,8 @@ function encodeEntry(entry: AuditEntry): Uint8Array {
       return varBytes(utf8ToBytes(matching(entry.version, SOFTWARE_VERSION, 'audit.version')))
     case 'policy':
       return id32(entry.fileHash, 'audit.fileHash')
+    case 'archive':
+      return u64(entry.count)
     case 'stop':
     case 'loss':
       return new Uint8Array(0)
@@ -202,6 +115,8 @@ function readEntry(reader: Reader): AuditEntry {
       return { kind, version: matching(readText(reader, 64, 'audit.version'), SOFTWARE_VERSION, 'audit.version') }
     case 'policy':
       return { kind, fileHash: reader.take(32, 'audit.fileHash') }
+    case 'archive':
+      return { kind, count: reader.u64('audit.count') }
     case 'stop':
     case 'loss':
       return { kind }

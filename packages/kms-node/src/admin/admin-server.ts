@@ -11,7 +11,7 @@ import type { CeremonyService } from '../ceremony/service.ts'
 import type { CeremonyStatus } from '../ceremony/status.ts'
 import type { ClusterOperations } from '../cluster/update-cluster.ts'
 import type { KeyCare } from '../key-care.ts'
-import { describeAudit, streamRecords } from './audit-routes.ts'
+import { archiveAudit, describeAudit, streamRecords } from './audit-routes.ts'
 import type { MadeBackup } from '../backup/create-backup.ts'
 import { routeKeyCare } from './key-care-routes.ts'
 import { type PolicyOperations, routePolicy } from './policy-routes.ts'
@@ -117,6 +117,9 @@ export function createAdminServer(params: AdminServerParams): AdminServer {
         return reply(response, 200, describeAudit(params.audit))
       case 'GET audit/:id':
         if (id === 'records') return streamRecords(params.audit, searchParams, response)
+        throw new KmsError('not-found', 'the admin socket has no such action')
+      case 'POST audit/:id':
+        if (id === 'archive') return reply(response, 200, await archiveAudit(params.audit, await readJson(request)))
         throw new KmsError('not-found', 'the admin socket has no such action')
       case 'GET watch':
         return watch(ceremonies, response)

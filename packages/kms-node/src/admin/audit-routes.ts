@@ -8,6 +8,13 @@ import type { Audit } from '../audit/open-audit.ts'
 import { readLog } from '../audit/read-log.ts'
 
 const hex = (bytes: Uint8Array): string => `0x${bytesKey(bytes)}`
+const archiveSchema = z.strictObject({
+  count: z.int().min(1),
+  hash: z
+    .string()
+    .regex(/^0x[0-9a-f]{64}$/)
+    .transform((text): Uint8Array => Uint8Array.from(Buffer.from(text.slice(2), 'hex'))),
+})
 const rangeSchema = z.strictObject({
   from: z.coerce.number().pipe(z.int().min(0)),
   to: z.coerce.number().pipe(z.int().min(0)).optional(),
@@ -24,6 +31,12 @@ export function describeAudit(audit: Audit): object {
     recording: problem === undefined,
     ...(problem !== undefined && { problem }),
   }
+}
+
+/** `POST /audit/archive`: removes some of the records before this point. @returns where the log begins now */
+export async function archiveAudit(audit: Audit, body: unknown): Promise<object> {
+  const { count, hash } = await audit.archive(archiveSchema.parse(body))
+  return { base: { count, hash: hex(hash) } }
 }
 
 /** `GET /audit/records?from=N[&to=N][&follow=1]`: one record per line; with `follow` every new one, until the caller goes. */

@@ -63,7 +63,9 @@ export interface Anchor {
   isOverdue(): boolean
   /** There is something new to anchor. */
   onAppended(): void
-  /** Anchors what is new, and ends. @throws errors of the store */
+  /** Anchors what is new now. @throws errors of the store */
+  flush(): Promise<void>
+  /** The same, and ends. @throws errors of the store */
   close(): Promise<void>
 }
 
@@ -118,6 +120,19 @@ export function createAnchor(
     onAppended() {
       sinceMs ??= clock.monotonicMs()
       schedule()
+    },
+    async flush() {
+      await underWay
+      clearTimeout(timer)
+      timer = undefined
+      const anchoring = anchor()
+      underWay = anchoring
+        .catch(() => undefined)
+        .finally(() => {
+          underWay = undefined
+          schedule()
+        })
+      await anchoring
     },
     async close() {
       closed = true

@@ -1,9 +1,10 @@
 import { closeSync, constants, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { equalBytes } from '@tkms/dkg'
-import { auditError, brokenLog } from './errors.ts'
+import { brokenLog } from './errors.ts'
 import type { LogKey } from './log-key.ts'
+import { bytesOf, numberOf, typed } from './sqlite.ts'
 
 /** "TKMS" as SQLite's application id. */
 const APPLICATION_ID = 0x544b4d53
@@ -12,6 +13,8 @@ const SCHEMA_VERSION = 1
 const FORGET_PER_COMMIT = 1000
 /** What a probe writes: more than any commit of refusals. */
 const PROBE_BYTES = 64 * 1024
+/** Pages of 4 KiB that go back to the disk with one cut, at most. */
+const FREED_PAGES = 256
 /** The write-ahead log shrinks to this after a checkpoint. */
 const MAX_IDLE_WAL_BYTES = 4 * 1024 * 1024
 
@@ -62,6 +65,12 @@ export interface AuditDatabase {
   /** Where the part of the log that this node has begins. */
   readonly base: LogPoint
   tail(): LogPoint
+  /**
+   * Removes the first records that it still has, all before `end` or `limit` of them, and gives some of their room back to the disk; the
+   * log begins after them from then on. One commit.
+   * @param end not behind the tail
+   */
+  cut(end: number, limit: number): void
   /** Whether whoever wrote its base and its newest record had the key. */
   isOwnTail(): boolean
   /** Of the records from `from` on, in order, at most `limit`. */
@@ -133,7 +142,7 @@ export function openAuditDatabase(path: string, key: LogKey): AuditDatabase {
 function connect(path: string): DatabaseSync {
   const database = new DatabaseSync(path)
   try {
-    database.exec(`PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+    database.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
       PRAGMA journal_size_limit = ${MAX_IDLE_WAL_BYTES};`)
     return database
   } catch (cause) {
@@ -143,7 +152,7 @@ function connect(path: string): DatabaseSync {
 }
 
 class SqliteAuditDatabase implements AuditDatabase {
-  readonly base: LogPoint
+  #base: LogPoint
   readonly #database: DatabaseSync
   readonly #key: LogKey
   /** Where the transaction under way has got to, if it appended. */
@@ -158,7 +167,7 @@ class SqliteAuditDatabase implements AuditDatabase {
     this.#key = key
     const row = database.prepare('SELECT count, hash FROM base').get()
     if (row === undefined) throw brokenLog('damaged', 'audit.db does not say where it begins')
-    this.base = { count: numberOf(row['count']), hash: bytesOf(row['hash']) }
+    this.#base = { count: numberOf(row['count']), hash: bytesOf(row['hash']) }
     this.#statements = {
       begin: database.prepare('BEGIN IMMEDIATE'),
       commit: database.prepare('COMMIT'),
@@ -172,6 +181,10 @@ class SqliteAuditDatabase implements AuditDatabase {
       page: database.prepare('SELECT seq, record, hash FROM records WHERE seq >= ? ORDER BY seq LIMIT ?'),
       last: database.prepare('SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1'),
     }
+  }
+
+  get base(): LogPoint {
+    return this.#base
   }
 
   tail(): LogPoint {
@@ -203,12 +216,34 @@ class SqliteAuditDatabase implements AuditDatabase {
   }
 
   commit<T>(write: (writer: AuditWriter) => T): T {
+    return this.#transact(() => {
+      this.#appended = undefined
+      const result = write(this.#writer)
+      if (this.#appended !== undefined) this.#statements.seal.run(this.#key.tailMac(this.base, this.#appended))
+      return result
+    })
+  }
+
+  cut(end: number, limit: number): void {
+    const tail = this.tail()
+    const count = Math.min(end, tail.count, this.#base.count + limit)
+    const [last] = count > this.#base.count ? this.page(count - 1, 1) : []
+    if (last === undefined) return
+    const base = { count, hash: last.hash }
+    this.#transact(() => {
+      this.#database.prepare('DELETE FROM records WHERE seq < ?').run(count)
+      this.#database.prepare('UPDATE base SET count = ?, hash = ?').run(count, base.hash)
+      this.#statements.seal.run(this.#key.tailMac(base, tail))
+    })
+    this.#base = base
+    typed(() => this.#database.exec(`PRAGMA incremental_vacuum(${FREED_PAGES})`))
+  }
+
+  #transact<T>(work: () => T): T {
     return typed(() => {
       this.#statements.begin.run()
       try {
-        this.#appended = undefined
-        const result = write(this.#writer)
-        if (this.#appended !== undefined) this.#statements.seal.run(this.#key.tailMac(this.base, this.#appended))
+        const result = work()
         this.#statements.commit.run()
         return result
       } finally {
@@ -237,34 +272,5 @@ class SqliteAuditDatabase implements AuditDatabase {
       this.#appended = { count: seq + 1, hash }
     },
     forget: (seconds) => this.#statements.forget.all(seconds).map((row) => bytesOf(row['requester'])),
-  }
-}
-
-function bytesOf(value: SQLOutputValue | undefined): Uint8Array {
-  if (value instanceof Uint8Array) return Uint8Array.from(value)
-  throw brokenLog('damaged', 'a column of audit.db holds something else than bytes')
-}
-
-function numberOf(value: SQLOutputValue | undefined): number {
-  if (typeof value === 'number' && value >= 0) return value
-  throw brokenLog('damaged', 'a column of audit.db holds something else than a count')
-}
-
-/** SQLite's primary result codes. */
-const FULL = 13
-const BROKEN: ReadonlySet<number> = new Set([1, 11, 26])
-
-/** Every error of SQLite and the file system as ours; ours as they are. */
-function typed<T>(run: () => T): T {
-  try {
-    return run()
-  } catch (cause) {
-    if (!(cause instanceof Error) || !('code' in cause) || cause.code === 'audit-broken') throw cause
-    const result = 'errcode' in cause && typeof cause.errcode === 'number' ? cause.errcode & 0xff : undefined
-    if (result === FULL || cause.code === 'ENOSPC' || cause.code === 'EDQUOT')
-      throw auditError('disk-full', 'the disk is full: the audit log cannot be written', { cause, retryable: true })
-    if (result !== undefined && BROKEN.has(result))
-      throw brokenLog('damaged', 'audit.db is damaged, or not an audit log', { cause })
-    throw auditError('audit-io', 'audit.db cannot be read or written', { cause, retryable: true })
   }
 }

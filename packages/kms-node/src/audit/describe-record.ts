@@ -44,6 +44,8 @@ export function describeRecord(record: AuditRecord): Readonly<Record<string, unk
       return { seq, time, kind, version: record.version }
     case 'policy':
       return { seq, time, kind, fileHash: hex(record.fileHash) }
+    case 'archive':
+      return { seq, time, kind, count: record.count }
     case 'stop':
     case 'loss':
       return { seq, time, kind }
@@ -109,5 +111,7 @@ export function formatRecord(record: AuditRecord): string {
       return `${start} the node stopped`
     case 'loss':
       return `${start} the operator gave up the ${record.seq} records before this one`
+    case 'archive':
+      return `${start} the operator archived the records before #${record.count}: they are in a file, no longer here`
   }
 }

@@ -7,6 +7,8 @@ export type AuditErrorCode =
   | 'audit-intact'
   /** The file of the log cannot be read or written. */
   | 'audit-io'
+  /** Records are asked for, or given up, that the log does not have. `data.count`. */
+  | 'bad-range'
   | 'disk-full'
 
 export const auditError = (

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createSigner } from '../serve/pipeline.fixture.ts'
 import { headAt } from './anchor.ts'
 import { type AuditDatabase, createAuditDatabase, type LogPoint } from './database.ts'
-import { exportLines, headLine, openExport, readHeadFile } from './export-file.ts'
+import { exportLines, headLine, openExport, openExports, readHeadFile } from './export-file.ts'
 import { memoryLedger, releaseEntry, testLogKey } from './ledger.fixture.ts'
 import { readLog } from './read-log.ts'
 import { type ClaimedHead, type VerifiedLog, verifyLog } from './verify-log.ts'
@@ -110,6 +110,36 @@ describe('an export', () => {
     await expect(verify(lines, kept({ ...elsewhere, count: 9 }))).rejects.toThrow(broken('truncated', 5) as Error)
     const part = await exported(pointAfter(3))
     await expect(verify(part, kept(pointAfter(2)))).rejects.toMatchObject({ code: 'audit-head-too-old' })
+  })
+
+  it('is one log with those that follow it, in order and without a gap', async () => {
+    const [whole, first, second, later] = ['whole', 'first', 'second', 'later'].map((name) => join(directory, name))
+    if (whole === undefined || first === undefined || second === undefined || later === undefined)
+      throw new Error('four names')
+    const upTo = async (base: LogPoint, end: LogPoint): Promise<string> => {
+      const written: string[] = []
+      const records = readLog(database, base.count, end.count)
+      for await (const line of exportLines({ base, records, head: head(end) })) written.push(line)
+      return written.join('')
+    }
+    await writeFile(whole, lines.join(''))
+    await writeFile(first, await upTo(genesis, pointAfter(2)))
+    await writeFile(second, await upTo(pointAfter(2), pointAfter(5)))
+    await writeFile(later, await upTo(pointAfter(3), pointAfter(5)))
+    const verifyAll = async (...files: readonly string[]): Promise<VerifiedLog> => {
+      const { base, heads, records } = await openExports(files)
+      return verifyLog({ owner, base, heads }, records())
+    }
+    expect(await verifyAll(first, second)).toEqual(await verifyAll(whole))
+    for (const files of [
+      [second, first],
+      [first, later],
+      [first, first],
+      [whole, second],
+    ])
+      await expect(verifyAll(...files)).rejects.toMatchObject({ code: 'bad-range' })
+    await writeFile(second, (await upTo(pointAfter(2), pointAfter(5))).replace(/"previous":"0x../, '"previous":"0x00'))
+    await expect(verifyAll(first, second)).rejects.toMatchObject({ code: 'bad-range' })
   })
 
   it('is refused when it is something else', async () => {

@@ -1,11 +1,12 @@
 import { createReadStream } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { once } from 'node:events'
-import { bytesKey, KmsError, type SignedAuditHead } from '@tkms/dkg'
+import { bytesKey, equalBytes, KmsError, type SignedAuditHead } from '@tkms/dkg'
 import { z } from 'zod'
 import type { LogPoint, StoredRecord } from './database.ts'
 import { describeHead, describeStored } from './describe-record.ts'
-import { brokenLog } from './errors.ts'
+import { auditError, brokenLog } from './errors.ts'
+import type { ClaimedHead } from './verify-log.ts'
 
 /** The longest line: a record of 256 items with its description. */
 const MAX_LINE_LENGTH = 256 * 1024
@@ -72,6 +73,45 @@ export async function openExport(file: string): Promise<ExportedLog> {
           throw brokenLog('unreadable', `what the file says of record ${at} is not what its bytes say`, { at })
         yield stored
         at++
+      }
+    },
+  }
+}
+
+/** Exports of one log, each beginning where the one before ends. */
+export interface ExportedLogs {
+  readonly base: LogPoint
+  /** What each of them must lead to. */
+  readonly heads: readonly ClaimedHead[]
+  /** The head at the end of the last. */
+  readonly newest: SignedAuditHead
+  /** Once. @throws KmsError `audit-broken`; `bad-range` at a file that does not begin where the one before ends */
+  records(): AsyncGenerator<StoredRecord>
+}
+
+/** @param files in order, at least one @throws KmsError `bad-audit-file` when one is not an export */
+export async function openExports(files: readonly string[]): Promise<ExportedLogs> {
+  const logs: (ExportedLog & { readonly file: string })[] = []
+  for (const file of files) logs.push({ ...(await openExport(file)), file })
+  const [first, last] = [logs[0], logs.at(-1)]
+  if (first === undefined || last === undefined) throw badFile('', 'is named nowhere')
+  return {
+    base: first.base,
+    heads: logs.map(({ file, head }) => ({ what: `the head at the end of ${file}`, signed: head })),
+    newest: last.head,
+    async *records() {
+      let reached = first.base
+      for (const { file, base, ...log } of logs) {
+        if (base.count !== reached.count || !equalBytes(base.hash, reached.hash))
+          throw auditError(
+            'bad-range',
+            `${file} begins at record ${base.count}, and what is before it ends at ${reached.count}: name all files of one log, in order, without a gap`,
+            { data: { file, from: base.count, count: reached.count } },
+          )
+        for await (const stored of log.records()) {
+          yield stored
+          reached = { count: stored.seq + 1, hash: stored.hash }
+        }
       }
     },
   }

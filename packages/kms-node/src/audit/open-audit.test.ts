@@ -20,7 +20,9 @@ import { memoryStore } from '../store/memory-store.fixture.ts'
 import { ANCHOR_MS, MAX_UNANCHORED_MS, readAnchor, writeAnchor } from './anchor.ts'
 import { releaseEntry } from './ledger.fixture.ts'
 import { replayId } from './replays.ts'
-import { acceptLoss, type Audit, type AuditParams, auditPath, openAudit, withAuditReader } from './open-audit.ts'
+import { type Audit, type AuditParams, openAudit, withAuditReader } from './open-audit.ts'
+import { acceptLoss } from './accept-loss.ts'
+import { auditPath } from './open-log.ts'
 
 const NOW = 1_800_000_000
 const { publicKey, sign } = createSigner()

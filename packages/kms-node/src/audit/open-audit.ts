@@ -1,46 +1,18 @@
-import { rename } from 'node:fs/promises'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
-import {
-  type AuditEntry,
-  auditGenesis,
-  auditHash,
-  type AuditOwner,
-  decodeAuditHead,
-  encodeAuditRecord,
-  equalBytes,
-  KmsError,
-  type SignedAuditHead,
-  type SignMessage,
-} from '@tkms/dkg'
-import { COMMAND } from '../command.ts'
+import { setImmediate } from 'node:timers/promises'
+import { type AuditEntry, decodeAuditHead, equalBytes, type SignedAuditHead } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
 import type { Log } from '../ops/log.ts'
-import type { Clock, RecordStore } from '../ports.ts'
 import type { ReleaseLedger } from '../serve/release-ledger.ts'
-import { createAnchor, headAt, readAnchor, writeAnchor } from './anchor.ts'
-import { checkFromAnchor, requireOwnTail } from './check-log.ts'
-import {
-  type AuditDatabase,
-  createAuditDatabase,
-  type LogPoint,
-  openAuditDatabase,
-  type StoredRecord,
-} from './database.ts'
+import { createAnchor, headAt, readAnchor } from './anchor.ts'
+import { requireOwnTail } from './check-log.ts'
+import type { LogPoint, StoredRecord } from './database.ts'
 import { auditError, brokenLog } from './errors.ts'
 import { createLedger } from './ledger.ts'
-import { type LogKey, readLogKey, readOrMakeLogKey } from './log-key.ts'
+import { type AuditPorts, keyOf, openChecked, openExisting } from './open-log.ts'
 
-export const auditPath = (dataDir: string): string => join(dataDir, 'audit.db')
-
-/** Whose log it is, and what keeps it. */
-export interface AuditPorts {
-  readonly dataDir: string
-  readonly store: RecordStore
-  readonly owner: AuditOwner
-  readonly sign: SignMessage
-  readonly clock: Clock
-}
+/** Removed with one commit, and with one call. */
+const CUT_RECORDS = 256
+const CUT_RECORDS_PER_CALL = 64 * CUT_RECORDS
 
 export interface AuditParams extends AuditPorts {
   readonly limits: { readonly replayEntries: number; readonly replayEntriesPerRequester: number }
@@ -71,6 +43,12 @@ export interface Audit extends AuditReader {
   note(entry: AuditEntry): void
   /** This policy file decides from here on: its SHA-256. */
   readonly onPolicy: (fileHash: Uint8Array) => void
+  /**
+   * Somebody has the records before `end`: removes some of them, and notes that once. Called until the log begins there.
+   * @returns where the log begins now
+   * @throws KmsError `bad-range` when this log has no such point, `audit-io`, `disk-full`, errors of the store
+   */
+  archive(end: LogPoint): Promise<LogPoint>
   /** @returns what ends it */
   subscribe(onAppended: () => void): () => void
   /** Writes what is left and its anchor. @throws KmsError */
@@ -119,9 +97,32 @@ export async function openAudit(params: AuditParams): Promise<Audit> {
     anchored,
   )
   if (ledger.tail().count > decodeAuditHead(anchored.head).count) anchor.onAppended()
+  let archivedTo: number | undefined
+  let stopped = false
+  const archive = async (end: LogPoint): Promise<LogPoint> => {
+    if (end.count <= database.base.count) return database.base
+    const [last] = database.page(end.count - 1, 1)
+    if (last === undefined || !equalBytes(last.hash, end.hash))
+      throw auditError('bad-range', `the log of this node has no such record ${end.count - 1}`, {
+        data: { count: ledger.tail().count },
+      })
+    // What the anchor names must not be behind where the log begins.
+    if (decodeAuditHead(anchor.anchored.head).count < end.count) await anchor.flush()
+    if (archivedTo !== end.count) ledger.note({ kind: 'archive', count: end.count })
+    archivedTo = end.count
+    for (let removed = 0; removed < CUT_RECORDS_PER_CALL && database.base.count < end.count; removed += CUT_RECORDS) {
+      if (stopped) throw auditError('audit-io', 'the node stops: archive again when it runs', { retryable: true })
+      database.cut(end.count, CUT_RECORDS)
+      await setImmediate()
+    }
+    return database.base
+  }
   return {
     ledger,
-    base: database.base,
+    archive,
+    get base() {
+      return database.base
+    },
     get count() {
       return ledger.tail().count
     },
@@ -138,6 +139,7 @@ export async function openAudit(params: AuditParams): Promise<Audit> {
       return () => listeners.delete(listener)
     },
     stop: async () => {
+      stopped = true
       try {
         ledger.close()
       } finally {
@@ -165,121 +167,4 @@ export async function withAuditReader<T>(ports: AuditPorts, use: (reader: AuditR
   } finally {
     database.close()
   }
-}
-
-interface Opened {
-  readonly database: AuditDatabase
-  readonly anchored: SignedAuditHead
-}
-
-async function openChecked(ports: AuditPorts): Promise<Opened> {
-  try {
-    return await openOrMake(ports)
-  } catch (cause) {
-    if (!isKmsError(cause) || cause.code !== 'audit-broken') throw cause
-    const anchored = await readAnchor(ports.store)
-    const count = anchored === undefined ? 0 : decodeAuditHead(anchored.head).count
-    throw new KmsError(
-      cause.code,
-      `${cause.message}. The node does not serve with it. Put the newest audit.db of this node back and start again; find out who changed it. ` +
-        `Only if it is lost for good: ${COMMAND} audit accept-loss --confirm ${count} --data-dir ${ports.dataDir}`,
-      { cause, data: { ...cause.data, anchored: count } },
-    )
-  }
-}
-
-async function openOrMake(ports: AuditPorts): Promise<Opened> {
-  const { store, owner, dataDir } = ports
-  const path = auditPath(dataDir)
-  const anchored = await readAnchor(store)
-  if (anchored === undefined && !existsSync(path)) {
-    const base = { count: 0, hash: auditGenesis(owner) }
-    const key = await readOrMakeLogKey(store)
-    return { database: createAuditDatabase(path, base, key), anchored: await anchorAt(ports, base) }
-  }
-  const database = openExisting(dataDir, anchored === undefined ? await readOrMakeLogKey(store) : await keyOf(store))
-  try {
-    if (anchored === undefined) {
-      // A crash between the two first steps leaves an empty log without an anchor.
-      const tail = database.tail()
-      if (tail.count > 0) throw brokenLog('no-anchor', 'audit.db holds records that this node has no anchor of')
-      requireOwnTail(database, 0)
-      return { database, anchored: await anchorAt(ports, tail) }
-    }
-    const { clusterId, index } = decodeAuditHead(anchored.head)
-    if (!equalBytes(clusterId, owner.clusterId) || index !== owner.index)
-      throw brokenLog('different', 'the anchor is of the log of another node')
-    checkFromAnchor(database, anchored)
-    return { database, anchored }
-  } catch (cause) {
-    database.close()
-    throw cause
-  }
-}
-
-/** Of a node that has an anchor. */
-async function keyOf(store: RecordStore): Promise<LogKey> {
-  const key = await readLogKey(store)
-  if (key === undefined) throw brokenLog('tail', 'the key that the end of audit.db is checked with is missing')
-  return key
-}
-
-function openExisting(dataDir: string, key: LogKey): AuditDatabase {
-  const path = auditPath(dataDir)
-  if (!existsSync(path)) throw brokenLog('missing', 'audit.db is missing, and this node wrote one')
-  return openAuditDatabase(path, key)
-}
-
-async function anchorAt(ports: AuditPorts, point: LogPoint): Promise<SignedAuditHead> {
-  const head = headAt(ports, point)
-  await writeAnchor(ports.store, head)
-  return head
-}
-
-/**
- * The operator's word that the log is lost: what is there is put aside, and a new one goes on from the anchor, with a record that says
- * so. Whoever has a head or an export of the lost part still holds the node to it.
- * @param confirmed how many records the anchor names
- * @returns where the old file went, if there was one
- * @throws KmsError `audit-intact`, `confirm-mismatch`, `disk-full`, `audit-io`
- */
-export async function acceptLoss(
-  ports: AuditPorts,
-  confirmed: number,
-): Promise<{ readonly records: number; readonly aside?: string }> {
-  const path = auditPath(ports.dataDir)
-  const broken = await openOrMake(ports).then(
-    ({ database }) => {
-      database.close()
-      return false
-    },
-    (cause: unknown) => {
-      if (isKmsError(cause) && cause.code === 'audit-broken') return true
-      throw cause
-    },
-  )
-  if (!broken) throw auditError('audit-intact', 'the audit log goes on from its anchor: there is no loss to accept')
-  const anchored = await readAnchor(ports.store)
-  const known = anchored === undefined ? undefined : decodeAuditHead(anchored.head)
-  const base = known ?? { count: 0, hash: auditGenesis(ports.owner) }
-  if (confirmed !== base.count)
-    throw new KmsError('confirm-mismatch', `the node wrote at least ${base.count} records: --confirm ${base.count}`, {
-      data: { records: base.count },
-    })
-  const time = Math.floor(ports.clock.nowMs() / 1000)
-  const aside = existsSync(path) ? `${path}.lost-${time}` : undefined
-  if (aside !== undefined) {
-    for (const suffix of ['', '-wal']) if (existsSync(path + suffix)) await rename(path + suffix, aside + suffix)
-  }
-  const key = await readOrMakeLogKey(ports.store)
-  const database = createAuditDatabase(path, { count: base.count, hash: base.hash }, key)
-  try {
-    const record = encodeAuditRecord({ seq: base.count, time, kind: 'loss' })
-    const hash = auditHash(base.hash, record)
-    database.commit((writer) => writer.append({ seq: base.count, record, hash }))
-    await anchorAt(ports, { count: base.count + 1, hash })
-  } finally {
-    database.close()
-  }
-  return { records: base.count, ...(aside !== undefined && { aside }) }
 }

@@ -1,10 +1,11 @@
 import type { AuditOwner, Cluster, ParticipantIndex, SignedAuditHead } from '@tkms/dkg'
-import { decodeAuditHead, KmsError } from '@tkms/dkg'
+import { bytesKey, decodeAuditHead, KmsError } from '@tkms/dkg'
 import type { Command } from 'commander'
 import { z } from 'zod'
 import { type AdminClient, connectAdmin } from '../admin/admin-client.ts'
 import type { LogPoint, StoredRecord } from '../audit/database.ts'
-import { type AuditPorts, withAuditReader } from '../audit/open-audit.ts'
+import { withAuditReader } from '../audit/open-audit.ts'
+import type { AuditPorts } from '../audit/open-log.ts'
 import { readLog } from '../audit/read-log.ts'
 import { clusterPath, ownEntry, readClusterFile, readJoinedCluster } from '../cluster/cluster-file.ts'
 import { loadNodeConfig } from '../config/node-config.ts'
@@ -29,6 +30,8 @@ export interface AuditSource {
   records(from: number, to: number): AsyncIterable<StoredRecord>
   /** From `from` on for as long as the node runs. Only of a running node. */
   readonly follow?: (from: number, signal: AbortSignal) => AsyncIterable<StoredRecord>
+  /** Removes some of the records before `end`, and says where the log begins now. Only of a running node. */
+  readonly archive?: (end: LogPoint) => Promise<LogPoint>
 }
 
 /** Lends the log of the node of this data directory. @throws KmsError errors of the log, and of the store when the node does not run */
@@ -97,11 +100,9 @@ const hex = z
   .regex(/^0x(?:[0-9a-f]{2})*$/)
   .transform((text): Uint8Array => Uint8Array.from(Buffer.from(text.slice(2), 'hex')))
 const signedHead = z.looseObject({ head: hex, signature: hex })
-const stateSchema = z.looseObject({
-  head: signedHead,
-  anchored: signedHead,
-  base: z.looseObject({ count: z.int().min(0), hash: hex }),
-})
+const point = z.looseObject({ count: z.int().min(0), hash: hex })
+const stateSchema = z.looseObject({ head: signedHead, anchored: signedHead, base: point })
+const archiveSchema = z.looseObject({ base: point })
 const storedSchema = z.strictObject({ seq: z.int().min(0), record: hex, hash: hex })
 
 async function sourceOfNode(client: AdminClient, dataDir: string): Promise<AuditSource> {
@@ -117,5 +118,9 @@ async function sourceOfNode(client: AdminClient, dataDir: string): Promise<Audit
     anchored,
     records: (from, to) => lines(`from=${from}&to=${to}`, new AbortController().signal),
     follow: (from, signal) => lines(`from=${from}&follow=1`, signal),
+    archive: async ({ count, hash }) => {
+      const answer = await client.post('/audit/archive', { count, hash: `0x${bytesKey(hash)}` })
+      return archiveSchema.parse(answer).base
+    },
   }
 }
