@@ -1,6 +1,6 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
@@ -82,3 +82,46 @@ export async function createTestTpm(directory: string): Promise<TestTpm> {
     },
   }
 }
+
+/** NV indices, as tools take them. */
+export const countersOf = async (tpm: TestTpm): Promise<readonly string[]> =>
+  [...(await tpm.run('tpm2_getcap', 'handles-nv-index')).matchAll(/0x([0-9A-Fa-f]+)/g)].map(
+    ([, digits = '']) => `0x${digits.toLowerCase().padStart(8, '0')}`,
+  )
+
+/**
+ * Puts scripts before the tools that a sealer runs, in this process and those that it starts.
+ * @param lines the script of a tool; `real` is the folder of the real ones
+ */
+export async function withTools(
+  directory: string,
+  lines: (tool: string, real: string) => string,
+  use: () => Promise<void>,
+): Promise<void> {
+  const tools = await mkdtemp(join(directory, 'tools-'))
+  const path = process.env['PATH'] ?? ''
+  const { stdout } = spawnSync('sh', ['-c', 'dirname "$(command -v tpm2_unseal)"'], { encoding: 'utf8' })
+  for (const tool of TOOLS) await writeFile(join(tools, tool), lines(tool, stdout.trim()), { mode: 0o755 })
+  process.env['PATH'] = `${tools}:${path}`
+  try {
+    await use()
+  } finally {
+    process.env['PATH'] = path
+  }
+}
+
+const TOOLS = [
+  'createprimary',
+  'create',
+  'load',
+  'startauthsession',
+  'policypcr',
+  'unseal',
+  'flushcontext',
+  'nvdefine',
+  'nvundefine',
+  'nvincrement',
+  'nvread',
+  'nvreadpublic',
+  'pcrread',
+].map((name) => `tpm2_${name}`)

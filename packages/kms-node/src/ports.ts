@@ -20,6 +20,13 @@ export interface MonotonicCounter {
   read(): Promise<number>
   /** Adds one, durably. @returns its value afterwards */
   increment(): Promise<number>
+  /**
+   * Makes the counter of a new store, which lies outside of it.
+   * @param note keeps, durably, what `discard` finds it by; called before anything is made, and again for another place
+   */
+  create(note: (place: Uint8Array) => Promise<void>): Promise<void>
+  /** Removes what `create` made for a store that never came to be; whatever else is in that place stays. @param place as it was noted */
+  discard(place: Uint8Array): Promise<void>
 }
 
 /** Protects the keyring at rest. Never replaced silently by another. */

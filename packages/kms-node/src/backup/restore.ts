@@ -1,6 +1,5 @@
-import { randomUUID } from 'node:crypto'
-import { lstat, mkdir, rename, rm, writeFile } from 'node:fs/promises'
-import { basename, dirname, join, relative, resolve } from 'node:path'
+import { lstat, mkdir, rename, writeFile } from 'node:fs/promises'
+import { dirname, join, relative, resolve } from 'node:path'
 import { bytesKey, type Cluster, type Curve, decodeAuditHead, equalBytes } from '@tkms/dkg'
 import { readAnchor } from '../audit/anchor.ts'
 import { COMMAND } from '../command.ts'
@@ -20,6 +19,7 @@ import { backupError } from './errors.ts'
 import { askPeers, type PeerAnswer } from './ask-peers.ts'
 import { type OutdatedShare, outdatedShares, requireNewest } from './freshness.ts'
 import { openBackup, type OpenBackup } from './open-backup.ts'
+import { removeEarlier, removeUnfinished, unfinishedPath } from './unfinished.ts'
 
 export interface RestoreInput {
   /** The backup. */
@@ -175,10 +175,11 @@ async function writeDirectory(
   { contents }: OpenBackup,
 ): Promise<void> {
   const { directory, config, records, env, onWarning } = input
-  const temporary = join(dirname(directory), `.${basename(directory)}.${randomUUID()}.restoring`)
+  const temporary = unfinishedPath(directory)
   const sealer = await openSealer({ config: movedTo(temporary, config), env, onWarning })
   try {
     await sealer.check()
+    await removeEarlier(directory, sealer, onWarning)
     await mkdir(temporary, { mode: 0o700 })
     const store = await createRecordStore({ directory: storeDirectory(temporary), sealer, rng: systemRng })
     try {
@@ -198,7 +199,9 @@ async function writeDirectory(
     await rename(temporary, directory)
     await nodeFileSystem.syncDirectory(dirname(directory))
   } catch (cause) {
-    await rm(temporary, { recursive: true, force: true })
+    await removeUnfinished(temporary, sealer).catch((left: unknown) =>
+      onWarning(`${temporary} is left behind, and the next restore removes it: ${String(left)}`),
+    )
     throw cause
   } finally {
     sealer.destroy()

@@ -20,7 +20,7 @@ const refused = (file: string, why: string, cause?: unknown): KmsError =>
 export function createKeyFileSealer(file: string, rng: Rng): NodeSealer {
   const keys = createSaltedKeys('kms-file', () => readKey(file), rng)
   return createKeySealer(
-    { ...keys, check: async () => undefined, create: () => makeKey(file, rng).then(() => keys.create()) },
+    { ...keys, check: async () => undefined, create: (note) => makeKey(file, rng).then(() => keys.create(note)) },
     rng,
   )
 }

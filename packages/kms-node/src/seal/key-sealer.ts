@@ -20,17 +20,23 @@ export interface NodeSealer extends Sealer {
 /** Where a provider's wrapping keys of 32 bytes come from. */
 export interface WrappingKeys {
   readonly provider: SealerProvider
-  /** A key for a new store. @returns with what `open` finds it again by: public, at most 8192 bytes */
-  create(): Promise<WrappingKey>
+  /**
+   * A key for a new store.
+   * @param note as for `MonotonicCounter.create`
+   * @returns with what `open` finds it again by: public, at most 8192 bytes
+   */
+  create(note: MonotonicCounterNote): Promise<WrappingKey>
   /** @throws KmsError `unseal-failed` and those of the provider */
   open(header: Uint8Array): Promise<Secret>
   /** That `create` could succeed, without making anything. */
   check(): Promise<void>
   /** Of the key that was opened or made last. */
-  readonly counter?: MonotonicCounter
+  readonly counter?: Omit<MonotonicCounter, 'create'>
   /** Wipes what it keeps. */
   destroy(): void
 }
+
+type MonotonicCounterNote = Parameters<MonotonicCounter['create']>[0]
 
 export interface WrappingKey {
   readonly header: Uint8Array
@@ -60,7 +66,7 @@ export function createKeySealer(keys: WrappingKeys, rng: Rng): NodeSealer {
   const prefixOf = (header: Uint8Array): Uint8Array =>
     concatBytes(u8(providerCode(keys.provider)), u8(VERSION), u16(header.length), header)
 
-  const made = (): Promise<WrappingKey> => current ?? keep(keys.create())
+  const made = (): Promise<WrappingKey> => current ?? keep(keys.create(async () => undefined))
   const { counter } = keys
 
   return {
@@ -69,6 +75,8 @@ export function createKeySealer(keys: WrappingKeys, rng: Rng): NodeSealer {
       counter: {
         read: () => made().then(() => counter.read()),
         increment: () => made().then(() => counter.increment()),
+        create: async (note) => void (await keep(keys.create(note))),
+        discard: (place) => counter.discard(place),
       },
     }),
     async seal(plaintext, aad) {

@@ -1,4 +1,8 @@
-import { KmsError, type Secret } from '@tkms/dkg'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { sha256 } from '@noble/hashes/sha2.js'
+import { bytesToHex, concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
+import { KmsError, type Secret, u32 } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
 import type { MonotonicCounter, Rng } from '../ports.ts'
 import { storeError } from '../store/errors.ts'
@@ -13,6 +17,7 @@ const RETRY_MS = 250
 const COUNTER_BYTES = 8
 /** Whoever knows the index's own password, and nobody else, reads and counts; the dictionary lockout of the TPM is left alone. */
 const ATTRIBUTES = 'nt=counter|authread|authwrite|no_da'
+const POLICY = /^\s*authorization policy:\s*([0-9A-Fa-f]{64})\s*$/m
 const NAME = /^\s*name:\s*([0-9a-f]{68})\s*$/m
 
 /** An NV counter of the TPM: it never falls, not even when the owner deletes it and makes it anew. */
@@ -25,25 +30,43 @@ export interface CounterPlace {
 
 const hexOf = (index: number): string => `0x${index.toString(16).padStart(8, '0')}`
 
+export interface NewCounter {
+  readonly rng: Rng
+  /** Told u32 index || tag(16) before the index is defined. */
+  readonly note: (place: Uint8Array) => Promise<void>
+}
+
+const TAG_BYTES = 16
+/** A policy that nothing satisfies, and nothing of the counter asks for: it only shows whose the index is. */
+const policyOf = (tag: Uint8Array): Uint8Array => sha256(concatBytes(utf8ToBytes('TKMS/1/seal/tpm2/counter'), tag))
+
 /**
  * Makes a counter under a free index and counts once, so that it has a value.
  * @param auth 32 ASCII characters, the index's password; borrowed
  * @throws KmsError `tpm-unavailable`, `tpm-refused`
  */
-export function defineCounter(tools: Tpm2Tools, rng: Rng, auth: Secret): Promise<CounterPlace> {
-  return tools.session(async () => {
-    const index = await defineFree(tools, rng, auth)
+export function defineCounter(tools: Tpm2Tools, making: NewCounter, auth: Secret): Promise<CounterPlace> {
+  return tools.session(async (directory) => {
+    const index = await defineFree(tools, { ...making, policyFile: join(directory, 'policy') }, auth)
     const handle = hexOf(index)
     await tools.run({ tool: 'tpm2_nvincrement', args: ['-Q', handle, '-C', handle, '-P', 'file:-'], input: auth })
     return { index, name: await readName(tools, index) }
   })
 }
 
-async function defineFree(tools: Tpm2Tools, rng: Rng, auth: Secret): Promise<number> {
+async function defineFree(
+  tools: Tpm2Tools,
+  { rng, note, policyFile }: NewCounter & { readonly policyFile: string },
+  auth: Secret,
+): Promise<number> {
   for (let attempt = 1; ; attempt++) {
     const [high = 0, low = 0] = rng.bytes(2)
     const index = FIRST_INDEX + (((high << 8) | low) % INDICES)
-    const args = ['-Q', hexOf(index), '-C', 'o', '-s', `${COUNTER_BYTES}`, '-a', ATTRIBUTES, '-p', 'file:-']
+    const tag = rng.bytes(TAG_BYTES)
+    await note(concatBytes(u32(index), tag))
+    await writeFile(policyFile, policyOf(tag), { mode: 0o600 })
+    const attributes = ['-s', `${COUNTER_BYTES}`, '-a', ATTRIBUTES, '-L', policyFile]
+    const args = ['-Q', hexOf(index), '-C', 'o', ...attributes, '-p', 'file:-']
     try {
       await tools.run({ tool: 'tpm2_nvdefine', args, input: auth })
       return index
@@ -53,10 +76,37 @@ async function defineFree(tools: Tpm2Tools, rng: Rng, auth: Secret): Promise<num
   }
 }
 
-async function readName(tools: Tpm2Tools, index: number): Promise<Uint8Array> {
+/**
+ * Removes the counter of a store that never came to be. One that is not there, or is another store's, stays as it is.
+ * @param place u32 index || tag(16), as it was noted; anything else was cut short before an index was defined
+ * @throws KmsError `tpm-unavailable`, `tpm-refused`
+ */
+export function discardCounter(tools: Tpm2Tools, place: Uint8Array): Promise<void> {
+  return tools.session(async () => {
+    if (place.length !== 4 + TAG_BYTES) return
+    const index = Buffer.from(place).readUInt32BE(0)
+    if (index < FIRST_INDEX || index >= FIRST_INDEX + INDICES) return
+    const [, policy = ''] = POLICY.exec((await readPublic(tools, index).catch(isAbsent)) ?? '') ?? []
+    if (policy.toLowerCase() !== bytesToHex(policyOf(place.subarray(4)))) return
+    await tools.run({ tool: 'tpm2_nvundefine', args: ['-Q', '-C', 'o', hexOf(index)] })
+  })
+}
+
+/** No such handle (TPM_RC_HANDLE). */
+const ABSENT = /0x0*(?:18b|28b)\b|handle is not correct/i
+
+function isAbsent(cause: unknown): undefined {
+  if (isKmsError(cause) && cause.code === 'tpm-refused' && ABSENT.test(cause.message)) return undefined
+  throw cause
+}
+
+async function readPublic(tools: Tpm2Tools, index: number): Promise<string> {
   const output = await tools.run({ tool: 'tpm2_nvreadpublic', args: [hexOf(index)] })
-  const text = output.use((bytes) => Buffer.from(bytes).toString('latin1'))
-  const [, name] = NAME.exec(text) ?? []
+  return output.use((bytes) => Buffer.from(bytes).toString('latin1'))
+}
+
+async function readName(tools: Tpm2Tools, index: number): Promise<Uint8Array> {
+  const [, name] = NAME.exec(await readPublic(tools, index)) ?? []
   if (name === undefined) throw new KmsError('tpm-refused', 'the TPM does not name its counter')
   return new Uint8Array(Buffer.from(name, 'hex'))
 }
@@ -66,7 +116,11 @@ async function readName(tools: Tpm2Tools, index: number): Promise<Uint8Array> {
  * @param auth as it was defined with; borrowed
  * @throws from its methods KmsError `tpm-unavailable`, and `rollback-detected` when the counter is gone or is another one
  */
-export function openCounter(tools: Tpm2Tools, place: CounterPlace, auth: Secret): MonotonicCounter {
+export function openCounter(
+  tools: Tpm2Tools,
+  place: CounterPlace,
+  auth: Secret,
+): Pick<MonotonicCounter, 'read' | 'increment'> {
   const handle = hexOf(place.index)
   const owner = ['-C', handle, '-P', 'file:-']
 

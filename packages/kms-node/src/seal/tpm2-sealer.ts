@@ -1,12 +1,12 @@
 import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import { attempt, decodeAll, KmsError, Secret, u32, varBytes } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
-import type { MonotonicCounter, Rng } from '../ports.ts'
+import type { Rng } from '../ports.ts'
 import { KEY_BYTES } from '../store/aead.ts'
 import { counterAuth } from './counter-auth.ts'
 import { createKeySealer, type NodeSealer, type WrappingKey, type WrappingKeys } from './key-sealer.ts'
 import { unsealFailed } from './sealed-format.ts'
-import { type CounterPlace, defineCounter, openCounter } from './tpm2-counter.ts'
+import { type CounterPlace, defineCounter, discardCounter, type NewCounter, openCounter } from './tpm2-counter.ts'
 import { type SealedObject, sealToPcrs, unsealFromPcrs } from './tpm2-object.ts'
 import { requireMeasured } from './tpm2-pcrs.ts'
 import { createTpm2Tools, type Tpm2Tools } from './tpm2-tools.ts'
@@ -22,6 +22,8 @@ export interface Tpm2SealerOptions {
   /** Refuses to make a store where none of these PCRs was ever extended: the firmware measures nothing. */
   readonly requireMeasured: boolean
 }
+
+type OpenCounter = ReturnType<typeof openCounter>
 
 /** What stands before everything sealed: var pcrs || var public part || var private part || u32 NV index || name of the counter(34). */
 interface Tpm2Header {
@@ -39,18 +41,18 @@ interface Tpm2Header {
  */
 export function createTpm2Sealer(options: Tpm2SealerOptions, rng: Rng): NodeSealer {
   const tools = createTpm2Tools({ tcti: options.tcti })
-  let open: { readonly counter: MonotonicCounter; readonly auth: Secret } | undefined
+  let open: { readonly counter: OpenCounter; readonly auth: Secret } | undefined
   const take = (place: CounterPlace, auth: Secret): void => {
     open?.auth.destroy()
     open = { counter: openCounter(tools, place, auth), auth }
   }
-  const present = (): MonotonicCounter => {
+  const present = (): OpenCounter => {
     if (open === undefined) throw new KmsError('tpm-refused', 'the counter of no store is open')
     return open.counter
   }
   const keys: WrappingKeys = {
     provider: 'tpm2',
-    create: () => makeKey(tools, options, rng, take),
+    create: (note) => makeKey(tools, options, { rng, note, take }),
     async open(bytes) {
       const header = decodeHeader(bytes)
       requireSamePcrs(header.pcrs, options.pcrs)
@@ -58,7 +60,11 @@ export function createTpm2Sealer(options: Tpm2SealerOptions, rng: Rng): NodeSeal
       take(header.counter, counterAuth(key))
       return key
     },
-    counter: { read: () => present().read(), increment: () => present().increment() },
+    counter: {
+      read: () => present().read(),
+      increment: () => present().increment(),
+      discard: (place) => discardCounter(tools, place),
+    },
     check: () => requireMeasured(tools, options.pcrs, options.requireMeasured),
     destroy: () => open?.auth.destroy(),
   }
@@ -68,14 +74,13 @@ export function createTpm2Sealer(options: Tpm2SealerOptions, rng: Rng): NodeSeal
 async function makeKey(
   tools: Tpm2Tools,
   { pcrs, requireMeasured: strict }: Tpm2SealerOptions,
-  rng: Rng,
-  take: (place: CounterPlace, auth: Secret) => void,
+  { rng, note, take }: NewCounter & { readonly take: (place: CounterPlace, auth: Secret) => void },
 ): Promise<WrappingKey> {
   await requireMeasured(tools, pcrs, strict)
   const key = new Secret(rng.bytes(KEY_BYTES))
   const object = await sealToPcrs(tools, pcrs, key)
   const auth = counterAuth(key)
-  const counter = await defineCounter(tools, rng, auth)
+  const counter = await defineCounter(tools, { rng, note }, auth)
   take(counter, auth)
   return { key, header: encodeHeader({ pcrs, object, counter }) }
 }

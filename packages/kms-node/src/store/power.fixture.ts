@@ -6,15 +6,19 @@ import type { FileSystem } from './file-system.ts'
 export interface TestChip {
   value: number
   increments: number
+  /** The counters that it has, by their places. */
+  readonly made: Set<number>
   /** Before and after counting. */
   step: () => void
   readonly counter: MonotonicCounter
 }
 
 export function createTestChip(value: number): TestChip {
+  let noted = 0
   const chip: TestChip = {
     value,
     increments: 0,
+    made: new Set(),
     step: () => undefined,
     counter: {
       read: async () => chip.value,
@@ -25,6 +29,14 @@ export function createTestChip(value: number): TestChip {
         chip.step()
         return chip.value
       },
+      create: async (note) => {
+        const place = noted++
+        await note(Uint8Array.of(place))
+        chip.step()
+        chip.made.add(place)
+        chip.step()
+      },
+      discard: async ([place = 0]) => void chip.made.delete(place),
     },
   }
   return chip

@@ -16,6 +16,7 @@ import {
 } from './keyring.ts'
 import { encodeKeyringFile, keyringAad, parseKeyringFile, STORE_ID_BYTES } from './keyring-file.ts'
 import { acquireLock, type StoreLock } from './lock.ts'
+import { prepareCounter } from './new-counter.ts'
 import { type CommitCounter, type CommitReason, countCommits, openCommits } from './rollback.ts'
 import { systemClock } from '../system.ts'
 
@@ -52,10 +53,12 @@ export async function createRecordStore(options: RecordStoreOptions): Promise<Op
       throw storeError('store-exists', 'this directory holds a store already', {
         data: { directory: options.directory },
       })
-    const { sealer, rng, clock = systemClock } = options
+    const keyring = new Map()
+    const { sealer, rng, directory, clock = systemClock } = options
+    await prepareCounter({ counter: sealer.counter, fileSystem, directory })
     const counter = sealer.counter && countCommits(sealer.counter, await sealer.counter.read(), clock)
     const storeId = rng.bytes(STORE_ID_BYTES)
-    const store = new SealedRecordStore(options, { fileSystem, lock, storeId, keyring: new Map(), counter })
+    const store = new SealedRecordStore(options, { fileSystem, lock, storeId, keyring, counter })
     await store.begin(true)
     return store
   } catch (error) {
@@ -125,12 +128,13 @@ class SealedRecordStore implements OpenRecordStore {
     this.#keyring = state.keyring
   }
 
-  /** Removes what a crash left behind, and what could be opened instead of this. @param isNew it has no keyring yet */
+  /** Removes what a crash left behind, and outruns what could be opened instead of this. @param isNew it has no keyring yet */
   async begin(isNew: boolean): Promise<void> {
     try {
       await this.#serialised(async () => {
+        if (isNew) return this.#write(this.#keyring)
         await removeOrphans(this.#fileSystem, this.#options.directory, this.#keyring)
-        await (isNew ? this.#write(this.#keyring) : this.#outrun())
+        await this.#outrun()
       })
     } catch (error) {
       await this.close()

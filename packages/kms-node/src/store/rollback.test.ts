@@ -168,6 +168,24 @@ describe('a store whose sealer has a counter', () => {
     await expect(open()).rejects.toMatchObject({ code: 'rollback-detected' })
   })
 
+  it('takes the counter back that an earlier call made before it was cut short, and no other', async () => {
+    for (let at = 0, whole = false; !whole; at++) {
+      const port = cutPower(chip, at, nodeFileSystem)
+      const store = await createRecordStore(options(counted(), port)).catch(() => undefined)
+      await store?.close()
+      whole = port.steps <= at
+      chip.step = () => undefined
+      const made = (await readdir(directory)).includes('keyring')
+      await (made ? open() : createRecordStore(options())).then((again) => again.close())
+      expect(chip.made.size, `step ${at}`).toBe(1)
+      await (await open()).close()
+      expect(chip.made.size, `opened after step ${at}`).toBe(1)
+      expect((await readdir(directory)).toSorted()).toEqual(['keyring', 'lock'])
+      await rm(directory, { recursive: true })
+      chip.made.clear()
+    }
+  })
+
   it('does not open without the counter, nor one without a counter with it', async () => {
     const plain = createKeyFileSealer(join(parent, 'key'), systemRng)
     await (await createRecordStore(options())).close()
