@@ -1,15 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { itemPoint, type RequestItem } from '@tkms/dkg'
-import {
-  bytes32,
-  createSigner,
-  curve,
-  groupKey,
-  NOW_SECONDS,
-  policyOf,
-} from '../../packages/kms-node/src/serve/pipeline.fixture.ts'
-import { byKey, createWallet } from '../../packages/kms-node/src/serve/requester.fixture.ts'
-import { chains, type Change, RULES, type RuleCase } from './rules.ts'
+import { bytes32, curve, groupKey, NOW_SECONDS, policyOf } from '../../packages/kms-node/src/serve/pipeline.fixture.ts'
+import { createWallet } from '../../packages/kms-node/src/serve/requester.fixture.ts'
+import { attested, attestedLines, quotes } from './attested.ts'
+import { chains, type Change, type Line, RULES, type RuleCase, strangeKey as stranger } from './rules.ts'
 import { type Outcome, startThreeNodes, type ThreeNodes } from './three-nodes.ts'
 
 /*
@@ -23,8 +17,6 @@ beforeAll(async () => {
 })
 afterAll(() => nodes.stop())
 
-type Line = readonly [what: string, change: Change, expected: Outcome, only?: 'http']
-
 const named = ([what, change, expected, only]: Line): {
   readonly what: string
   readonly change: Change
@@ -32,7 +24,6 @@ const named = ([what, change, expected, only]: Line): {
   readonly only: 'http' | undefined
 } => ({ what, change, expected, only })
 
-const stranger = byKey(createSigner())
 const strangeWallet = createWallet()
 const otherSpki = new Uint8Array(294).fill(0x30)
 const at = (offset: number, bytes: Uint8Array) => (payload: Uint8Array) => {
@@ -225,13 +216,14 @@ const TABLE: readonly (readonly [RuleCase, readonly Line[]])[] = [
   [RULES.noxCombined, noxLines('answer')],
   [RULES.noxUser, noxUserLines],
   [RULES.onchain, onchainLines],
+  [attested, [...common('bad-header-proof'), ...attestedLines]],
   [RULES.token, tokenLines],
   [RULES.quota, common('bad-header-proof')],
 ]
 
 describe.each(TABLE.map(([rule, lines]) => ({ name: rule.name, rule, lines })))('$name', ({ rule, lines }) => {
   it.each(lines.map(named))('$what', async ({ change, expected, only }) => {
-    nodes.setPolicy(policyOf(rule.tree, chains, rule.envelopes))
+    nodes.setPolicy(policyOf(rule.tree, chains, rule.envelopes, quotes))
     nodes.usesOfShares()
     const doors = nodes.doors.filter(({ transport }) => only === undefined || transport === only)
     const outcomes = await Promise.all(
@@ -244,7 +236,7 @@ describe.each(TABLE.map(([rule, lines]) => ({ name: rule.name, rule, lines })))(
   })
 
   it('replayed', async () => {
-    nodes.setPolicy(policyOf(rule.tree, chains, rule.envelopes))
+    nodes.setPolicy(policyOf(rule.tree, chains, rule.envelopes, quotes))
     const ask = await rule.ask({})
     for (const transport of ['http', 'libp2p'] as const) {
       const doors = nodes.doors.filter((door) => door.transport === transport)

@@ -45,7 +45,7 @@ import {
   spki,
 } from '../../packages/kms-node/src/serve/pipeline.fixture.ts'
 import { byKey, createWallet, type StatementSigner } from '../../packages/kms-node/src/serve/requester.fixture.ts'
-import type { Ask } from './three-nodes.ts'
+import type { Ask, Outcome } from './three-nodes.ts'
 
 /** One thing that is not as it should be. Without any, the request is a good one. */
 export interface Change {
@@ -65,6 +65,9 @@ export interface Change {
   readonly forger?: StatementSigner
 }
 
+/** One line of the table. */
+export type Line = readonly [what: string, change: Change, expected: Outcome, only?: 'http']
+
 /** One rule as policies use it, and how a good request looks to it. */
 export interface RuleCase {
   readonly name: string
@@ -77,7 +80,8 @@ export interface RuleCase {
 export const CHAIN = 421_614
 const HANDLE = bytes32(9)
 const TOKEN = 'table-token-0123456789'
-const key = byKey(alice)
+export const key = byKey(alice)
+export const strangeKey = byKey(createSigner())
 const wallet = createWallet()
 const keyIssuer = byKey(createSigner())
 const walletIssuer = createWallet()
@@ -96,7 +100,7 @@ export const chains: ChainReader = {
   },
 }
 
-function labelled(owner: Principal, chainId = 0): RequestItemV2 {
+export function labelled(owner: Principal, chainId = 0): RequestItemV2 {
   const sealed = sealEnvelopeV2(curve, {
     key: { keyId, groupKey },
     plaintext: bytes32(5),
@@ -109,7 +113,7 @@ function labelled(owner: Principal, chainId = 0): RequestItemV2 {
   return requestItemV2(sealed)
 }
 
-async function signedAsk(signer: StatementSigner, request: DelegationRequest, change: Change): Promise<Ask> {
+export async function signedAsk(signer: StatementSigner, request: DelegationRequest, change: Change): Promise<Ask> {
   const { item = (same) => same, payload: alter = (same) => same, transit = (same) => same } = change
   const changed = { ...request, ...change.request }
   const whole = { ...changed, items: changed.items.map((inner) => item(inner)) }

@@ -44,7 +44,7 @@ import { memoryLedger } from '../audit/ledger.fixture.ts'
 import { parsePolicy } from '../policy/policy-file.ts'
 import type { Policy } from '../policy/policy.ts'
 import { createQuotaBook } from '../policy/quota-rule.ts'
-import { NO_QUOTES } from '../attest/open-verifier.ts'
+import { NO_QUOTES, type QuoteVerifiers } from '../attest/open-verifier.ts'
 import type { RulePorts } from '../policy/rule-type.ts'
 import { createSignatureVerifier } from '../policy/signature-verifier.ts'
 import type { Clock, Rng } from '../ports.ts'
@@ -171,15 +171,23 @@ export function createTestLender(
 }
 
 export const signatures = createSignatureVerifier({ maxKeys: 16 })
-export const rulePorts = (chains: ChainReader = NO_CHAINS): RulePorts => ({
+export const rulePorts = (chains: ChainReader = NO_CHAINS, quotes: QuoteVerifiers = NO_QUOTES): RulePorts => ({
   signatures,
   chains,
   quotas: createQuotaBook(),
-  quotes: NO_QUOTES,
+  quotes,
 })
 /** Rules for every key, which is for v2 envelopes unless told otherwise. */
-export const policyOf = (tree: object, chains: ChainReader = NO_CHAINS, envelopes: 'v1' | 'v2' = 'v2'): Policy =>
-  parsePolicy({ version: 1, keys: { '*': { envelopes, ...tree } } }, { file: 'policy.yaml', ports: rulePorts(chains) })
+export const policyOf = (
+  tree: object,
+  chains: ChainReader = NO_CHAINS,
+  envelopes: 'v1' | 'v2' = 'v2',
+  quotes: QuoteVerifiers = NO_QUOTES,
+): Policy =>
+  parsePolicy(
+    { version: 1, keys: { '*': { envelopes, ...tree } } },
+    { file: 'policy.yaml', ports: rulePorts(chains, quotes) },
+  )
 /** Takes the grants of the test's issuer, for v1 envelopes. */
 export const grantPolicy = (): Policy => policyOf({ rule: 'grant', issuers: [issuer.id] }, NO_CHAINS, 'v1')
 
