@@ -115,6 +115,9 @@ export function byteTargets(corpus: readonly Sample[]): readonly ByteTarget[] {
     encodeCeremonyFrame({ type: 'status', ceremony: id, messages: messages.slice(0, 3) }),
     encodeCeremonyFrame({ type: 'keyHeads', heads: [{ keyId: id, sharingId: id, epoch: 1, attempt: 0 }], reply: true }),
     encodeCeremonyFrame({ type: 'fetchCertificate', sharingId: id }),
+    ...at(/\.spec$/).map((spec) =>
+      encodeCeremonyFrame({ type: 'promises', specs: [{ spec }], orders: [id], last: true }),
+    ),
   ]
   return [
     { name: 'request', seeds: requests, run: (bytes) => encodeRequest(decodeRequest(curve, bytes)) },

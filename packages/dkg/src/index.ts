@@ -82,6 +82,7 @@ export {
   type SlotState,
   type SlotStep,
   superseded,
+  takeOver as takeOverInSlot,
   winner as slotWinner,
 } from './ceremony/slot.ts'
 export { leaderOf } from './ceremony/join.ts'

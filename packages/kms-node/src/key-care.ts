@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { type Curve, type ParticipantIndex, type Secret, type SignMessage } from '@tkms/dkg'
+import { type CommitteeConfig, type Curve, type ParticipantIndex, type Secret, type SignMessage } from '@tkms/dkg'
 import type { CeremonyLog } from './ceremony/ports.ts'
 import type { CeremonyService } from './ceremony/service.ts'
 import type { ClusterKeeper } from './cluster/cluster-keeper.ts'
@@ -20,6 +20,8 @@ export interface KeyCareParams {
   readonly network: CeremonyNetwork
   readonly clusterKeeper: ClusterKeeper
   readonly ceremonies: () => CeremonyService
+  /** Whose word this node waits for after a restore, before it signs as a member of these committees. */
+  readonly awaited: (committees: readonly CommitteeConfig[]) => readonly ParticipantIndex[]
   readonly clock: Clock
   readonly rng: Rng
   /** Borrowed. */
@@ -45,8 +47,10 @@ export function createKeyCare(params: KeyCareParams): KeyCare {
   const nameOf = (index: number): string =>
     params.clusterKeeper.nodes().find((node) => node.index === index)?.name ?? `node ${index}`
 
+  const awaited = (committee: CommitteeConfig): readonly ParticipantIndex[] => params.awaited([committee])
   const repairs = createRepairService({
     ...params,
+    awaited,
     timings,
     evidenceDirectory: join(config.dataDir, 'evidence'),
     dataDir: config.dataDir,
@@ -78,6 +82,7 @@ export function createKeyCare(params: KeyCareParams): KeyCare {
       destroyKey: (keyId, order) => keeper.destroyKey(keyId, order),
     },
     ceremonies: {
+      awaited,
       undecidedOf: (keyId) => params.ceremonies().undecidedOf(keyId),
       forgetKey: (keyId) => params.ceremonies().forgetKey(keyId),
     },

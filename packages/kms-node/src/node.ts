@@ -29,6 +29,7 @@ import { createStatus } from './ops/status.ts'
 import type { PolicyState } from './policy/live-policy.ts'
 import { openHttp } from './open-http.ts'
 import { openNetwork } from './open-network.ts'
+import { openSetBackHere, ownCommittees } from './open-set-back.ts'
 import { openOwn } from './open-own.ts'
 import type { Rng } from './ports.ts'
 import type { NodeSealer } from './seal/key-sealer.ts'
@@ -173,7 +174,17 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     }
   }
   const shared = { self: self.index, curve, sign, store, network, clock, rng, nodeSeed: identity.nodeSeed, log }
-  const care = createKeyCare({ ...shared, config, keys, clusterKeeper, ceremonies: () => ceremonies })
+  const setBack = await openSetBackHere({
+    ...shared,
+    slots,
+    clusterId,
+    committees: () => ownCommittees(keys.keeper, joined.config, self.index),
+    nodes: () => clusterKeeper.nodes(),
+    ceremonies: () => ceremonies,
+    destroys: () => care.destroys,
+  })
+  const { awaited } = setBack
+  const care = createKeyCare({ ...shared, config, keys, clusterKeeper, awaited, ceremonies: () => ceremonies })
   const ceremonies: CeremonyService = createCeremonyService({
     ...shared,
     cluster: joined,
@@ -182,6 +193,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     evidenceDirectory: join(config.dataDir, 'evidence'),
     keys: { ...ceremonyKeys(keys.keeper), isClosed: (keyId) => care.destroys.hasSigned(keyId) },
     slots,
+    awaited,
     addressBook: clusterKeeper,
     dataDir: config.dataDir,
     onCommittees: updateRoster,
@@ -198,13 +210,16 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     keys,
     self: identity.publicKey,
     network,
-    ceremonies: care.listen({
-      onFrame: (from, frame) => ceremonies.onFrame(from, frame),
-      onPeerConnected: (peer) => {
-        guard.onPeerConnected(peer)
-        ceremonies.onPeerConnected(peer)
-      },
-    }),
+    ceremonies: setBack.listen(
+      care.listen({
+        onFrame: (from, frame) => ceremonies.onFrame(from, frame),
+        onPeerConnected: (peer) => {
+          guard.onPeerConnected(peer)
+          ceremonies.onPeerConnected(peer)
+        },
+      }),
+    ),
+    onSynced: (peer) => setBack.ask(peer),
     clock,
     startupWaitMs,
     log,
@@ -241,6 +256,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
       ...status(),
       index: self.index,
       peersConnected: network.connected,
+      restored: setBack.state(),
       peerAttestation: attested(),
       url: http.url,
       policy: policy.state(),

@@ -12,10 +12,12 @@ import {
   decodeSlot,
   emptySlot,
   encodeSlot,
+  isUndecided,
   mayEraseOn,
   type SlotState,
   type SlotStep,
   superseded,
+  takeOver,
   winner,
 } from './slot.ts'
 
@@ -165,4 +167,50 @@ test('a slot comes back from its bytes as it was', () => {
   const state = after(certify(abandoned, reshare(2), sharing))
   expect(decodeSlot(encodeSlot(state))).toEqual(state)
   expect(() => decodeSlot(encodeSlot(state).subarray(1))).toThrow('another version')
+})
+
+const told = new Uint8Array(64).fill(8)
+const own = signer(5)
+
+test('an AUTH that was forgotten binds as it did: no other X of its attempt, none of a lower one, and the same bytes', () => {
+  const forgotten = reshare(1)
+  const state = after(takeOver(emptySlot, forgotten, told))
+  expect(approve(state, reshare(1, 100), 'plain')).toMatchObject({ refusal: 'other-approved' })
+  expect(approve(state, reshare(0), 'plain')).toMatchObject({ refusal: 'superseded' })
+  expect(begin(state, forgotten, 'full')).toMatchObject({ refusal: 'not-approved' })
+  const agreed = after(approve(state, forgotten, 'plain'))
+  expect(authorize(agreed, forgotten, own)).toMatchObject({ entry: { authorization: told } })
+  expect(isUndecided(state, ceremonyId(forgotten))).toBe(true)
+  expect(approve(state, reshare(2), 'plain')).not.toHaveProperty('refusal')
+})
+
+test('an X that others agreed to keeps out what rivals it, also what was approved before it was told', () => {
+  const theirs = reshare(0)
+  const state = after(takeOver(emptySlot, theirs, undefined))
+  expect(approve(state, reshare(0, 100), 'plain')).toMatchObject({ refusal: 'other-approved' })
+  expect(approve(state, theirs, 'plain')).not.toHaveProperty('refusal')
+  expect(approve(state, reshare(1), 'plain')).not.toHaveProperty('refusal')
+  expect(isUndecided(state, ceremonyId(theirs))).toBe(true)
+  const late = after(takeOver(approved(reshare(0, 100)), theirs, undefined))
+  expect(authorize(late, reshare(0, 100), own)).toMatchObject({ refusal: 'other-approved' })
+  expect(begin(late, reshare(0, 100), 'full')).toMatchObject({ refusal: 'other-approved' })
+})
+
+test('the AUTH of this node itself tells which of two X it agreed to', () => {
+  const state = after(takeOver(after(takeOver(emptySlot, reshare(0), told)), reshare(0, 100), undefined))
+  const agreed = after(approve(state, reshare(0), 'plain'))
+  expect(begin(agreed, reshare(0), 'full')).not.toHaveProperty('refusal')
+  expect(approve(agreed, reshare(0, 100), 'plain')).toMatchObject({ refusal: 'other-approved' })
+})
+
+test('what this node knows of itself is not changed by what others tell', () => {
+  const state = approved(reshare(0))
+  expect(after(takeOver(state, reshare(0), undefined))).toBe(state)
+  const signed = after(authorize(state, reshare(0), own))
+  expect(after(takeOver(signed, reshare(0), told))).toBe(signed)
+})
+
+test('what was taken over survives the record', () => {
+  const state = after(takeOver(after(takeOver(emptySlot, reshare(0), undefined)), reshare(1), told))
+  expect(decodeSlot(encodeSlot(state))).toEqual(state)
 })

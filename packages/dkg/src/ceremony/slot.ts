@@ -28,6 +28,8 @@ export interface SlotEntry {
   readonly decidedAgainst: boolean
   /** Its CERT2 was seen. */
   readonly certified?: SharingId
+  /** Other members agreed to it, and this node may have: what it promised was forgotten when a backup was restored. */
+  readonly doubtful?: true
 }
 
 export interface SlotState {
@@ -84,9 +86,27 @@ function withEntry(state: SlotState, entry: SlotEntry, floor: number = state.flo
 const refuse = (refusal: SlotRefusal, by?: SlotEntry): SlotStep =>
   by === undefined ? { refusal } : { refusal, ceremony: by.ceremony }
 
+const tookPart = ({ approval, authorization }: SlotEntry): boolean => approval !== 'none' || authorization !== undefined
+
 /** What this node agreed to in a lower attempt and is still undecided: it must be decided against, or be given up for AUTH. */
 const openBelow = (state: SlotState, attempt: number): SlotEntry | undefined =>
-  state.entries.find((entry) => entry.attempt < attempt && entry.approval !== 'none' && !entry.decidedAgainst)
+  state.entries.find((entry) => entry.attempt < attempt && tookPart(entry) && !entry.decidedAgainst)
+
+/** Another X of the same attempt, as far as `counts`. */
+const rivalOf = (
+  state: SlotState,
+  { attempt, ceremony }: SlotEntry,
+  counts: (entry: SlotEntry) => boolean,
+): SlotEntry | undefined =>
+  state.entries.find((other) => other.attempt === attempt && !equalBytes(other.ceremony, ceremony) && counts(other))
+
+/** What other members told after a restore, when the operator may have approved another X meanwhile. */
+const wasForgotten = ({ authorization, doubtful }: SlotEntry): boolean =>
+  authorization !== undefined || doubtful === true
+
+/** The AUTH of this node over X itself settles what it agreed to. */
+const forgottenRival = (state: SlotState, entry: SlotEntry): SlotEntry | undefined =>
+  entry.authorization === undefined ? rivalOf(state, entry, wasForgotten) : undefined
 
 /**
  * The operator agrees to X: one X per (slot, attempt). Agreeing to the same X again changes nothing, or adds `degraded`.
@@ -97,9 +117,7 @@ export function approve(state: SlotState, spec: CeremonySpec, approval: Exclude<
   const { attempt } = spec
   if (entry.abandoned || entry.decidedAgainst) return refuse('abandoned')
   if (attempt < state.floor) return refuse('superseded')
-  const rival = state.entries.find(
-    (other) => other.attempt === attempt && other.approval !== 'none' && !equalBytes(other.ceremony, entry.ceremony),
-  )
+  const rival = rivalOf(state, entry, ({ approval }) => approval !== 'none') ?? forgottenRival(state, entry)
   if (rival !== undefined) return refuse('other-approved', rival)
   const competes = (other: SlotEntry): boolean => spec.kind !== 'reshare' || other.attempt >= attempt
   const certified = state.entries.find((other) => other.certified !== undefined && competes(other))
@@ -128,6 +146,8 @@ export function authorize(state: SlotState, spec: CeremonySpec, own: OwnWord): S
   if (entry.abandoned || entry.decidedAgainst) return refuse('abandoned')
   if (entry.approval === 'none') return refuse('not-approved')
   if (spec.attempt < state.floor) return refuse('superseded')
+  const rival = forgottenRival(state, entry)
+  if (rival !== undefined) return refuse('other-approved', rival)
   const certified = state.entries.find((other) => other.certified !== undefined)
   if (certified !== undefined || own.knowsCertificate) return refuse('certified', certified)
   if (openBelow(state, spec.attempt) !== undefined && !own.holdsOldShare) return refuse('no-old-share')
@@ -143,6 +163,8 @@ export function begin(state: SlotState, spec: CeremonySpec, strength: Authorizat
   if (entry.abandoned || entry.decidedAgainst) return refuse('abandoned')
   if (entry.approval === 'none') return refuse('not-approved')
   if (spec.attempt < state.floor) return refuse('superseded')
+  const rival = forgottenRival(state, entry)
+  if (rival !== undefined) return refuse('other-approved', rival)
   if (!authorized(spec, entry, strength)) return refuse('not-authorized')
   const open = openBelow(state, spec.attempt)
   if (open !== undefined && spec.kind !== 'reshare') return refuse('attempt-open', open)
@@ -165,6 +187,19 @@ export function abandonHere(state: SlotState, spec: CeremonySpec): SlotStep {
 export function decideAgainst(state: SlotState, spec: CeremonySpec): SlotStep {
   const entry = entryOf(state, spec)
   return withEntry(state, { ...entry, decidedAgainst: true })
+}
+
+/**
+ * What another member tells of X to this node, which was restored from a backup and may have forgotten what it promised.
+ * @param authorization this node's own AUTH over X, verified, 64 bytes: a promise as when it was made. Without it X is doubtful: this
+ *   node may have agreed to it, so it agrees to no other X of this attempt.
+ */
+export function takeOver(state: SlotState, spec: CeremonySpec, authorization: Uint8Array | undefined): SlotStep {
+  const entry = entryOf(state, spec)
+  if (entry.authorization !== undefined) return { state, entry }
+  if (authorization !== undefined) return withEntry(state, { ...entry, authorization }, spec.attempt)
+  if (entry.approval !== 'none' || entry.doubtful === true) return { state, entry }
+  return withEntry(state, { ...entry, doubtful: true })
 }
 
 /** A verified CERT2 of X. */
@@ -193,7 +228,7 @@ export function mayEraseOn(state: SlotState, spec: CeremonySpec, strength: Autho
 export function isUndecided(state: SlotState, ceremony: Uint8Array): boolean {
   const entry = slotEntry(state, ceremony)
   if (entry === undefined || entry.decidedAgainst) return false
-  if (entry.approval === 'none' && entry.authorization === undefined) return false
+  if (!tookPart(entry) && !wasForgotten(entry)) return false
   return !state.entries.some(({ attempt, certified }) => certified !== undefined && attempt >= entry.attempt)
 }
 
@@ -215,7 +250,8 @@ function encodeEntry(entry: SlotEntry): Uint8Array {
     (entry.abandoned ? 1 : 0) +
     (entry.decidedAgainst ? 2 : 0) +
     (authorization === undefined ? 0 : 4) +
-    (certified === undefined ? 0 : 8)
+    (certified === undefined ? 0 : 8) +
+    (entry.doubtful === true ? 16 : 0)
   const nothing = new Uint8Array(0)
   const head = concatBytes(u32(entry.attempt), entry.ceremony, u8(APPROVALS.indexOf(entry.approval)), u8(flags))
   return concatBytes(head, authorization ?? nothing, certified ?? nothing)
@@ -244,6 +280,7 @@ function readEntry(reader: Reader): SlotEntry {
     approval,
     abandoned: (flags & 1) !== 0,
     decidedAgainst: (flags & 2) !== 0,
+    ...((flags & 16) !== 0 && { doubtful: true as const }),
     ...((flags & 4) !== 0 && { authorization: reader.take(SIGNATURE_BYTES, 'slot.authorization') }),
     ...((flags & 8) !== 0 && {
       certified: id32<SharingId>(reader.take(32, 'slot.certified'), 'slot.certified'),

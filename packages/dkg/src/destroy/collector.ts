@@ -1,4 +1,6 @@
 import { dkgError } from '../errors.ts'
+import type { ParticipantIndex } from '../primitives/types.ts'
+import { encodeDestroyMessage, orderOf } from './messages.ts'
 import { DestroyTurn } from './turn.ts'
 import type { DestroyCollector, DestroyCollectorState, DestroyParams, DestroyPhase, DestroyPorts } from './types.ts'
 
@@ -42,6 +44,16 @@ const copyState = (state: DestroyCollectorState): DestroyCollectorState => ({
   claims: new Map(state.claims),
   answers: new Map(state.answers),
 })
+
+/** The `destroy` message with this member's signature on an order that is not complete; undefined where it has not signed. */
+export function signatureOn(
+  { params, phase, signatures }: DestroyCollectorState,
+  member: ParticipantIndex,
+): Uint8Array | undefined {
+  const signature = signatures.get(member)
+  if (signature === undefined || phase !== 'collecting') return undefined
+  return encodeDestroyMessage({ kind: 'signature', order: orderOf(params.current), signature })
+}
 
 /** How far an order is: its phase, and how many have signed it. */
 export const orderProgress = ({

@@ -1,4 +1,8 @@
-export { createDestroyCollector, orderProgress as destroyOrderProgress } from './collector.ts'
+export {
+  createDestroyCollector,
+  orderProgress as destroyOrderProgress,
+  signatureOn as destroySignatureOn,
+} from './collector.ts'
 export * from './types.ts'
 export {
   createErased,

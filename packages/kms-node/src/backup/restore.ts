@@ -2,6 +2,7 @@ import { lstat, mkdir, rename, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { bytesKey, type Cluster, type Curve, decodeAuditHead, equalBytes } from '@tkms/dkg'
 import { readAnchor } from '../audit/anchor.ts'
+import { markSetBack } from '../ceremony/set-back.ts'
 import { COMMAND } from '../command.ts'
 import { NODE_CONFIG_FILE, parseNodeConfig } from '../config/node-config.ts'
 import type { NodeConfig } from '../config/types.ts'
@@ -184,6 +185,7 @@ async function writeDirectory(
     const store = await createRecordStore({ directory: storeDirectory(temporary), sealer, rng: systemRng })
     try {
       for (const { kind, id, value } of records) await store.put(kind, id, value)
+      await markSetBack(store)
     } finally {
       await store.close()
     }

@@ -1,6 +1,6 @@
 import { COMMAND } from '../command.ts'
 import { adviseToLeaveOut, isShortOfMembers, otherWay } from './other-way.ts'
-import type { CeremonyStatus, NamedMember } from './status.ts'
+import { type CeremonyStatus, isHeldBack, type NamedMember } from './status.ts'
 
 /** A ceremony that has made no progress for this long is worth giving up on. */
 const LONG_WAIT_S = 900
@@ -22,6 +22,7 @@ const hereIn = ({ dataDir }: AdviceContext): string => `--data-dir ${dataDir}`
 
 /** What the operator can do now: who is missing, and the exact command. Undefined where there is nothing to do. */
 export function adviseOn(status: CeremonyStatus, context: AdviceContext): string | undefined {
+  if (isHeldBack(status)) return adviseOnRestored(status, status.awaited, context)
   switch (status.stage) {
     case 'proposed':
       return adviseOnProposal(status, context)
@@ -42,6 +43,16 @@ export function adviseOn(status: CeremonyStatus, context: AdviceContext): string
     case 'abandoned':
       return undefined
   }
+}
+
+/** It goes on by itself with their answers. */
+function adviseOnRestored(status: CeremonyStatus, awaited: readonly NamedMember[], context: AdviceContext): string {
+  const away = awaited.filter(({ index }) => !context.connected(index))
+  const isOld = ({ index }: NamedMember): boolean =>
+    status.old?.members.some((member) => member.index === index) === true
+  const head = `a backup of this node was restored: it signs nothing before enough of ${names(awaited)} have told what it promised since`
+  const without = `if ${names(away)} will not come back, compare with the other operators that this node agreed to no other ceremony of this key since the backup, then here: ${COMMAND} ceremony approve ${idOf(status)} --degraded ${hereIn(context)}`
+  return [head, ...start(away), ...(away.some(isOld) ? [without] : [])].join('. ')
 }
 
 function adviseOnProposal(status: CeremonyStatus, context: AdviceContext): string {

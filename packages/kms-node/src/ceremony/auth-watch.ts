@@ -9,6 +9,8 @@ import {
   slotId,
   verifyEd25519,
 } from '@tkms/dkg'
+import { writeEvidence } from './evidence-files.ts'
+import type { CeremonyRunPorts } from './run-ports.ts'
 
 /** Signatures remembered, over all slots; the oldest goes first. */
 const MAX_REMEMBERED = 4096
@@ -17,6 +19,23 @@ const MAX_REMEMBERED = 4096
 export interface AuthorizationWatch {
   /** @returns the fault, once its second half was seen */
   see(spec: CeremonySpec, entry: MemberSignature): Fault | undefined
+}
+
+/** Watches, writes the evidence down and says so in the log. */
+export function reportDoubleAuthorizations({
+  evidenceDirectory,
+  nameOf,
+  log,
+}: Pick<CeremonyRunPorts, 'evidenceDirectory' | 'nameOf' | 'log'>): CeremonyRunPorts['onAuthorization'] {
+  const watch = createAuthorizationWatch()
+  return (spec, entry) => {
+    const fault = watch.see(spec, entry)
+    if (fault === undefined) return
+    const { culprit, kind, summary } = fault
+    writeEvidence(evidenceDirectory, ceremonyId(spec), fault)
+      .then((file) => log.warn({ culprit: nameOf(culprit), kind, summary, file }, 'ceremony-fault'))
+      .catch((cause: unknown) => log.error({ cause: String(cause) }, 'evidence-not-written'))
+  }
 }
 
 interface Seen {

@@ -82,10 +82,10 @@ export function createIntake(params: IntakeParams): Intake {
   /** What a quorum abandoned is no proposal any more. */
   const takeAbandonment = ({ ceremony, signed }: Extract<RoutedFrame, { type: 'message' }>): void => {
     const id = bytesKey(ceremony)
-    const proposal = proposals.get(id)
-    if (proposal === undefined) return
+    const spec = proposals.get(id)?.spec ?? registry.forgotten(id)
+    if (spec === undefined) return
     registry
-      .takeAbandonment(proposal.spec, signed)
+      .takeAbandonment(spec, signed)
       .then((decided) => {
         if (decided) proposals.remove(id)
       })

@@ -3,29 +3,29 @@ import {
   bytesKey,
   type CeremonySpec,
   ceremonyId,
+  type CommitteeConfig,
   equalBytes,
   isUndecidedInSlot,
-  type MemberSignature,
   type ParticipantIndex,
   slotEntry,
-  slotId,
   superseded,
   verifyEd25519,
 } from '@tkms/dkg'
+import type { PromisedSpec } from '../net/ceremony-frame.ts'
 import type { NamedCommittee } from '../cluster/address-book.ts'
 import { certifiedSharing } from '../cluster/cluster-file.ts'
 import { isKmsError } from '../errors.ts'
 import { createTurns, type Turns } from '../turns.ts'
 import { loadArchive } from './archive.ts'
-import { createAuthorizationWatch } from './auth-watch.ts'
+import { reportDoubleAuthorizations } from './auth-watch.ts'
 import { asAbandonment, createAbandonmentBook, createAuthorizationBook } from './books.ts'
 import { ceremonyError } from './errors.ts'
-import { writeEvidence } from './evidence-files.ts'
 import { createImportedKeys, type ImportedKeys } from './imported-keys.ts'
-import type { KnownKey } from './ports.ts'
 import { createCeremonyRun } from './run.ts'
 import type { CeremonyRun, CeremonyRunPorts, RunOf } from './run-ports.ts'
+import { isAfter, isBelow, isOf } from './spec-order.ts'
 import { isFinal } from './status.ts'
+import { committeesToHear, promisedSpecs } from './tell-promises.ts'
 
 /** Ceremonies that make progress at once at this node; those that wait for others do not count. */
 const MAX_RUNNING = 8
@@ -41,10 +41,13 @@ type OwnPorts =
   | 'onSlotChanged'
   | 'onAuthorization'
   | 'quiesce'
+  | 'awaited'
   | 'inTurn'
   | 'isHeld'
 
 export interface RegistryParams extends Omit<CeremonyRunPorts, OwnPorts> {
+  /** Whose word is waited for before this node signs as a member of these committees (set-back.ts). Default: nobody's. */
+  readonly awaited?: (committees: readonly CommitteeConfig[]) => readonly ParticipantIndex[]
   /** The committees of undecided ceremonies changed: other nodes may have to be connected. */
   readonly onCommittees: () => void
 }
@@ -63,6 +66,8 @@ export interface CeremonyRegistry {
   settle(): void
   /** An ABANDON of an X that is only proposed here. @returns true once a quorum decided against it */
   takeAbandonment(spec: CeremonySpec, signed: Uint8Array): Promise<boolean>
+  /** An X that others told of after a restore, and that no run is of. */
+  forgotten(idHex: string): CeremonySpec | undefined
   /** Whose ABANDON of X is here. */
   abandonersOf(spec: CeremonySpec): readonly ParticipantIndex[]
   /** Whether an X that this node approved may still be certified, as far as it knows. Its stage says less: others may go on without it. */
@@ -71,6 +76,8 @@ export interface CeremonyRegistry {
   undecidedOf(keyId: Uint8Array): CeremonySpec | undefined
   /** Every X of a new key that this node approved and that may still be certified. */
   undecidedNew(): readonly CeremonySpec[]
+  /** What this node knows that a member promised, or may have. @param proposed X that are not approved here */
+  promisesOf(asker: ParticipantIndex, proposed: readonly Pick<RunOf, 'spec'>[]): readonly PromisedSpec[]
   /** X counts as undecided from now on, before anything of it is durable, until the returned function is called. */
   reserve(spec: CeremonySpec): () => void
   /** Ends every undecided ceremony of a key that was destroyed, and erases what they kept. */
@@ -87,7 +94,7 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
   const authorizations = createAuthorizationBook(store, verifyEd25519)
   const abandonments = createAbandonmentBook(store, verifyEd25519)
   const imports = createImportedKeys(store)
-  const watch = createAuthorizationWatch()
+  const onAuthorization = reportDoubleAuthorizations(params)
   const paused = new Set<CeremonyRun>()
   /** Attempts that this node is about to authorize. */
   const promised = new Set<CeremonySpec>()
@@ -161,15 +168,6 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
     }).catch(settleFailed)
   }
 
-  const onAuthorization = (spec: CeremonySpec, entry: MemberSignature): void => {
-    const fault = watch.see(spec, entry)
-    if (fault === undefined) return
-    const { culprit, kind, summary } = fault
-    writeEvidence(params.evidenceDirectory, ceremonyId(spec), fault)
-      .then((file) => log.warn({ culprit: params.nameOf(culprit), kind, summary, file }, 'ceremony-fault'))
-      .catch((cause: unknown) => log.error({ cause: String(cause) }, 'evidence-not-written'))
-  }
-
   const open = (of: RunOf): CeremonyRun => {
     const ports = {
       ...params,
@@ -178,6 +176,7 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
       imports,
       onAuthorization,
       quiesce,
+      awaited: (spec: CeremonySpec) => params.awaited?.(committeesToHear(spec, slots.state(spec))) ?? [],
       inTurn,
       isHeld,
       onSlotChanged: settle,
@@ -190,6 +189,9 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
   const resumeOne = async (spec: CeremonySpec): Promise<void> => {
     await authorizations.load(spec)
     await abandonments.load(spec)
+    const agreed = slotEntry(slots.state(spec), ceremonyId(spec))
+    // Others told of it after a restore, and the operator has not said anything yet.
+    if (agreed?.approval === 'none' && !agreed.abandoned) return
     const run = open({ spec, nodes: [] })
     const id = bytesKey(run.ceremony)
     const state = slots.state(spec)
@@ -210,7 +212,7 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
       return run.restore(archive ?? { certificate: key.key.certificate, dealings: [] }, key)
     }
     if (!snapshot && archive !== undefined)
-      return run.end('failed', 'it was decided, but its key does not load: see the log')
+      return run.end('failed', 'it was decided, but its key does not load: see the log', archive)
     if (superseded(state, spec)) return run.supersede('given-up')
     if (entry?.abandoned === true) return run.abandon()
     if (!snapshot && spec.notAfter < nowS()) return run.end('expired', 'its time ran out before it began at this node')
@@ -253,9 +255,17 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
       await slots.decideAgainst(spec)
       return true
     },
+    forgotten: (id) => slots.earlier.find((spec) => bytesKey(ceremonyId(spec)) === id),
     abandonersOf: (spec) => abandonments.of(spec).map(({ index }) => index),
     isUndecided,
     undecidedOf: (keyId) => known().find((spec) => isOf(spec, keyId) && (reserved.has(spec) || isUndecided(spec))),
+    promisesOf: (asker, proposed) => {
+      const authorizationOf = (spec: CeremonySpec): Uint8Array | undefined =>
+        authorizations.of(spec).find(({ index }) => index === asker)?.signature ??
+        params.waitingRoom.authorizationOf(ceremonyId(spec), asker)
+      const specs = [...known(), ...proposed.map(({ spec }) => spec)]
+      return promisedSpecs(asker, { specs, slot: (spec) => slots.state(spec), authorizationOf, keys })
+    },
     undecidedNew: () => known().filter((spec) => spec.epoch === 0 && (reserved.has(spec) || isUndecided(spec))),
     reserve: (spec) => {
       reserved.add(spec)
@@ -287,12 +297,3 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
     },
   }
 }
-
-const isBelow = (spec: CeremonySpec, higher: CeremonySpec): boolean =>
-  spec.attempt < higher.attempt && equalBytes(slotId(spec), slotId(higher))
-
-const isOf = (spec: CeremonySpec, keyId: Uint8Array): boolean => 'keyId' in spec && equalBytes(spec.keyId, keyId)
-
-/** Of the same epoch a higher attempt, or a later epoch. */
-const isAfter = (key: KnownKey['key'], spec: CeremonySpec): boolean =>
-  key.epoch > spec.epoch || (key.epoch === spec.epoch && key.attempt >= spec.attempt)

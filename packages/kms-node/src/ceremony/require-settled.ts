@@ -15,7 +15,8 @@ export function requireSettled(
   if (previous === undefined) return
   const { entries } = slots.state(decodeCertificate(curve, previous.certificate).spec)
   const open = entries.find(
-    ({ attempt, approval, decidedAgainst }) => attempt > previous.attempt && approval !== 'none' && !decidedAgainst,
+    ({ attempt, approval, authorization, decidedAgainst }) =>
+      attempt > previous.attempt && (approval !== 'none' || authorization !== undefined) && !decidedAgainst,
   )
   if (open !== undefined)
     throw ceremonyError('attempt-open', 'a later attempt of the sharing that this would replace is still open', {

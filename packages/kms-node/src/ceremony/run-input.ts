@@ -1,9 +1,13 @@
 import {
+  attempt,
   type CeremonyInput,
   type CeremonySpec,
   ceremonyId,
+  type Curve,
   dealerConfig,
+  decodeCertificate,
   memberAt,
+  type MemberSignature,
   type ParticipantIndex,
   slotEntry,
   type SlotState,
@@ -38,6 +42,10 @@ export const errorFields = (cause: unknown): Readonly<Record<string, unknown>> =
 /** Times for the log, in whole milliseconds. */
 export const rounded = (times: object): Record<string, number> =>
   Object.fromEntries(Object.entries(times).map(([name, value]: [string, number]) => [name, Math.round(value)]))
+
+/** The AUTH signatures that a certificate carries, unverified; none where it does not decode. */
+export const authorizationsIn = (curve: Curve, certificate: Uint8Array): readonly MemberSignature[] =>
+  attempt(() => decodeCertificate(curve, certificate))?.authorizations ?? []
 
 /** The members of both committees, without this node. */
 export const peersOf = (spec: CeremonySpec, self: ParticipantIndex): readonly ParticipantIndex[] =>

@@ -48,6 +48,8 @@ export interface CeremonyRunPorts {
   readonly quiesce: <T>(spec: CeremonySpec, promise: () => Promise<T>) => Promise<T>
   /** Its steps that others must not come between (`CeremonyRegistry.inTurn`). */
   readonly inTurn: Turns
+  /** Whose word is waited for before this node signs anything in X, because a backup was restored; mostly nobody's. */
+  readonly awaited: (spec: CeremonySpec) => readonly ParticipantIndex[]
   /** Whether no engine of it may begin now: a higher attempt is being authorized, or was and X would still be acted in, or the node stops. */
   readonly isHeld: (spec: CeremonySpec, stage: 'running' | 'left' | 'superseded') => boolean
   /** The rules of its slot moved on: other attempts may be over. */
@@ -82,8 +84,8 @@ export interface CeremonyRun {
   abandon(): Promise<void>
   /** It was decided in an earlier life of this node. */
   restore(archive: CeremonyArchive, known: KnownKey): void
-  /** It does not begin in this life of the node. */
-  end(stage: 'expired' | 'failed' | 'abandoned', reason: string): void
+  /** It does not begin in this life of the node. Unless it was abandoned or `decided`, it can still be given up, and be decided by others. */
+  end(stage: 'expired' | 'failed' | 'abandoned', reason: string, decided?: CeremonyArchive): void
   /** Its place is taken, or its key is gone: it signs nothing more, and unless it was only given up nothing of it is needed any more. */
   supersede(why: keyof typeof OVERTAKEN): Promise<void>
   deliver(from: ParticipantIndex, frame: RoutedFrame): void

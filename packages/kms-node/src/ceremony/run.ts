@@ -1,9 +1,7 @@
 import {
-  attempt,
   bytesKey,
   ceremonyId,
   dealerConfig,
-  decodeCertificate,
   memberAt,
   type MemberSignature,
   type ParticipantIndex,
@@ -18,9 +16,10 @@ import type { CeremonyDriver } from './driver.ts'
 import { mayDealImport } from './imported-keys.ts'
 import { installOutcome } from './install-outcome.ts'
 import { type CeremonyRun, type CeremonyRunPorts, OVERTAKEN, type RunOf } from './run-ports.ts'
+import { createRunBooks } from './run-books.ts'
 import { createRunDriver } from './run-driver.ts'
-import { type CeremonyStatus, initialStatus, keyFields } from './status.ts'
-import { errorFields, ordersOf, peersOf, rounded, toInput } from './run-input.ts'
+import { type CeremonyStatus, initialStatus, keyFields, withAwaited } from './status.ts'
+import { authorizationsIn, errorFields, ordersOf, peersOf, rounded, toInput } from './run-input.ts'
 import type { RoutedFrame } from './waiting-room.ts'
 
 /** The life of one ceremony at this node: AUTH, engine, certificate or abandonment, archive. */
@@ -53,8 +52,14 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
     if (spec.kind === 'import' && !mayDealImport(status.stage)) later(ports.imports.erase(spec))
     ports.publish(status)
   }
-  const broadcast = (frame: Parameters<typeof network.send>[1]): void => {
-    for (const peer of peers) network.send(peer, frame)
+  const { broadcast, ...books } = createRunBooks(spec, peers, ports)
+
+  /** This node was restored from a backup: what it promised since must be told to it before it signs anything. */
+  const isHeldBack = (): boolean => {
+    const awaited = ports.awaited(spec).map(nameOf)
+    status = withAwaited(status, awaited)
+    if (awaited.length > 0) ports.publish(status)
+    return awaited.length > 0
   }
 
   /** Stops the engine and erases what it kept; what is public, and what was promised, stays. */
@@ -75,12 +80,8 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
     over = true
     await slots.decideAgainst(spec)
     await clear({ stage: 'abandoned', phase: 'abandoned', reason: 'a quorum of its members abandoned it' })
-    broadcastAbandonments()
+    books.tellAbandonments()
     ports.onSlotChanged(spec)
-  }
-
-  const broadcastAbandonments = (): void => {
-    for (const signed of abandonments.messages(spec)) broadcast({ type: 'message', ceremony, signed })
   }
 
   const drive = async (current: CeremonyDriver): Promise<void> => {
@@ -129,7 +130,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
   }
 
   const begin = async (): Promise<void> => {
-    if (driver !== undefined || over) return
+    if (driver !== undefined || over || isHeldBack()) return
     if (spec.notAfter < nowS() && !(await store.list('ceremony')).includes(id)) {
       // Nothing begins here any more, but others may have begun: what they decide counts, and so does giving it up.
       return update({ stage: 'expired', reason: 'its time ran out before it began at this node' })
@@ -139,7 +140,9 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
     try {
       await slots.begin(spec, authorizations.strength(spec))
     } catch (cause) {
-      if (!isKmsError(cause) || cause.code !== 'slot-not-authorized') throw cause
+      if (!isKmsError(cause)) throw cause
+      if (cause.code === 'slot-other-approved') return update({ reason: cause.message })
+      if (cause.code !== 'slot-not-authorized') throw cause
       return update({ stage: 'authorizing', authorization: authorizationOf(ports, spec) })
     }
     ports.onSlotChanged(spec)
@@ -149,6 +152,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
   const authorize = async (): Promise<void> => {
     if (spec.kind !== 'keygen' && memberAt(dealers, self) !== undefined) {
       mustAuthorize = true
+      if (isHeldBack()) return
       try {
         // The promise to act in no lower attempt must hold before anybody can read it.
         const entry = await ports.quiesce(spec, () => authorizeHere(ports, spec))
@@ -203,7 +207,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
     }
     if (frame.type === 'message' || frame.type === 'statusRequest') sawBegun(from)
     if (frame.type === 'message') later(takeAbandonment(frame.signed))
-    if (frame.type === 'statusRequest') greetWithBooks(from)
+    if (frame.type === 'statusRequest') books.greet(from)
     if (driver !== undefined) driver.deliver(from, toInput(from, frame))
     else if (frame.type === 'statusRequest' && archive === undefined)
       network.send(from, { type: 'status', ceremony, messages: ports.waitingRoom.heldFrom(ceremony, from) })
@@ -216,8 +220,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
 
   /** It was certified while this node still waited for AUTH, which the certificate carries. */
   const takeCertificate = async (from: ParticipantIndex, certificate: Uint8Array): Promise<void> => {
-    const decoded = attempt(() => decodeCertificate(ports.curve, certificate))
-    for (const entry of decoded?.authorizations ?? []) await takeAuthorization(from, entry)
+    for (const entry of authorizationsIn(ports.curve, certificate)) await takeAuthorization(from, entry)
   }
 
   const answerOver = (from: ParticipantIndex, frame: RoutedFrame): void => {
@@ -225,12 +228,7 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
       const answer = answerLate(ceremony, archive, frame)
       if (answer !== undefined) network.send(from, answer)
     } else if (frame.type === 'certificate') later(ports.keys.learn(frame.certificate))
-    else if (frame.type === 'message' && asAbandonment(spec, frame.signed) === undefined) greetWithBooks(from)
-  }
-
-  const greetWithBooks = (peer: ParticipantIndex): void => {
-    for (const entry of authorizations.of(spec)) network.send(peer, { type: 'authorization', ceremony, ...entry })
-    for (const signed of abandonments.messages(spec)) network.send(peer, { type: 'message', ceremony, signed })
+    else if (frame.type === 'message' && asAbandonment(spec, frame.signed) === undefined) books.greet(from)
   }
 
   return {
@@ -263,8 +261,9 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
       archive = kept
       update({ stage: 'complete', phase: 'complete', holdsShare: hasShare, ...keyFields(key) })
     },
-    end: (stage, reason) => {
-      over = stage !== 'expired'
+    end: (stage, reason, decided) => {
+      archive = decided
+      over = stage === 'abandoned' || decided !== undefined
       update({ stage, reason })
     },
     supersede: async (why) => {
@@ -279,12 +278,12 @@ export function createCeremonyRun({ spec, nodes, proposedBy, begun }: RunOf, por
     deliver,
     sawProposal: sawBegun,
     greet: (peer) => {
-      greetWithBooks(peer)
+      books.greet(peer)
       driver?.deliver(peer, { type: 'peer-connected', peer })
     },
     remind: () => {
       if (driver !== undefined || over || status.stage === 'expired') return
-      for (const entry of authorizations.of(spec)) broadcast({ type: 'authorization', ceremony, ...entry })
+      books.tellAuthorizations()
       broadcast({ type: 'statusRequest', ceremony })
       // What kept it from beginning, a full disk for example, may be over.
       if (mustAuthorize && status.stage === 'authorizing') later(ports.inTurn(authorizeAgain))

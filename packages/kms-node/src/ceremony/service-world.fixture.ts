@@ -12,7 +12,8 @@ import {
 } from '@tkms/dkg'
 import { createSigner, publicKeyOf } from '../identity/ed25519-signer.ts'
 import type { CeremonyFrame } from '../net/ceremony-frame.ts'
-import type { CeremonyNetwork } from '../net/ceremony-protocol.ts'
+import type { CeremonyListener, CeremonyNetwork } from '../net/ceremony-protocol.ts'
+import { type OpenedSetBack, openSetBackHere } from '../open-set-back.ts'
 import { testCluster } from '../net/test-hosts.fixture.ts'
 import type { RecordStore } from '../ports.ts'
 import { storeError } from '../store/errors.ts'
@@ -20,6 +21,7 @@ import { memoryStore } from '../store/memory-store.fixture.ts'
 import { systemClock, systemRng } from '../system.ts'
 import type { CeremonyKeys, InstallOptions, KnownKey } from './ports.ts'
 import { type CeremonyService, createCeremonyService } from './service.ts'
+import { markSetBack } from './set-back.ts'
 import { openSlotBook } from './slot-book.ts'
 import type { CeremonyStatus } from './status.ts'
 
@@ -71,6 +73,10 @@ export interface WorldNode {
   readonly service: CeremonyService
   /** Starts again on the same records. */
   restart(): Promise<void>
+  /** Starts again as a backup makes it that was taken after its keys were made and before its first ceremony. */
+  forget(): Promise<void>
+  /** What it waits for after that. */
+  readonly restored: ReturnType<OpenedSetBack['state']>
   /** Its disk takes nothing more, or has room again. */
   setFull(full: boolean): void
   /** Nothing reaches it, nothing leaves it. */
@@ -114,12 +120,14 @@ export async function createWorld({ n, candidates = 0, directory, phaseBaseMs = 
     }),
   ]
   const services = new Map<number, CeremonyService>()
+  const listeners = new Map<number, CeremonyListener>()
+  const setBacks = new Map<number, OpenedSetBack>()
   const away = new Set<number>()
   const sent: { from: number; frame: CeremonyFrame }[] = []
   const deliver = (from: ParticipantIndex, to: number, frame: CeremonyFrame): boolean => {
     sent.push({ from, frame })
     if (away.has(from) || away.has(to)) return false
-    setImmediate(() => services.get(to)?.onFrame(from, frame))
+    setImmediate(() => listeners.get(to)?.onFrame(from, frame))
     return true
   }
   const networkOf = (self: ParticipantIndex): CeremonyNetwork => ({
@@ -145,7 +153,23 @@ export async function createWorld({ n, candidates = 0, directory, phaseBaseMs = 
     }
     const keys = testKeys()
     const start = async (): Promise<CeremonyService> => {
-      const service = createCeremonyService({
+      const slots = await openSlotBook(store)
+      const log = { info: () => {}, warn: () => {}, error: () => {} }
+      const setBack = await openSetBackHere({
+        self: index,
+        clusterId: cluster.config.clusterId,
+        committees: () => [cluster.config],
+        store,
+        slots,
+        network: networkOf(index),
+        nodes: () => book,
+        ceremonies: () => service,
+        destroys: () => ({ signedBy: () => [], take: async () => {} }),
+        clock: systemClock,
+        log,
+      })
+      const service: CeremonyService = createCeremonyService({
+        awaited: setBack.awaited,
         cluster,
         self: index,
         timings: { phaseBaseMs, phasePerMemberMs: 1, retransmitMs: 200, retransmitMaxMs: 500 },
@@ -154,17 +178,19 @@ export async function createWorld({ n, candidates = 0, directory, phaseBaseMs = 
         nodeSeed: new Secret(new Uint8Array(32).fill(100 + index)),
         curve: selectCurve().curve,
         store,
-        slots: await openSlotBook(store),
+        slots,
         network: networkOf(index),
         clock: systemClock,
         rng: systemRng,
-        log: { info: () => {}, warn: () => {}, error: () => {} },
+        log,
         evidenceDirectory: join(directory, `evidence-${index}`),
         keys,
         addressBook: { nodes: () => book, add: async () => {} },
         dataDir: directory,
       })
       services.set(index, service)
+      setBacks.set(index, setBack)
+      listeners.set(index, setBack.listen(service))
       await service.start()
       return service
     }
@@ -174,6 +200,8 @@ export async function createWorld({ n, candidates = 0, directory, phaseBaseMs = 
         if (peer !== index && !away.has(peer)) {
           service.onPeerConnected(peer)
           services.get(peer)?.onPeerConnected(index)
+          setBacks.get(index)?.ask(peer)
+          setBacks.get(peer)?.ask(index)
         }
     }
     return {
@@ -187,6 +215,17 @@ export async function createWorld({ n, candidates = 0, directory, phaseBaseMs = 
         await service.stop()
         service = await start()
         greet()
+      },
+      forget: async () => {
+        await service.stop()
+        for (const kind of ['approval', 'ceremony'] as const)
+          for (const id of await store.list(kind)) await store.erase(kind, id)
+        await markSetBack(store)
+        service = await start()
+        greet()
+      },
+      get restored() {
+        return setBacks.get(index)?.state()
       },
       setFull: (full) => {
         isFull = full

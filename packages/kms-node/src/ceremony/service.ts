@@ -4,12 +4,13 @@ import {
   type Cluster,
   ceremonyId,
   encodeSpec,
+  type ParticipantIndex,
   type Secret,
   slotEntry,
   type SlotState,
 } from '@tkms/dkg'
 import type { NamedCommittee } from '../cluster/address-book.ts'
-import type { CeremonyFrame } from '../net/ceremony-frame.ts'
+import type { CeremonyFrame, PromisedSpec } from '../net/ceremony-frame.ts'
 import type { CeremonyListener } from '../net/ceremony-protocol.ts'
 import { maxFrameBytes } from '../net/frame-caps.ts'
 import { adviserHere } from './advice-here.ts'
@@ -62,6 +63,10 @@ export interface CeremonyService extends CeremonyListener {
   forgetKey(keyId: Uint8Array): Promise<void>
   /** The keys that this node knows have changed by another way than a ceremony here. */
   onKeysChanged(): void
+  /** What this node knows that a member promised, or may have, and forgot when a backup of it was restored. */
+  promisesOf(asker: ParticipantIndex): readonly PromisedSpec[]
+  /** Looks again at every ceremony that waits. */
+  remind(): void
   /** Called on every change of any ceremony, until the returned function is called. */
   subscribe(listener: (status: CeremonyStatus) => void): () => void
 }
@@ -212,15 +217,16 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     }
   }
 
+  const remind = (): void => {
+    for (const run of registry.list()) {
+      run.remind()
+      if (!isFinal(run.status)) publish(run.status)
+    }
+  }
+
   return {
     start: async () => {
       await registry.resume()
-      const remind = (): void => {
-        for (const run of registry.list()) {
-          run.remind()
-          if (!isFinal(run.status)) publish(run.status)
-        }
-      }
       reminder = setInterval(remind, params.timings.retransmitMaxMs).unref()
     },
     stop: () =>
@@ -270,6 +276,8 @@ export function createCeremonyService(params: CeremonyServiceParams): CeremonySe
     },
     forgetKey: (keyId) => registry.forgetKey(keyId),
     onKeysChanged,
+    promisesOf: (asker) => registry.promisesOf(asker, proposals.list()),
+    remind,
     subscribe: (listener) => {
       listeners.add(listener)
       return () => listeners.delete(listener)

@@ -16,6 +16,7 @@ import {
   emptySlot,
   encodeSlot,
   encodeSpec,
+  equalBytes,
   mayEraseOn,
   type OwnWord,
   Secret,
@@ -24,6 +25,7 @@ import {
   type SlotRefusal,
   type SlotState,
   type SlotStep,
+  takeOverInSlot,
   type VerifiedKey,
 } from '@tkms/dkg'
 import type { RecordStore } from '../ports.ts'
@@ -35,7 +37,7 @@ import { ceremonyError } from './errors.ts'
  * has to do with. Every method is durable when it resolves and throws KmsError `slot-<refusal>` where the rules say no.
  */
 export interface SlotBook {
-  /** Every X approved or abandoned in an earlier life of this node, decided or not. */
+  /** Every X approved or abandoned in an earlier life of this node, decided or not, and what other members told of one that was forgotten. */
   readonly earlier: readonly CeremonySpec[]
   /** As of the last durable write. */
   state(spec: CeremonySpec): SlotState
@@ -45,6 +47,8 @@ export interface SlotBook {
   begin(spec: CeremonySpec, strength: AuthorizationStrength | undefined): Promise<void>
   abandon(spec: CeremonySpec): Promise<void>
   decideAgainst(spec: CeremonySpec): Promise<void>
+  /** What another member tells of X after a restore. @param authorization this node's own, verified */
+  takeOver(spec: CeremonySpec, authorization: Uint8Array | undefined): Promise<void>
   certify(spec: CeremonySpec, sharingId: SharingId): Promise<void>
 }
 
@@ -52,7 +56,8 @@ const SLOT = '.slot'
 const SPEC = '.x'
 
 const EXPLAINED: Readonly<Record<SlotRefusal, string>> = {
-  'other-approved': 'another ceremony was approved here for this key, epoch and attempt: abandon that one first',
+  'other-approved':
+    'another ceremony was approved here for this key, epoch and attempt, or may have been before a backup was restored: abandon that one first',
   'attempt-open':
     'an earlier attempt is still open: it must be abandoned by a quorum first, or take the next generation',
   superseded: 'this node gave this attempt up for a later one',
@@ -127,6 +132,13 @@ export async function openSlotBook(store: RecordStore): Promise<SlotBook> {
     abandon: async (spec) => {
       await change(spec, (slot) => abandonHere(slot, spec))
       await keep(spec)
+    },
+    takeOver: async (spec, authorization) => {
+      await change(spec, (slot) => takeOverInSlot(slot, spec, authorization))
+      const ceremony = ceremonyId(spec)
+      if (earlier.some((known) => equalBytes(ceremonyId(known), ceremony))) return
+      await keep(spec)
+      earlier.push(spec)
     },
     decideAgainst: (spec) => change(spec, (slot) => decideAgainst(slot, spec)),
     certify: (spec, sharingId) => change(spec, (slot) => certifyInSlot(slot, spec, sharingId)),

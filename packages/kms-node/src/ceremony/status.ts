@@ -92,6 +92,8 @@ export interface CeremonyStatus {
   /** Members whose ABANDON is here. */
   readonly abandonedBy?: readonly NamedMember[]
   readonly authorization?: AuthorizationStatus
+  /** A backup of this node was restored: it signs nothing before enough of these have told what it promised since. */
+  readonly awaited?: readonly NamedMember[]
   /** Approved here also for an AUTH below the old quorum. */
   readonly degraded?: boolean
   readonly phase?: CeremonyPhase
@@ -163,6 +165,18 @@ export function initialStatus(
     faults: [],
   }
 }
+
+/** @param awaited nobody: this node is not held back */
+export function withAwaited(status: CeremonyStatus, awaited: readonly NamedMember[]): CeremonyStatus {
+  const { awaited: _before, ...rest } = status
+  return awaited.length === 0 ? rest : { ...rest, awaited }
+}
+
+/** It waits for other members to tell what this node promised before it was restored. */
+export const isHeldBack = (
+  status: CeremonyStatus,
+): status is CeremonyStatus & Required<Pick<CeremonyStatus, 'awaited'>> =>
+  status.awaited !== undefined && (status.stage === 'authorizing' || status.stage === 'running')
 
 const hex = (bytes: Uint8Array): string => `0x${bytesKey(bytes)}`
 

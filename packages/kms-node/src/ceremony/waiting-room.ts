@@ -21,6 +21,8 @@ export interface WaitingRoom {
   claim(ceremony: Uint8Array): readonly WaitingFrame[]
   /** AUTH signatures and ABANDONs that wait; they stay here. */
   peek(ceremony: Uint8Array): readonly WaitingFrame[]
+  /** The AUTH of this member over the X of this ceremony, 64 bytes, unverified. */
+  authorizationOf(ceremony: Uint8Array, member: ParticipantIndex): Uint8Array | undefined
   /** The messages of this ceremony that are signed by the asker, as their headers say (protocol 5, STATUS). */
   heldFrom(ceremony: Uint8Array, asker: ParticipantIndex): readonly Uint8Array[]
 }
@@ -49,6 +51,10 @@ export function createWaitingRoom(maxBytesPerPeer: number): WaitingRoom {
       return claimed
     },
     peek: of,
+    authorizationOf: (ceremony, member) =>
+      of(ceremony).flatMap(({ frame }) =>
+        frame.type === 'authorization' && frame.index === member ? [frame.signature] : [],
+      )[0],
     heldFrom: (ceremony, asker) =>
       of(ceremony).flatMap(({ frame }) =>
         frame.type === 'message' && readHead(frame.signed)?.from === asker ? [frame.signed] : [],

@@ -1,4 +1,4 @@
-import type { CeremonyStatus, CommitteeSummary, NamedMember } from '../ceremony/status.ts'
+import { type CeremonyStatus, type CommitteeSummary, isHeldBack, type NamedMember } from '../ceremony/status.ts'
 import { paint } from './output.ts'
 
 const WHAT: Readonly<Record<CeremonyStatus['kind'], string>> = {
@@ -69,6 +69,8 @@ export function describeStatus(status: CeremonyStatus): string {
 function describeStage(status: CeremonyStatus): string {
   const { stage, phase, view, have = 0, want = 0, missing, authorization, reason, since, quorum } = status
   const waiting = names(missing ?? authorization?.missing ?? [])
+  if (isHeldBack(status))
+    return `waiting for ${names(status.awaited)} to tell what this node promised before it was restored from a backup`
   const count = (done: number | undefined, of: number | undefined): string => (of ? ` ${done ?? 0}/${of}` : '')
   const at = since === undefined ? '' : ` since ${new Date(since * 1000).toISOString()}`
   const why = reason === undefined ? '' : `, ${reason}`

@@ -1,5 +1,6 @@
-import { KmsError } from '@tkms/dkg'
+import { KmsError, MAX_CLUSTER_NODES } from '@tkms/dkg'
 import { Command } from 'commander'
+import { z } from 'zod'
 import { connectAdmin } from '../admin/admin-client.ts'
 import type { LogPoint } from '../audit/database.ts'
 import { verifyLog } from '../audit/verify-log.ts'
@@ -15,6 +16,10 @@ import { COMMAND, EXIT_HELP, paint } from './output.ts'
 
 /** Of the audit log's end. */
 const CHECKED_RECORDS = 1_000
+
+const statusSchema = z.looseObject({
+  restored: z.looseObject({ awaited: z.array(z.string().max(64)).max(MAX_CLUSTER_NODES) }).optional(),
+})
 
 /** `doctor`: what would keep a ceremony from ending well, before it begins. */
 export function doctorCommand(): Command {
@@ -56,8 +61,13 @@ async function doctor(_options: unknown, command: Command): Promise<void> {
 async function judgeProcess(name: string, directory: string): Promise<Finding> {
   const finding = findingsOf('node', name)
   try {
-    await (await connectAdmin(directory)).get('/status')
-    return finding.ok('runs on this data directory')
+    const { restored } = statusSchema.parse(await (await connectAdmin(directory)).get('/status'))
+    if (restored === undefined) return finding.ok('runs on this data directory')
+    const names = restored.awaited.join(', ')
+    return finding.warn(
+      `runs, was restored from a backup, and signs nothing in ceremonies before enough of ${names} have told what it promised since`,
+      `start ${names}, or mend the network between them and this node: it goes on by itself`,
+    )
   } catch (cause) {
     if (!isKmsError(cause)) throw cause
     return finding.fail(

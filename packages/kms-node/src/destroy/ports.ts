@@ -1,4 +1,5 @@
 import {
+  type CommitteeConfig,
   type KeyId,
   KmsError,
   type KmsErrorOptions,
@@ -32,6 +33,8 @@ export interface DestroyKeys {
 export interface DestroyCeremonies {
   /** The `0x` id of a ceremony of this key that is undecided here: then no order may be signed (protocol 8). */
   undecidedOf(keyId: KeyId): string | undefined
+  /** Whose word this node waits for after a restore, before it signs as a member of this committee. Default: nobody's. */
+  awaited?(committee: CommitteeConfig): readonly ParticipantIndex[]
   /** Ends every undecided ceremony of the key and erases its records, PREPARED shares with them. */
   forgetKey(keyId: KeyId): Promise<void>
 }
@@ -57,6 +60,8 @@ export type DestroyErrorCode =
   | 'key-destroyed'
   /** A ceremony of the key, `data.ceremony`, is undecided here: finish or abandon it first. */
   | 'ceremony-open'
+  /** A backup of this node was restored: it may have agreed to new shares of the key since, and others must tell it first. */
+  | 'restored'
   /** Clients encrypt for it: the operator did not say that its name ends with it. */
   | 'newest-generation'
   /** The signature could not be made durable. */

@@ -6,10 +6,10 @@ import { type DestroyableKey, destroyError, type DestroyServiceParams } from './
  * Whether this node's operator may sign the order to destroy a key now (protocol 8). Nothing waits in here.
  * @param asked.last the name ends with this generation, although clients encrypt for it
  * @returns the key
- * @throws KmsError `unknown-key`, `not-a-member`, `key-destroyed`, `newest-generation`, `ceremony-open`, `not-confirmed`
+ * @throws KmsError `unknown-key`, `not-a-member`, `key-destroyed`, `newest-generation`, `restored`, `ceremony-open`, `not-confirmed`
  */
 export function requireAllowed(
-  { self, ceremonies }: Pick<DestroyServiceParams, 'self' | 'ceremonies'>,
+  { self, ceremonies, nameOf }: Pick<DestroyServiceParams, 'self' | 'ceremonies' | 'nameOf'>,
   known: DestroyableKey | undefined,
   asked: { readonly keyName: string; readonly confirm: string | undefined; readonly last: boolean },
 ): DestroyableKey {
@@ -34,6 +34,14 @@ export function requireAllowed(
       `destroying ${keyName} generation ${current.generation} makes everything encrypted for it unreadable for ever: ` +
         `confirm with --confirm ${keyId}`,
       { data: { keyId } },
+    )
+  const awaited = ceremonies.awaited?.(current.config) ?? []
+  if (awaited.length > 0)
+    throw destroyError(
+      'restored',
+      `a backup of this node was restored, and it may have agreed to new shares of ${keyName} since: it signs nothing before more of ` +
+        `${awaited.map(nameOf).join(', ')} can be reached and have told. Start them, then sign again`,
+      { retryable: true, data: { awaited } },
     )
   const ceremony = ceremonies.undecidedOf(known.keyId)
   if (ceremony !== undefined)

@@ -23,6 +23,7 @@ interface TestNode {
   forgotten: number
   newest: boolean
   undecided: boolean
+  awaited?: readonly ParticipantIndex[]
   /** What it knows of the key, the latest first. */
   sharings: readonly VerifiedKey[]
   down: boolean
@@ -86,6 +87,7 @@ function open(node: TestNode): DestroyService {
       },
     },
     ceremonies: {
+      awaited: () => node.awaited ?? [],
       undecidedOf: () => (node.undecided ? `0x${'c'.repeat(64)}` : undefined),
       forgetKey: async () => void node.forgotten++,
     },
@@ -133,6 +135,25 @@ test('from the moment in which an order is signed no ceremony of the key begins'
   at(2).undecided = true
   await expect(approve(2)).rejects.toMatchObject({ code: 'ceremony-open' })
   expect(at(2).service.hasSigned(world.key.keyId)).toBe(false)
+})
+
+test('a node that forgot what it signed is told by others, and begins no ceremony of the key then', async () => {
+  await approve(1)
+  await waitFor(() => at(2).events.includes('destroy-requested'))
+  const [one, two] = [at(1), at(2)]
+  expect(two.service.signedBy(world.node(2).index)).toEqual([])
+  const told = two.service.signedBy(world.node(1).index)
+  expect(told).toHaveLength(1)
+  await one.service.stop()
+  for (const id of await one.store.list('destroy')) await one.store.erase('destroy', id)
+  one.service = open(one)
+  await one.service.start()
+  expect(one.service.hasSigned(world.key.keyId)).toBe(false)
+  one.awaited = [world.node(2).index]
+  await expect(approve(1)).rejects.toMatchObject({ code: 'restored', retryable: true })
+  for (const message of told) await one.service.take(world.node(2).index, message)
+  expect(one.service.hasSigned(world.key.keyId)).toBe(true)
+  expect(await one.store.list('destroy')).toHaveLength(1)
 })
 
 test('a node that was away erases when it comes back, and until then the status names it', async () => {

@@ -4,6 +4,7 @@ import {
   decodeErased,
   destroyedKeyOf,
   destroyOrderProgress,
+  destroySignatureOn,
   type DestroyCollectorState,
   type DestroyEffect,
   type DestroyInput,
@@ -39,7 +40,7 @@ export interface DestroyService {
    * @param confirm the id of the key, `0x` and 64 hex digits: a key is not destroyed by a slip
    * @param options `last`: the name ends with this generation, although clients encrypt for it
    * @throws KmsError `unknown-key`, `not-a-member`, `key-destroyed`, `newest-generation`, `ceremony-open`, `not-confirmed`,
-   *   `interrupted`
+   *   `restored`, `interrupted`
    */
   approve(
     keyName: string,
@@ -48,6 +49,10 @@ export interface DestroyService {
     options?: { readonly last?: boolean | undefined },
   ): Promise<DestroyStatus>
   list(): readonly DestroyStatus[]
+  /** `destroy` messages with this member's signature on orders that are not complete. */
+  signedBy(member: ParticipantIndex): readonly Uint8Array[]
+  /** As `onFrame`; durable when it resolves. */
+  take(from: ParticipantIndex, message: Uint8Array): Promise<void>
   /** Whether this node signed an order for the key, or is about to: it begins no ceremony of it any more (protocol 8). */
   hasSigned(keyId: Uint8Array): boolean
 }
@@ -118,6 +123,12 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
       entry.state = state
       await perform(entry, effects)
     })
+
+  const takeMessage = async (from: ParticipantIndex, message: Uint8Array): Promise<void> => {
+    const keyId = destroyedKeyOf(message)
+    const entry = keyId && entryOf(keyId)
+    if (entry !== undefined) await take(entry, { type: 'message', from, message })
+  }
 
   const perform = async (entry: Entry, effects: readonly DestroyEffect[]): Promise<void> => {
     try {
@@ -225,11 +236,9 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
       for (const entry of entries.values()) halt(entry)
       await Promise.all([...entries.values()].map((entry) => entry.inTurn(async () => {})))
     },
-    onFrame: (from, message) => {
-      const keyId = destroyedKeyOf(message)
-      const entry = keyId && entryOf(keyId)
-      if (entry !== undefined) void take(entry, { type: 'message', from, message })
-    },
+    onFrame: (from, message) => void takeMessage(from, message),
+    signedBy: (member) => [...entries.values()].flatMap(({ state }) => destroySignatureOn(state, member) ?? []),
+    take: takeMessage,
     onErased: (message) => {
       const keyId = erasedKeyOf(message)
       const entry = keyId && entries.get(bytesKey(keyId))

@@ -20,6 +20,8 @@ export interface ConnectKeysParams {
   /** How long silent peers keep this node from serving at its start. */
   readonly startupWaitMs: number
   readonly log: KeysLog
+  /** Every later sharing that this peer claimed to know was looked into. */
+  readonly onSynced?: (peer: ParticipantIndex) => void
 }
 
 /** The keys of a node on its network. */
@@ -43,7 +45,10 @@ export function connectKeys(params: ConnectKeysParams): ConnectedKeys {
     send: (to, frame) => void network.send(to, frame),
     broadcast: (frame) => network.broadcast(frame),
     clock: params.clock,
-    onAnswered: (peer) => check.answered(peer),
+    onAnswered: (peer) => {
+      check.answered(peer)
+      params.onSynced?.(peer)
+    },
     log,
   })
   keys.subscribe({

@@ -31,6 +31,14 @@ const frames: readonly CeremonyFrame[] = [
     reply: false,
   },
   { type: 'fetchCertificate', sharingId: bytes(32, 5) },
+  { type: 'promisesRequest' },
+  { type: 'promises', specs: [], orders: [], last: true },
+  {
+    type: 'promises',
+    specs: [{ spec: bytes(4632) }, { spec: bytes(1), authorization: bytes(64) }],
+    orders: [bytes(65_536)],
+    last: false,
+  },
 ]
 
 test.for(frames.map((frame) => [frame.type, frame] as const))('a %s frame comes back as it was', ([, frame]) => {
@@ -88,6 +96,12 @@ test.for<readonly [string, tkms.v1.CeremonyFrame.$Properties]>([
   ['513 key heads', { keyHeads: { heads: Array.from({ length: 513 }, () => head) } }],
   ['a key head with a short key id', { keyHeads: { heads: [{ ...head, keyId: bytes(31) }] } }],
   ['an X that no two committees need', { proposal: { spec: bytes(4633) } }],
+  ['a promised X that no two committees need', { promises: { specs: [{ spec: bytes(4633) }] } }],
+  ['a promise of no X', { promises: { specs: [{}] } }],
+  ['a promise with a short AUTH', { promises: { specs: [{ spec: bytes(10), authorization: bytes(63) }] } }],
+  ['33 promises', { promises: { specs: Array.from({ length: 33 }, () => ({ spec: bytes(10) })) } }],
+  ['three orders', { promises: { orders: [bytes(1), bytes(1), bytes(1)] } }],
+  ['an order above 64 KiB', { promises: { orders: [bytes(65_537)] } }],
   ['65 nodes', { proposal: { spec: bytes(10), nodes: Array.from({ length: 65 }, () => ({ index: 1 })) } }],
   ['a node of index 0', entry({ index: 0 })],
   ['a node with a name of two lines', entry({ name: 'bob\nevil' })],
@@ -132,7 +146,7 @@ test('the largest cap has room for the largest certificate, and no cap is above 
   expect(maxFrameBytes(64)).toBeLessThan(4 * 1024 * 1024)
 })
 
-test('the largest proposal and the largest list of heads fit under the smallest cap', () => {
+test('the largest proposal and the largest lists of heads and promises fit under the smallest cap', () => {
   const node: ClusterNode = {
     ...https,
     name: 'n'.repeat(64),
@@ -141,6 +155,9 @@ test('the largest proposal and the largest list of heads fit under the smallest 
   }
   const nodes = Array.from({ length: 64 }, () => node)
   expect(encodeCeremonyFrame({ type: 'proposal', spec: bytes(4632), nodes }).length).toBeLessThan(maxFrameBytes(3))
+  const specs = Array.from({ length: 32 }, () => ({ spec: bytes(4632), authorization: bytes(64) }))
+  const orders = [bytes(65_536), bytes(65_536)]
+  expect(encodeCeremonyFrame({ type: 'promises', specs, orders, last: true }).length).toBeLessThan(maxFrameBytes(3))
   const heads = Array.from({ length: 512 }, () => ({ ...head, epoch: 2 ** 32 - 1, attempt: 2 ** 32 - 1 }))
   expect(encodeCeremonyFrame({ type: 'keyHeads', heads, reply: true }).length).toBeLessThan(maxFrameBytes(3))
 })

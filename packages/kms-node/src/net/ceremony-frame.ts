@@ -6,6 +6,8 @@ import {
   MAX_KEY_HEADS,
   MAX_KEY_MESSAGE_BYTES,
   MAX_NODE_MULTIADDRS,
+  MAX_PROMISED_ORDERS,
+  MAX_PROMISED_SPECS,
   MAX_PROPOSED_NODES,
   MAX_SPEC_FRAME_BYTES,
   MAX_STATUS_MESSAGES,
@@ -23,7 +25,7 @@ export interface KeyHead {
 }
 
 /** One frame of `/tkms/ceremony/1.0.0` (proto/tkms/v1/ceremony.proto), its bytes copied out of the receive buffer. */
-export type CeremonyFrame = EngineFrame | StatusFrame | SpecFrame | KeyFrame
+export type CeremonyFrame = EngineFrame | StatusFrame | SpecFrame | KeyFrame | PromiseFrame
 
 /** What a running ceremony says; `ceremony` (32 bytes) only routes. */
 export type EngineFrame =
@@ -69,6 +71,25 @@ export type KeyFrame =
   | { readonly type: 'keyHeads'; readonly heads: readonly KeyHead[]; readonly reply: boolean }
   /** 32 bytes. Answered with a `certificate`, by who has it. */
   | { readonly type: 'fetchCertificate'; readonly sharingId: Uint8Array }
+
+/** An X that the receiver may have promised something in. */
+export interface PromisedSpec {
+  /** Canonical X, 1 byte to `MAX_SPEC_FRAME_BYTES`. */
+  readonly spec: Uint8Array
+  /** The receiver's AUTH over it, 64 bytes. */
+  readonly authorization?: Uint8Array
+}
+
+/** After a backup was restored (docs/protocol.md, "After a restore"). */
+export type PromiseFrame =
+  | { readonly type: 'promisesRequest' }
+  /** At most 32 X and 2 orders (1 byte to 64 KiB). `last`: nothing follows. */
+  | {
+      readonly type: 'promises'
+      readonly specs: readonly PromisedSpec[]
+      readonly orders: readonly Uint8Array[]
+      readonly last: boolean
+    }
 
 export const isEngineFrame = (frame: CeremonyFrame): frame is EngineFrame =>
   frame.type === 'message' || frame.type === 'fetch' || frame.type === 'certificate'
@@ -131,6 +152,13 @@ const READ: { readonly [Name in Body]: (body: Properties<Name>) => CeremonyFrame
     reply: reply === true,
   }),
   fetchCertificate: ({ sharingId }) => ({ type: 'fetchCertificate', sharingId: id32(sharingId) }),
+  promisesRequest: () => ({ type: 'promisesRequest' }),
+  promises: ({ specs, orders, last }) => ({
+    type: 'promises',
+    specs: atMost(MAX_PROMISED_SPECS, specs).map(readPromised),
+    orders: atMost(MAX_PROMISED_ORDERS, orders).map((order) => upTo(MAX_KEY_MESSAGE_BYTES, order)),
+    last: last === true,
+  }),
 }
 
 /** @throws KmsError `bad-frame` when the bytes are no frame, an id, hash or signature has another length, or a list is too long */
@@ -156,6 +184,11 @@ const readHead = ({ keyId, sharingId, epoch, attempt }: tkms.v1.KeyHead.$Propert
   sharingId: id32(sharingId),
   epoch: epoch ?? 0,
   attempt: attempt ?? 0,
+})
+
+const readPromised = ({ spec, authorization }: tkms.v1.PromisedSpec.$Properties): PromisedSpec => ({
+  spec: upTo(MAX_SPEC_FRAME_BYTES, spec),
+  ...(authorization && authorization.length > 0 && { authorization: exactly(SIGNATURE_BYTES, authorization) }),
 })
 
 function decodeOrRefuse(bytes: Uint8Array): tkms.v1.CeremonyFrame {

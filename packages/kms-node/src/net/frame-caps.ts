@@ -87,6 +87,10 @@ export const MAX_SPEC_FRAME_BYTES: number = specBytes({ n: MAX_MEMBERS, t: 2, nO
 /** Newest sharings in one frame; who has more keys sends several. */
 export const MAX_KEY_HEADS = 512
 
+/** X and orders in one `promises` frame, 0.3 MB with the largest committees. */
+export const MAX_PROMISED_SPECS = 32
+export const MAX_PROMISED_ORDERS = 2
+
 /** A message of a repair (protocol 9: t points, 2.4 kB), of DESTROY (64 signatures, 4.4 kB), or an ERASED. */
 export const MAX_KEY_MESSAGE_BYTES: number = 64 * 1024
 

@@ -11,6 +11,8 @@ export type RepairErrorCode =
   /** Nothing is left to decide. */
   | 'repair-over'
   | 'unknown-node'
+  /** A backup of this node was restored: others must tell it first what it promised since. */
+  | 'restored'
 
 /** What repairs throw at their operator. */
 export const repairError = (

@@ -14,6 +14,7 @@ import {
 } from '@tkms/dkg'
 import { createTurns } from '../turns.ts'
 import type { RunContext } from './context.ts'
+import { repairError } from './errors.ts'
 import type { RepairableKey } from './ports.ts'
 import { RepairRun } from './run.ts'
 import { drawRepairSeed } from './seeds.ts'
@@ -111,6 +112,17 @@ export function createHelpers(context: RunContext): Helpers {
     entries.delete(oldest[0])
   }
 
+  /** What was contributed since the backup that was restored is not known here before others have told. */
+  const requireTold = ({ config, keyName }: RepairableKey['key']): void => {
+    const awaited = params.awaited?.(config) ?? []
+    if (awaited.length > 0)
+      throw repairError(
+        'restored',
+        `a backup of this node was restored: it contributes nothing to ${keyName} before more of ${awaited.map(params.nameOf).join(', ')} can be reached and have told what it promised. Start them, then approve again`,
+        { retryable: true, data: { awaited } },
+      )
+  }
+
   const requested: Helpers['requested'] = (from, message) => {
     const request = readRepairRequest(message)
     if (request === undefined || request.recoverer !== from) return
@@ -142,6 +154,7 @@ export function createHelpers(context: RunContext): Helpers {
       inTurn(async () => {
         const entry = entries.get(rid)
         if (entry === undefined || phaseOf(entry) !== 'waiting') return false
+        requireTold(entry.key)
         await entry.run.input({ type: 'approve' })
         return phaseOf(entry) !== 'done'
       }),

@@ -1,4 +1,13 @@
-import type { Curve, ParticipantIndex, RepairTimings, Secret, SharingId, SignMessage, VerifiedKey } from '@tkms/dkg'
+import type {
+  CommitteeConfig,
+  Curve,
+  ParticipantIndex,
+  RepairTimings,
+  Secret,
+  SharingId,
+  SignMessage,
+  VerifiedKey,
+} from '@tkms/dkg'
 import type { CeremonyLog } from '../ceremony/ports.ts'
 import type { CeremonyNetwork } from '../net/ceremony-protocol.ts'
 import type { Clock, RecordStore, Rng } from '../ports.ts'
@@ -33,6 +42,8 @@ export interface RepairServiceParams {
   readonly nodeSeed: Secret
   readonly timings: RepairTimings
   readonly log: CeremonyLog
+  /** Whose word this node waits for after a restore, before it signs as a member of this committee. Default: nobody's. */
+  readonly awaited?: (committee: CommitteeConfig) => readonly ParticipantIndex[]
   readonly evidenceDirectory: string
   /** For advice. */
   readonly dataDir: string
