@@ -20,6 +20,7 @@ import { onlyRecord, tlsSecrets, unsealStore } from '../support/unsealed-store.t
 
 const KEY = 'ecies/backed-up'
 const TEST_TIMEOUT_MS = 180_000
+const POLL = { timeout: 60_000, interval: 100 }
 const PLAINTEXT = new TextEncoder().encode('sealed before the disk was lost')
 
 let cluster: TestCluster
@@ -129,10 +130,15 @@ test('a node that lost its disk comes back from its backup and decrypts again', 
   expect(await refusal(restore(at('stopped.backup'), at('elsewhere')))).toMatchObject({ code: 'directory-exists' })
   await acceptLoss(restored, at('elsewhere'))
   await rename(at('elsewhere'), node.directory)
+  await cluster.node(1).stop()
   await node.start()
-  await Promise.all([cluster.node(1).stop(), cluster.node(2).stop()])
+  const waits = async (): Promise<unknown> =>
+    ((await (await node.admin()).get('/status')) as { readonly restored?: unknown }).restored
+  await expect.poll(waits, POLL).toEqual({ awaited: [cluster.node(1).name] })
+  await cluster.node(2).stop()
   expect(await client.decrypt(envelope)).toEqual(PLAINTEXT)
   await Promise.all([cluster.node(1).start(), cluster.node(2).start()])
+  await expect.poll(waits, POLL).toBeUndefined()
 })
 
 test('a backup that the cluster has left behind gives no share back', { timeout: TEST_TIMEOUT_MS }, async () => {
