@@ -113,6 +113,8 @@ test('a cluster lives through everything that the operations guide says', { time
   await run('cluster add')
   documented('cluster join')
   documented('start')
+  // With a TPM, in tpm-change.slow.test.ts.
+  for (const words of ['reseal --expect', 'reseal --data-dir']) documented(words)
   await Promise.all(cluster.nodes.slice(5).map((member) => member.start()))
   const seven = [...cluster.nodes]
   const grown = await conduct('ceremony propose --reshare ecies/421614 --add', seven)

@@ -1,7 +1,7 @@
 import type { NodeConfig } from './config/types.ts'
-import type { RecordStore } from './ports.ts'
+import type { NodeSealer } from './seal/key-sealer.ts'
 import { openSealer } from './seal/open-sealer.ts'
-import { openRecordStore } from './store/record-store.ts'
+import { openRecordStore, type OpenRecordStore } from './store/record-store.ts'
 import { requireStore } from './store/require-store.ts'
 import { storeDirectory, systemRng } from './system.ts'
 
@@ -12,14 +12,14 @@ import { storeDirectory, systemRng } from './system.ts'
 export async function withNodeStore<T>(
   config: NodeConfig,
   env: Record<string, string | undefined>,
-  use: (store: RecordStore) => Promise<T>,
+  use: (store: OpenRecordStore, sealer: NodeSealer) => Promise<T>,
 ): Promise<T> {
   await requireStore(config)
   const sealer = await openSealer({ config, env })
   try {
     const store = await openRecordStore({ directory: storeDirectory(config.dataDir), sealer, rng: systemRng })
     try {
-      return await use(store)
+      return await use(store, sealer)
     } finally {
       await store.close()
     }

@@ -15,6 +15,7 @@ import { COMMAND, EXIT, EXIT_HELP, reportError } from './output.ts'
 import { VERSION } from '../version.ts'
 import { policyCommand } from './policy.ts'
 import { repairCommand } from './repair.ts'
+import { resealCommand } from './reseal.ts'
 import { restoreCommand } from './restore.ts'
 import { startCommand } from './start.ts'
 
@@ -47,6 +48,7 @@ export function createProgram(): Command {
     repairCommand(),
     backupCommand(),
     restoreCommand(),
+    resealCommand(),
     statusCommand(),
     openapiCommand(),
   ])

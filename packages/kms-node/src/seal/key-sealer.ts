@@ -2,6 +2,7 @@ import { concatBytes } from '@noble/hashes/utils.js'
 import { type Secret, u16, u8 } from '@tkms/dkg'
 import type { MonotonicCounter, Rng, Sealer } from '../ports.ts'
 import { NONCE_BYTES, openAead, sealAead } from '../store/aead.ts'
+import type { PcrValues } from './pcr-values.ts'
 import { providerCode, requireProvider, type SealerProvider, unsealFailed } from './sealed-format.ts'
 
 const VERSION = 1
@@ -13,6 +14,11 @@ export interface NodeSealer extends Sealer {
   readonly provider: SealerProvider
   /** That it could make a store: its device or agent answers. @throws KmsError of the provider */
   check(): Promise<void>
+  /**
+   * Of a provider that seals to what the machine started: a new wrapping key, for the present start and for `expected` ones, and no
+   * other. It counts from the next `seal` on.
+   */
+  reseal?(expected: readonly PcrValues[]): Promise<void>
   /** Wipes every key. Idempotent. */
   destroy(): void
 }
@@ -30,6 +36,8 @@ export interface WrappingKeys {
   open(header: Uint8Array): Promise<Secret>
   /** That `create` could succeed, without making anything. */
   check(): Promise<void>
+  /** @param current what was opened or made last */
+  reseal?(current: WrappingKey, expected: readonly PcrValues[]): Promise<WrappingKey>
   /** Of the key that was opened or made last. */
   readonly counter?: Omit<MonotonicCounter, 'create'>
   /** Wipes what it keeps. */
@@ -68,6 +76,7 @@ export function createKeySealer(keys: WrappingKeys, rng: Rng): NodeSealer {
 
   const made = (): Promise<WrappingKey> => current ?? keep(keys.create(async () => undefined))
   const { counter } = keys
+  const reseal = keys.reseal?.bind(keys)
 
   return {
     provider: keys.provider,
@@ -96,6 +105,13 @@ export function createKeySealer(keys: WrappingKeys, rng: Rng): NodeSealer {
       return plaintext
     },
     check: () => keys.check(),
+    ...(reseal && {
+      reseal: async (expected) => {
+        const known = await made()
+        current = Promise.resolve(await reseal(known, expected))
+        known.key.destroy()
+      },
+    }),
     destroy() {
       keys.destroy()
       void current?.then(

@@ -43,16 +43,17 @@ async function withPcrs<T>(
 }
 
 /**
- * Seals at most 128 bytes to this TPM and to the present values of its PCRs.
+ * Seals at most 128 bytes to this TPM and to values of its PCRs.
  * @param pcrs "sha256:0,1,2"
+ * @param values SHA-256 over the values, in hex; default: the present ones
  * @throws KmsError `tpm-unavailable`, `tpm-refused`
  */
-export function sealToPcrs(tools: Tpm2Tools, pcrs: string, secret: Secret): Promise<SealedObject> {
+export function sealToPcrs(tools: Tpm2Tools, pcrs: string, secret: Secret, values?: string): Promise<SealedObject> {
   return tools.session(async (directory) => {
     const at = (name: string): string => join(directory, name)
     try {
       const trial = { pcrs, session: at('session'), kind: [] }
-      await withPcrs(tools, trial, async () => {}, ['-L', at('policy')])
+      await withPcrs(tools, trial, async () => {}, ['-L', at('policy'), ...(values === undefined ? [] : [values])])
       await makePrimary(tools, at('primary'))
       const args = ['-Q', '-C', at('primary'), '-g', 'sha256', '-a', SEALED_ATTRIBUTES, '-L', at('policy'), '-i', '-']
       await tools.run({ tool: 'tpm2_create', args: [...args, '-u', at('public'), '-r', at('private')], input: secret })

@@ -1,9 +1,8 @@
 import { KmsError } from '@tkms/dkg'
+import { UNTOUCHED } from './pcr-values.ts'
 import type { Tpm2Tools } from './tpm2-tools.ts'
 
 const VALUE = /:\s*0x([0-9A-Fa-f]+)\s*$/gm
-/** What a PCR holds that nobody extended. */
-const UNTOUCHED = /^(?:0+|[fF]+)$/
 
 /**
  * That something was measured: where the firmware extends no PCR, a policy over them holds for whatever system is started.
@@ -16,9 +15,13 @@ export async function requireMeasured(tools: Tpm2Tools, pcrs: string, strict: bo
   const values = output.use((bytes) => [...Buffer.from(bytes).toString('latin1').matchAll(VALUE)])
   if (values.length === 0) throw new KmsError('tpm-refused', `the TPM has none of the PCRs ${pcrs}`, { data: { pcrs } })
   if (!strict || values.some(([, value = '']) => !UNTOUCHED.test(value))) return
-  throw new KmsError(
+  throw unmeasured(`none of the PCRs ${pcrs} was extended since this machine's reset`, pcrs)
+}
+
+/** @param finding what is so, as the beginning of a sentence */
+export const unmeasured = (finding: string, pcrs: string): KmsError =>
+  new KmsError(
     'tpm-unmeasured',
-    `none of the PCRs ${pcrs} was extended since this machine's reset: its firmware measures nothing, so any system started on it could unseal. Turn measured boot on, or take another sealer`,
+    `${finding}: its firmware measures nothing, so any system started on it could unseal. Turn measured boot on, or take another sealer`,
     { data: { pcrs } },
   )
-}

@@ -35,6 +35,8 @@ export interface RecordStoreOptions {
 export interface OpenRecordStore extends RecordStore {
   /** 32 bytes, drawn when the store was made: every sealed byte is bound to it. */
   readonly storeId: Uint8Array
+  /** Writes the keyring once more, under whatever the sealer seals with now; where commits are counted, nothing before it opens again. */
+  renew(): Promise<void>
   /** Waits for what is under way, wipes the data keys, lets the directory go. Idempotent. */
   close(): Promise<void>
 }
@@ -193,6 +195,10 @@ class SealedRecordStore implements OpenRecordStore {
     return this.#serialised(async () =>
       [...this.#keyring.values()].flatMap((entry) => (entry.kind === kind ? [entry.id] : [])).toSorted(),
     )
+  }
+
+  renew(): Promise<void> {
+    return this.#serialised(() => this.#write(this.#keyring, 'renewal'))
   }
 
   async close(): Promise<void> {
