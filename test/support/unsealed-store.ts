@@ -16,6 +16,7 @@ const KINDS: readonly RecordKind[] = [
   'odometer',
   'repair',
   'destroy',
+  'attested',
 ]
 
 export interface UnsealedRecord {

@@ -7,6 +7,7 @@ import {
   type PeerAttestationEvents,
   type PeerAttestationState,
 } from './attest/peer-attestation.ts'
+import { openProofMemory } from './attest/proof-memory.ts'
 import { parseQuote } from './attest/quote.ts'
 import { reasonOfStatus } from './attest/refusal-status.ts'
 import { certificatesHash, type HeldCertificate } from './attest/report-data.ts'
@@ -83,12 +84,15 @@ export async function openPeerAttestation(
   if (!attestation.requirePeers) return { gate: OPEN_GATE, states: () => [] }
   const verifiers = await openQuoteVerifiers(attestation, { clock, log })
   const judge: JudgeQuote = (quote, { asOfMs, ...check }) => verifiers(attestation.allow, asOfMs).verify(quote, check)
+  const onError = (cause: unknown): void => log.error({ cause }, 'proofs-not-kept')
+  const proofs = await openProofMemory({ store: own.store, roster, onError })
   const gate = createPeerAttestation({
     host,
     roster,
     self: own.self.index,
     protocol,
     verifier: createChannelVerifier({ clusterId, judge, reportDataOf: (quote) => parseQuote(quote)?.reportData }),
+    proofs,
     committees: standing.committees,
     keepFloor: attestation.keepFloor,
     warnDays: attestation.warnDays,
@@ -96,7 +100,10 @@ export async function openPeerAttestation(
     rng,
     events: tellAttestation(params),
   })
-  stops.push(() => gate.stop())
+  stops.push(async () => {
+    gate.stop()
+    await proofs.settled()
+  })
   return { gate, states: () => gate.states() }
 }
 

@@ -68,6 +68,7 @@ export type RecordKind =
   | 'repair'
   | 'destroy'
   | 'audit'
+  | 'attested'
 
 /**
  * Sealed records, each version under its own random data key. A resolved `put` is durable (file and directory fsynced),

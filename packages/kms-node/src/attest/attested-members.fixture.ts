@@ -4,8 +4,10 @@ import { type AttestProtocol, type ChannelChallenge, createAttestProtocol } from
 import type { AttestReply } from '../net/attest-frame.ts'
 import { type Member, openMember } from '../net/test-members.fixture.ts'
 import { startTestHost, TEST_LIMITS, type TestHost } from '../net/test-hosts.fixture.ts'
-import type { Attester } from '../ports.ts'
+import type { Attester, RecordStore } from '../ports.ts'
+import { memoryStore } from '../store/memory-store.fixture.ts'
 import { createChannelProver, createChannelVerifier, type JudgeQuote } from './channel-proof.ts'
+import { openProofMemory } from './proof-memory.ts'
 import { createPeerAttestation, type PeerAttestation } from './peer-attestation.ts'
 import { reasonOfStatus } from './refusal-status.ts'
 import { refusedQuote } from './verdict.ts'
@@ -65,6 +67,8 @@ export interface AttestedOptions {
   readonly time?: TestTime
   readonly keepFloor?: boolean
   readonly known?: number
+  /** Of the member's node: it outlives it. */
+  readonly store?: RecordStore
 }
 
 const identityOf = (member: TestHost, index: number): Uint8Array =>
@@ -91,7 +95,10 @@ export async function startAttested(index: number, options: AttestedOptions = {}
   const note = (peer: { readonly index: ParticipantIndex }, what: string): void => {
     judged.push(`${peer.index}${what}`)
   }
+  const onError = (cause: unknown): void => void judged.push(String(cause))
+  const proofs = await openProofMemory({ store: options.store ?? memoryStore(), roster, onError })
   const gate = createPeerAttestation({
+    proofs,
     host,
     roster,
     self: participantIndex(index),
@@ -112,6 +119,7 @@ export async function startAttested(index: number, options: AttestedOptions = {}
   const member = await openMember(index, started, gate)
   const stop = async (): Promise<void> => {
     gate.stop()
+    await proofs.settled()
     await protocol.stop()
     await member.stop()
   }

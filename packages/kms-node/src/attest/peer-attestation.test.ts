@@ -5,7 +5,8 @@ import { type CeremonyFrame, encodeCeremonyFrame } from '../net/ceremony-frame.t
 import { CEREMONY_PROTOCOL } from '../net/ceremony-protocol.ts'
 import { createAttestProtocol } from '../net/attest-protocol.ts'
 import { startTestHost, TEST_LIMITS } from '../net/test-hosts.fixture.ts'
-import type { Attester } from '../ports.ts'
+import type { Attester, RecordStore } from '../ports.ts'
+import { memoryStore } from '../store/memory-store.fixture.ts'
 import {
   type AttestedMember,
   type AttestedOptions,
@@ -170,6 +171,44 @@ test('a proof is renewed before it ends; the papers that ran out take nobody bel
   const stream = await again.newStream(CEREMONY_PROTOCOL)
   offer(stream)
   await first.until(() => first.received.length === 2)
+})
+
+test('a restart while the papers are old loses nobody whom the floor keeps, and gains nobody else', async () => {
+  const time = testTime()
+  const store = memoryStore()
+  const before = await startAttested(1, { time, store })
+  let quote = goodAttester.quote
+  const peer = await start(2, { attester: attesterOf((...given) => quote(...given)), addresses: [addressesOf(before)] })
+  await peer.until(() => peer.network.connected.includes(before.self))
+  await eventually(() => expect(before.judged).toEqual(['2: yes']))
+  await before.stop()
+  time.nowMs = time.papersUntilMs + 1
+
+  const restarted = async (given: RecordStore): Promise<AttestedMember> => {
+    const member = await start(1, { time, store: given })
+    await peer.host.dial(member.host.getMultiaddrs(), { force: true })
+    await eventually(() => expect(member.judged).toHaveLength(1))
+    return member
+  }
+  const admits = ({ gate, host }: AttestedMember): boolean =>
+    gate.isAdmitted(host.getConnections()[0] ?? expect.unreachable())
+  const after = await restarted(store)
+  expect([after.judged, stateOf(after, 'node-2'), admits(after)]).toEqual([
+    ['2: expired'],
+    { peer: 'node-2', state: 'expired' },
+    true,
+  ])
+  await after.stop()
+  const empty = await restarted(memoryStore())
+  expect([empty.judged, admits(empty)]).toEqual([['2: expired'], false])
+  await empty.stop()
+  quote = otherCode.quote
+  const refusing = await restarted(store)
+  expect([refusing.judged, admits(refusing)]).toEqual([['2: measurement'], false])
+  await refusing.stop()
+  quote = goodAttester.quote
+  const forgetful = await restarted(store)
+  expect([forgetful.judged, admits(forgetful)]).toEqual([['2: expired'], false])
 })
 
 test('papers that ran out cut a peer off where the operator says so, or where t + f are left', async () => {

@@ -9,6 +9,7 @@ import type { Roster, RosterPeer } from '../net/roster.ts'
 import type { Clock, Rng } from '../ports.ts'
 import type { ChannelVerifier } from './channel-proof.ts'
 import { keptByFloor } from './floor.ts'
+import type { ProofMemory } from './proof-memory.ts'
 import { acceptedStanding, isDated, phaseOf, refusedStanding, type Standing } from './peer-standing.ts'
 import { statusOf } from './refusal-status.ts'
 import { type AttestationVerdict, refusedQuote, type RefusalReason } from './verdict.ts'
@@ -19,6 +20,9 @@ const RENEW_CHECK_MS = 30_000
 const DAY_MS = 86_400_000
 /** Proofs asked of one peer, all its connections together. */
 const PROOFS_PER_PEER = { max: 16, windowMs: 10_000 }
+
+/** Refusals that say nothing of what runs there: what was proven before is remembered. */
+const MAY_PASS: ReadonlySet<RefusalReason> = new Set<RefusalReason>(['missing', 'collateral', 'expired'])
 
 /** For the log and the metrics. */
 export interface PeerAttestationEvents {
@@ -36,6 +40,8 @@ export interface PeerAttestationParams {
   readonly self: ParticipantIndex
   readonly protocol: Pick<AttestProtocol, 'challenge'>
   readonly verifier: ChannelVerifier
+  /** Of who proved itself here before, by identity. */
+  readonly proofs: ProofMemory
   /** The committees whose t + f expired proofs may not take away. */
   readonly committees: () => readonly CommitteeConfig[]
   /** False: the operator has decided that an expired proof ends there and then, whoever is left. */
@@ -67,20 +73,18 @@ export interface PeerAttestation extends PeerGate {
 
 /** Call it before the host is started: it asks of every connection from its first moment on. */
 export function createPeerAttestation(params: PeerAttestationParams): PeerAttestation {
-  const { host, roster, protocol, verifier, clock, rng, events } = params
+  const { host, roster, protocol, verifier, proofs, clock, rng, events } = params
   // By the connection itself: what was verified and what is used are one object.
   const standings = new WeakMap<Connection, Standing>()
   const underWay = new WeakMap<Connection, Promise<void>>()
   const used = new WeakSet<Connection>()
-  /** The last good proof of an identity: one that has expired is judged as it would have been judged then. */
-  const lastGood = new Map<string, { readonly acceptedMs: number; readonly expiresMs: number }>()
   const toldMs = new Map<string, number>()
   const mayAsk = createRequestRate(PROOFS_PER_PEER)
 
   const judge = async (peer: RosterPeer, ...given: Parameters<Parameters<AttestProtocol['challenge']>[2]>) => {
     const [reply, challenge, signal] = given
     const verdict = await verifier.verify(peer, reply, challenge, { signal })
-    const good = lastGood.get(peer.peerId.toString())
+    const good = proofs.get(peer.publicKey)
     if (!isDated(verdict) || good === undefined) return { verdict, dateOnly: false, status: statusOf(verdict) }
     const then = await verifier.verify(peer, reply, challenge, { signal, asOfMs: good.acceptedMs })
     return { verdict, dateOnly: then.kind === 'accepted', status: statusOf(verdict) }
@@ -89,12 +93,13 @@ export function createPeerAttestation(params: PeerAttestationParams): PeerAttest
   const prove = async (connection: Connection, peer: RosterPeer): Promise<void> => {
     const { verdict, dateOnly } = await ask(connection, peer)
     if (verdict.kind === 'accepted') {
-      lastGood.set(peer.peerId.toString(), { acceptedMs: clock.nowMs(), expiresMs: verdict.expiresMs })
+      proofs.keep(peer.publicKey, { acceptedMs: clock.nowMs(), expiresMs: verdict.expiresMs })
       standings.set(connection, acceptedStanding(verdict, clock.nowMs()))
       events.onAccepted(peer, verdict)
       return
     }
     const { reason } = verdict
+    if (!MAY_PASS.has(reason)) proofs.forget(peer.publicKey)
     standings.set(connection, refusedStanding(standings.get(connection), { reason, dateOnly, nowMs: clock.nowMs() }))
     events.onRefused(peer, verdict.reason, verdict.detail)
     cutIfEnded(connection)
@@ -170,7 +175,8 @@ export function createPeerAttestation(params: PeerAttestationParams): PeerAttest
       return
     }
     if (standing.renewAtMs <= nowMs) await proofOf(connection, peer)
-    const daysLeft = ((lastGood.get(peer.peerId.toString())?.expiresMs ?? nowMs) - nowMs) / DAY_MS
+    const shown = standing.kind === 'accepted' ? standing.expiresMs : nowMs
+    const daysLeft = ((proofs.get(peer.publicKey)?.expiresMs ?? shown) - nowMs) / DAY_MS
     if (daysLeft < params.warnDays && isNews(peer, 'expiring')) events.onExpiring(peer, Math.max(0, daysLeft))
     if (phase(connection) === 'expired' && counts(connection) && isNews(peer, 'kept')) events.onKeptByFloor(peer)
     cutIfEnded(connection)

@@ -8,9 +8,9 @@ import { MAX_BACKUP_BYTES } from './backup-file.ts'
 
 /**
  * What of a store is in a backup. Not `ceremony` (open ceremonies and their PREPARED shares: a node that was restored may not go on with
- * them) and not `repair` (the same): both are begun anew.
+ * them) and not `repair` (the same): both are begun anew. Not `attested`: peers prove themselves anew.
  */
-export type BackedUpKind = Exclude<RecordKind, 'ceremony' | 'repair'>
+export type BackedUpKind = Exclude<RecordKind, 'ceremony' | 'repair' | 'attested'>
 
 /** How a backup names them. */
 export const BACKED_UP: Readonly<Record<BackedUpKind, number>> = {

@@ -21,6 +21,7 @@ const KIND_CODES: Readonly<Record<RecordKind, number>> = {
   repair: 11,
   destroy: 12,
   audit: 13,
+  attested: 14,
 }
 const KINDS = new Map(Object.entries(KIND_CODES).map(([kind, code]) => [code, kind as RecordKind]))
 

@@ -1,8 +1,8 @@
 import type { Clock, MonotonicCounter, RecordKind } from '../ports.ts'
 import { storeError } from './errors.ts'
 
-/** Written every second under load, and watched in other ways: the log by its own chain, the running time by asking for both clocks. */
-const SELDOM: ReadonlySet<RecordKind> = new Set<RecordKind>(['odometer', 'audit'])
+/** Written every second under load, and watched in other ways: the log by its own chain, the running time by asking for both clocks; or, the proofs of peers, worth little: docs/threat-model.md. */
+const SELDOM: ReadonlySet<RecordKind> = new Set<RecordKind>(['odometer', 'audit', 'attested'])
 /** A TPM takes some hundred thousand writes of a counter in its life. */
 const SELDOM_MS = 6 * 3_600_000
 
