@@ -18,6 +18,7 @@ const steps = [
     args: ['run', '--project', 'cross', 'test/e2e/kill.test.ts'],
     environment: { TKMS_KILL_ROUNDS: '10' },
   },
+  { name: 'empty machine', command: 'npm', args: ['run', '--silent', 'test:vm'] },
   { name: 'alerts', command: 'npm', args: ['run', '--silent', 'test:alerts', '--', '--minutes', '10'] },
   // Ten minutes of warm-up, then an hour.
   { name: 'soak', command: 'npm', args: ['run', '--silent', 'test:soak', '--', '--minutes', '70'] },
