@@ -149,7 +149,7 @@ async function placeOn(
 
 async function hasCounted(node: TestNode, whose: 'own' | 'peer', reason: string): Promise<boolean> {
   const text = await (await fetch(`${node.url}/metrics`)).text()
-  return text.includes(`\ntkms_attestation_refusals_total{whose="${whose}",reason="${reason}"} `)
+  return new RegExp(`^tkms_attestation_refusals_total\\{whose="${whose}",reason="${reason}"\\} [1-9]`, 'm').test(text)
 }
 
 /** The good ones go on; the others stay without connection and share, and serve nothing. */

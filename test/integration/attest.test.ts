@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { PROGRAMS } from '@tkms/examples/programs'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { collateralFile } from '../../packages/kms-node/src/attest/collateral-cache.ts'
@@ -117,6 +118,26 @@ it('all nodes proven is exit code 0; a cluster that a node names is not believed
   const { stdout: manifest } = await promisify(execFile)(process.execPath, [script])
   const { codeHash, version } = JSON.parse(manifest) as { readonly codeHash: string; readonly version: string }
   expect(nodes).toMatchObject(cluster.nodes.map(() => ({ codeHash, version })))
+  const posture = { profile: 'development', sealing: 'passphrase', keys: [], certificatesHash: `0x${'00'.repeat(32)}` }
+  expect(nodes).toMatchObject(cluster.nodes.map(() => ({ ...posture, curve: 'libsecp256k1' })))
+  const args = [PROGRAMS['kms-node'], 'attest', 'verify', clusterFile(), '--trust', trustFile()]
+  const [head = '', first = ''] = (await promisify(execFile)(process.execPath, args)).stdout.split('\n')
+  const columns = (line: string): readonly string[] => line.split(/ {2,}/)
+  expect(Object.fromEntries(columns(head).map((title, at) => [title, columns(first)[at]]))).toEqual({
+    node: cluster.node(1).name,
+    provider: 'simulated',
+    measurement: 'released',
+    TCB: 'UpToDate',
+    'days left': '29',
+    version,
+    code: codeHash.slice(0, 14),
+    profile: 'development',
+    sealing: 'passphrase',
+    curve: 'libsecp256k1',
+    keys: 'none',
+    certificates: `0x${'00'.repeat(6)}`,
+    verdict: 'accepted',
+  })
   const release = join(cluster.directory, 'release.json')
   await writeFile(release, manifest)
   expect(await verify(clusterFile(), '--release', release)).toMatchObject({ code: 0 })
@@ -129,7 +150,17 @@ it('all nodes proven is exit code 0; a cluster that a node names is not believed
 it('the operator sees what the own node proves, with what it says of itself', async () => {
   const [shown] = (await cluster.run(['attest', 'show', '--data-dir', cluster.node(1).directory])) as [object]
   expect(shown).toMatchObject({
-    posture: { profile: 'development', sealing: 'passphrase' },
+    posture: {
+      profile: 'development',
+      sealing: 'passphrase',
+      keys: [],
+      certificatesHash: `0x${'00'.repeat(32)}`,
+      attestation: {
+        provider: 'simulated',
+        measurement: { tee: 'tdx', mrTd: bytesToHex(MINTED_MR_TD) },
+        allowedAs: 'here',
+      },
+    },
     provider: 'simulated',
     measurement: { tee: 'tdx', mrTd: bytesToHex(MINTED_MR_TD) },
     verdict: { kind: 'accepted', measurement: 'here' },

@@ -42,6 +42,8 @@ it('says what runs here, signed by the identity in the cluster file, and that is
   const said = JSON.parse(body) as Status
   expect(`0x${Buffer.from(signed?.publicKey ?? []).toString('hex')}`).toBe(file.nodes[0]?.ed25519)
   expect(said).toMatchObject({ ed25519: file.nodes[0]?.ed25519, clusterId: file.clusterId })
+  const kinds = { profile: 'development', sealing: 'passphrase', curve: 'libsecp256k1', keys: [] }
+  expect(said).toMatchObject({ ...kinds, attestation: { provider: 'none' }, certificatesHash: `0x${'00'.repeat(32)}` })
 
   const script = [join(ROOT, 'scripts/release-manifest.mjs')]
   const manifest = JSON.parse((await promisify(execFile)(process.execPath, script)).stdout) as {

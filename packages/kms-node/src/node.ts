@@ -1,4 +1,3 @@
-import { openAttester } from './attest/open-attester.ts'
 import { createReport } from './attest/report.ts'
 import { join } from 'node:path'
 import { selectCurve } from '@tkms/curve-native'
@@ -31,6 +30,7 @@ import { openHttp } from './open-http.ts'
 import { openNetwork } from './open-network.ts'
 import { openSetBackHere, ownCommittees } from './open-set-back.ts'
 import { openOwn } from './open-own.ts'
+import { openOwnAttestation } from './open-own-attestation.ts'
 import type { Rng } from './ports.ts'
 import type { NodeSealer } from './seal/key-sealer.ts'
 import { openAsking } from './serve/open-asking.ts'
@@ -128,6 +128,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   const drain = createDrain(serving)
   const { pipeline } = drain
 
+  const { attester, ownAttestation } = await openOwnAttestation({ config, clock, rng, log }, stops)
   const status = createStatus({
     version: VERSION,
     code: await measureCode(),
@@ -137,6 +138,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     profile: config.profile,
     sealing: own.sealer.provider,
     curve,
+    attestation: ownAttestation,
     keys: keys.directory,
     pipeline,
     audit,
@@ -154,7 +156,6 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
   })
   const base = { config, own, clock, rng, log }
   const overHttp = { pipeline: metrics.counted('http', pipeline), metrics: metrics.text, onReply }
-  const attester = await openAttester(config.attestation)
   const attestation = createReport({ attester, clusterId, identity: identity.publicKey, keys: keys.directory, log })
   const directories = { attestation, clusterKeeper, dryRun, keys: keys.directory, status, readiness }
   const { http, tls } = await openHttp({ ...base, ...overHttp, ...directories }, stops)
@@ -240,6 +241,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     policy,
     clusterKeeper,
     attested,
+    ownAttestation,
   }
   watchNode(metrics, { ...watched, tls: () => tls?.state() })
 

@@ -30,6 +30,12 @@ export interface NodeVerdict {
   readonly version?: string
   /** 0x and hex, 32 bytes. */
   readonly codeHash?: string
+  readonly profile?: string
+  readonly sealing?: string
+  readonly curve?: string
+  readonly keys?: readonly { readonly keyName: string; readonly generation: number; readonly epoch: number }[]
+  /** 0x and hex, 32 bytes: of its certificates as they are now. */
+  readonly certificatesHash?: string
   readonly verdict: 'accepted' | 'refused'
   /** With `accepted`. */
   readonly measurement?: string
@@ -66,8 +72,13 @@ export interface AskingPorts {
   readonly timeoutMs?: number
 }
 
+/** Nothing that a terminal would obey. */
+const word = z.string().regex(/^[ -~]{1,64}$/)
 const postureSchema = z.object({
-  version: z.string().max(64),
+  version: word,
+  profile: word,
+  sealing: word,
+  curve: word,
   codeHash: z
     .string()
     .regex(/^0x[0-9a-f]{64}$/)
@@ -76,6 +87,9 @@ const postureSchema = z.object({
     .array(
       z.object({
         keyId: z.string().regex(/^0x[0-9a-f]{64}$/),
+        keyName: word,
+        generation: z.int().min(0),
+        epoch: z.int().min(0),
         certificate: z.string().regex(/^0x(?:[0-9a-f]{2})+$/),
       }),
     )
@@ -105,14 +119,25 @@ async function askNode(cluster: Cluster, node: ClusterNode, ports: AskingPorts):
     name,
     url,
     provider: report.provider,
-    ...(said && { version: said.version }),
-    ...(said?.codeHash !== undefined && { codeHash: said.codeHash }),
+    ...(said && describePosture(said)),
   }
   const verdict = judge(report, posture, ports.codeHash)
   if (verdict.kind === 'refused') return { ...row, verdict: 'refused', reason: verdict.reason, detail: verdict.detail }
   const { measurement, tcbStatus, expiresMs } = verdict
   const daysLeft = Math.floor((expiresMs - ports.nowMs()) / DAY_MS)
   return { ...row, verdict: 'accepted', measurement, tcbStatus, daysLeft }
+}
+
+function describePosture({ version, codeHash, profile, sealing, curve, keys }: Posture): Partial<NodeVerdict> {
+  return {
+    version,
+    ...(codeHash !== undefined && { codeHash }),
+    profile,
+    sealing,
+    curve,
+    keys: keys.map(({ keyName, generation, epoch }) => ({ keyName, generation, epoch })),
+    certificatesHash: `0x${bytesKey(heldHash(keys))}`,
+  }
 }
 
 type Judged =

@@ -162,7 +162,7 @@ test('a proof is renewed before it ends; the papers that ran out take nobody bel
   time.nowMs = time.papersUntilMs + 1
   await first.gate.renew()
   expect(first.judged.slice(4)).toEqual(['2: expired', '2 kept'])
-  expect(stateOf(first, 'node-2')).toMatchObject({ state: 'expired' })
+  expect(stateOf(first, 'node-2')).toMatchObject({ state: 'expired', kept: true })
   await second.gate.renew()
   expect(second.network.send(first.self, frame)).toBe(true)
   await first.until(() => first.received.length === 1)

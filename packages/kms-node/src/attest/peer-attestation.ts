@@ -56,6 +56,8 @@ export interface PeerAttestationParams {
 export interface PeerAttestationState {
   readonly peer: string
   readonly state: 'proven' | 'expired' | 'refused' | 'unproven'
+  /** With `expired`: it counts all the same, since too few members were left without it. */
+  readonly kept?: true
   readonly reason?: RefusalReason
   readonly measurement?: string
   readonly tcbStatus?: string
@@ -221,6 +223,7 @@ export function createPeerAttestation(params: PeerAttestationParams): PeerAttest
         return {
           peer: peer.name,
           state,
+          ...(state === 'expired' && isKept(peer) && { kept: true }),
           ...(state === 'refused' && refused && { reason: refused.reason }),
           ...(accepted && accepted.shown),
         }

@@ -15,6 +15,9 @@ const STATUS = {
   replayed: 11,
 } as const satisfies Record<RefusalReason, number>
 
+/** Every reason there is. */
+export const REFUSAL_REASONS = Object.keys(STATUS) as readonly RefusalReason[]
+
 /** What the other side is told: a number, and nothing of what this node knows about it. @returns 0..255 */
 export const statusOf = (verdict: AttestationVerdict): number =>
   verdict.kind === 'accepted' ? 0 : STATUS[verdict.reason]

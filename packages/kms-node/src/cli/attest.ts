@@ -17,6 +17,8 @@ import { connect, dataDirOf, outputOf } from './options.ts'
 import { COMMAND, EXIT_HELP } from './output.ts'
 
 const VERIFY_TIMEOUT_MS = 15_000
+/** Of a column that says much. */
+const MAX_CELL = 48
 
 /** `attest show | verify`: what a node proves, and what a cluster proves to somebody outside. */
 export function attestCommand(): Command {
@@ -67,8 +69,10 @@ async function show(_options: unknown, command: Command): Promise<void> {
   const verifier = await openVerifier(config.attestation, ports)
   const { verdict } = await checkReport(verifier, report, asked, AbortSignal.timeout(VERIFY_TIMEOUT_MS))
   const quote = parseQuote(hexToBytes(report.quote.slice(2)))
-  const { version, codeHash, nativeHash, runtime, profile, sealing, curve } = status
-  const posture = { version, codeHash, nativeHash, runtime, profile, sealing, curve }
+  const { version, codeHash, nativeHash, runtime, profile, sealing, curve, certificatesHash } = status
+  const keys = status.keys.map(({ keyName, generation, epoch }) => ({ keyName, generation, epoch }))
+  const facts = { version, codeHash, nativeHash, runtime, profile, sealing, curve }
+  const posture = { ...facts, certificatesHash, keys, attestation: status.attestation }
   const measured = quote === undefined ? 'not readable' : describeMeasurement(quote.measurement)
   const judged =
     verdict.kind === 'accepted'
@@ -79,8 +83,8 @@ async function show(_options: unknown, command: Command): Promise<void> {
     ...measured.split(', ').map((line, at) => `${at === 0 ? 'measured   ' : '           '}${line}`),
     `judged     ${judged}`,
     `node       ${report.ed25519} of cluster ${report.clusterId}`,
-    `keys       certificates hash ${report.certificatesHash}`,
-    ...Object.entries(posture).flatMap(([name, value]) => (value === undefined ? [] : `${name.padEnd(10)} ${value}`)),
+    `keys       ${epochsOf(keys)}; certificates hash ${report.certificatesHash}`,
+    ...Object.entries(facts).flatMap(([name, value]) => (value === undefined ? [] : `${name.padEnd(10)} ${value}`)),
   ])
 }
 
@@ -126,8 +130,28 @@ async function readRelease(path: string): Promise<string> {
   return parsed.data.codeHash
 }
 
+/** "ecies/a 1.3": key, generation, epoch. */
+const epochsOf = (keys: Required<NodeVerdict>['keys']): string =>
+  keys.map(({ keyName, generation, epoch }) => `${keyName} ${generation}.${epoch}`).join(', ') || 'none'
+
+const cut = (text: string): string => (text.length > MAX_CELL ? `${text.slice(0, MAX_CELL - 3)}...` : text)
+
 function table(rows: readonly NodeVerdict[], warnDays: number): string[] {
-  const head = ['node', 'provider', 'measurement', 'TCB', 'days left', 'version', 'code', 'verdict']
+  const head = [
+    'node',
+    'provider',
+    'measurement',
+    'TCB',
+    'days left',
+    'version',
+    'code',
+    'profile',
+    'sealing',
+    'curve',
+    'keys',
+    'certificates',
+    'verdict',
+  ]
   const cells = rows.map((row) => [
     row.name,
     row.provider,
@@ -136,6 +160,11 @@ function table(rows: readonly NodeVerdict[], warnDays: number): string[] {
     row.daysLeft === undefined ? '-' : `${row.daysLeft}${row.daysLeft < warnDays ? ' (soon)' : ''}`,
     row.version ?? '-',
     row.codeHash?.slice(0, 14) ?? '-',
+    row.profile ?? '-',
+    row.sealing ?? '-',
+    row.curve ?? '-',
+    row.keys === undefined ? '-' : cut(epochsOf(row.keys)),
+    row.certificatesHash?.slice(0, 14) ?? '-',
     row.verdict === 'accepted' ? 'accepted' : `refused: ${row.reason ?? '?'} (${(row.detail ?? '').slice(0, 160)})`,
   ])
   const widths = head.map((title, column) => Math.max(title.length, ...cells.map((line) => line[column]?.length ?? 0)))

@@ -69,6 +69,8 @@ const keys: HttpServerOptions['keys'] = {
       : undefined,
   problem: () => undefined,
 }
+const register = 'ab'.repeat(48)
+const measurement = { tee: 'tdx', mrTd: register, rtmrs: [register, register, register, register] } as const
 const node = { url: 'http://127.0.0.1:1', multiaddrs: ['/ip4/127.0.0.1/tcp/1'] }
 const nodes = served.config.members.map((member) => ({ ...member, ...node, name: `node-${member.index}`, revision: 1 }))
 const ports = serverOptions({
@@ -89,6 +91,7 @@ const ports = serverOptions({
     keys,
     pipeline,
     audit: { problem: () => 'disk-full' },
+    attestation: () => ({ provider: 'tdx', measurement, allowedAs: '1.0', expiresMs: 1_999, refused: 'expired' }),
     clock,
   }),
   limits: { requestsPerSecond: 1, requestBurst: 1000, maxHttpConnections: 64, httpRequestTimeoutMs: 400 },

@@ -17,6 +17,7 @@ import type { KeyDescription, SharingDescription } from '../keys/describe-key.ts
 import type { ChainPage } from '../keys/key-directory.ts'
 import type { NodeStatus } from '../ops/status.ts'
 import type { ItemReport, RequestReport, RuleReport } from '../serve/dry-run.ts'
+import { attestationPosture } from './attestation-posture.ts'
 import type { ErrorBody } from './errors.ts'
 
 /** What the HTTP API takes and answers. Requests are validated by these, and `openapi.ts` describes them by the same. */
@@ -150,10 +151,12 @@ const status: z.ZodType<NodeStatus> = z
     time: unixSeconds,
     sealing: z.string(),
     curve: z.enum(['libsecp256k1', 'noble', 'test-group']),
+    attestation: attestationPosture,
     requestsUnderWay: z.int().min(0),
     audit: z
       .strictObject({ recording: z.boolean(), problem: z.string().regex(CODE).exactOptional() })
       .describe('whether releases can be recorded: nothing is released otherwise'),
+    certificatesHash: hex32('of the latest certificate of each of the keys, as a proof binds it'),
     keys: z.array(key),
   })
   .describe('What everybody may know of the node.')

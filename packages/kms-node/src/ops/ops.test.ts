@@ -105,13 +105,21 @@ describe('status', () => {
     }
     let writes: string | undefined = 'audit-io'
     const audit = { problem: () => writes }
-    const status = createStatus({ ...ports, keys, pipeline: { underWay: 3 }, audit, clock })
+    const status = createStatus({
+      ...ports,
+      keys,
+      attestation: () => ({ provider: 'tdx', expiresMs: 5_999, refused: 'expired' }),
+      pipeline: { underWay: 3 },
+      audit,
+      clock,
+    })
     expect(status().audit).toEqual({ recording: false, problem: 'audit-io' })
     writes = undefined
     expect(status()).toMatchObject({
       curve: 'noble',
       time: 7,
       requestsUnderWay: 3,
+      attestation: { provider: 'tdx', expires: 5, refused: 'expired' },
       audit: { recording: true },
       keys: [],
     })

@@ -38,7 +38,10 @@ const sources: StateSources = {
   attested: () => [
     { peer: 'bob', state: 'proven', expiresMs: 7_000 },
     { peer: 'carol', state: 'refused', reason: 'measurement' },
+    { peer: 'dave', state: 'expired', kept: true, expiresMs: 3_000 },
   ],
+  ownAttestation: () => ({ provider: 'tdx', expiresMs: 9_000, refused: 'tcb' }),
+  attestationWarnSeconds: 86_400,
   ceremonies: () => [],
   evidence: async () => ({ proven: 2, alleged: 1 }),
   freeBytes: async () => 1024,
@@ -101,15 +104,27 @@ describe('the metrics of a node', () => {
       'tkms_attestation_expiry_timestamp_seconds{peer="bob"} 7',
       'tkms_peer_attested{peer="bob"} 1',
       'tkms_peer_attested{peer="carol"} 0',
+      'tkms_peer_attestation_refused{peer="carol",reason="measurement"} 1',
+      'tkms_peer_attestation_kept{peer="dave"} 1',
+      'tkms_own_attestation_expiry_timestamp_seconds{provider="tdx"} 9',
+      'tkms_own_attestation_refused{reason="tcb"} 1',
+      'tkms_attestation_warn_seconds 86400',
       'tkms_attestation_refusals_total{whose="peer",reason="measurement"} 1',
       'tkms_attestation_refusals_total{whose="own",reason="tcb"} 1',
       `tkms_time_seconds ${nowMs / 1000}`,
     ])
       expect(text).toContain(`\n${line}\n`)
-    metrics.watch({ ...sources, peers: () => [{ name: 'bob', connected: true }], attested: () => [] })
+    metrics.watch({
+      ...sources,
+      peers: () => [{ name: 'bob', connected: true }],
+      attested: () => [],
+      ownAttestation: () => ({ provider: 'none' }),
+    })
     const later = await metrics.text()
     expect(later).not.toContain('carol')
-    expect(later).not.toContain('tkms_attestation_expiry_timestamp_seconds{')
+    for (const gone of ['attestation_expiry_timestamp_seconds', 'peer_attestation_refused', 'own_attestation_refused'])
+      expect(later).not.toContain(`tkms_${gone}{`)
+    expect(later).not.toContain('tkms_own_attestation_expiry_timestamp_seconds{')
     metrics.onReleased(1)
     expect(await metrics.text()).toBe(later)
     nowMs += 1_000

@@ -1,3 +1,4 @@
+import { REFUSAL_REASONS } from '../../attest/refusal-status.ts'
 import type { RefusalReason } from '../../attest/verdict.ts'
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 import type { Clock } from '../../ports.ts'
@@ -59,6 +60,8 @@ export function createNodeMetrics(facts: BuildFacts, clock: Clock): NodeMetrics 
     labelNames: ['whose', 'reason'],
     registers,
   })
+  for (const whose of ['peer', 'own'])
+    for (const reason of [...REFUSAL_REASONS, 'unknown']) attestationRefusals.inc({ whose, reason }, 0)
   const update = createStateMetrics(registry, clock)
   let sources: StateSources | undefined
   let last: { readonly atMs: number; readonly text: Promise<string> } | undefined

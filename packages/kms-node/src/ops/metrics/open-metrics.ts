@@ -11,9 +11,11 @@ import { livingCommittees } from '../../keys/ceremony-keys.ts'
 import type { NodeMetrics } from './node-metrics.ts'
 import type { ExpectedPeer, ReachableCommittee, StateSources } from './state-metrics.ts'
 
+const DAY_SECONDS = 86_400
+
 /** Where the gauges of a running node come from. */
-export interface WatchedNode extends Pick<StateSources, 'audit' | 'readiness' | 'tls' | 'attested'> {
-  readonly config: Pick<NodeConfig, 'dataDir' | 'limits'>
+export interface WatchedNode extends Pick<StateSources, 'audit' | 'readiness' | 'tls' | 'attested' | 'ownAttestation'> {
+  readonly config: Pick<NodeConfig, 'dataDir' | 'limits' | 'attestation'>
   readonly own: Pick<Own, 'joined' | 'self'>
   readonly keys: { readonly keeper: KeyKeeper; readonly directory: KeyDirectory }
   readonly network: { readonly connected: readonly number[] }
@@ -43,6 +45,7 @@ export function watchNode(metrics: NodeMetrics, node: WatchedNode): void {
       return bavail * bsize
     },
     policy: () => policy.state(),
+    attestationWarnSeconds: config.attestation.warnDays * DAY_SECONDS,
   })
 }
 

@@ -1,5 +1,4 @@
 import { Gauge, type Registry } from 'prom-client'
-import type { PeerAttestationState } from '../../attest/peer-attestation.ts'
 import type { CeremonyStatus } from '../../ceremony/status.ts'
 import type { TlsProblem, TlsState } from '../../http/tls-watch.ts'
 import type { KeyDescription, KeyRole } from '../../keys/describe-key.ts'
@@ -7,6 +6,7 @@ import type { SharingState } from '../../keys/life.ts'
 import type { PolicyState } from '../../policy/live-policy.ts'
 import type { Clock } from '../../ports.ts'
 import type { AuditState, Readiness } from '../readiness.ts'
+import { type AttestationSources, createAttestationMetrics } from './attestation-metrics.ts'
 import { createWaitingCeremonies } from './waiting-ceremonies.ts'
 
 /** A node that this one should be connected to. */
@@ -26,7 +26,7 @@ export interface ReachableCommittee {
 }
 
 /** What the gauges show; each is asked once per scrape. */
-export interface StateSources {
+export interface StateSources extends AttestationSources {
   readonly underWay: () => number
   /** Requests that may be computed or wait at once. */
   readonly places: number
@@ -36,8 +36,6 @@ export interface StateSources {
   readonly serves: () => boolean
   readonly committees: () => readonly ReachableCommittee[]
   readonly peers: () => readonly ExpectedPeer[]
-  /** Empty where peers need prove nothing. */
-  readonly attested: () => readonly PeerAttestationState[]
   readonly ceremonies: () => readonly CeremonyStatus[]
   /** Faults that are on disk. */
   readonly evidence: () => Promise<{ readonly proven: number; readonly alleged: number }>
@@ -101,12 +99,7 @@ export function createStateMetrics(registry: Registry, clock: Clock): (sources: 
   const expected = gauge('tkms_peers_expected', 'Nodes that this one should be connected to.')
   const connected = gauge('tkms_peers_connected', 'Nodes among them that it is connected to.')
   const peerUp = gauge('tkms_peer_up', 'Whether this node is connected to a peer: 1 or 0.', ['peer'])
-  const attested = gauge('tkms_peer_attested', 'Whether what a peer proved of its code counts now: 1 or 0.', ['peer'])
-  const attestationExpiry = gauge(
-    'tkms_attestation_expiry_timestamp_seconds',
-    'Until when what a peer proved of its code counts.',
-    ['peer'],
-  )
+  const showAttestation = createAttestationMetrics(registry)
   const ceremonies = gauge('tkms_ceremonies', 'Ceremonies that this node knows of, by stage.', ['stage'])
   const oldest = gauge(
     'tkms_ceremony_oldest_waiting_seconds',
@@ -151,14 +144,6 @@ export function createStateMetrics(registry: Registry, clock: Clock): (sources: 
     peerUp.reset()
     for (const peer of peers) peerUp.set({ peer: peer.name }, Number(peer.connected))
   }
-  const showAttestation = (states: readonly PeerAttestationState[]): void => {
-    attested.reset()
-    attestationExpiry.reset()
-    for (const { peer, state, expiresMs } of states) {
-      attested.set({ peer }, Number(state === 'proven'))
-      if (expiresMs !== undefined) attestationExpiry.set({ peer }, expiresMs / 1000)
-    }
-  }
   const showTls = (tls: TlsState | undefined): void => {
     if (tls === undefined) return
     tlsExpiry.set(tls.notAfter)
@@ -178,7 +163,7 @@ export function createStateMetrics(registry: Registry, clock: Clock): (sources: 
     serving.set(Number(sources.serves()))
     showKeys(sources.keys(), sources.committees())
     showPeers(sources.peers())
-    showAttestation(sources.attested())
+    showAttestation(sources)
     const known = sources.ceremonies()
     for (const stage of STAGES) ceremonies.set({ stage }, known.filter((one) => one.stage === stage).length)
     oldest.set(waiting.oldestSeconds(known))
