@@ -8,6 +8,8 @@ import { createNodeKmsClient } from '@tkms/kms-client/node'
 import { createTlsIdentity } from '../../packages/kms-node/src/identity/tls-certificate.ts'
 import { createTestCluster, makeKey, type TestCluster, type TestNode } from '../support/node-cluster.ts'
 import { fillDisk, onSmallDisk, seenThrough } from '../support/small-disk.ts'
+import { type Machines, mintMachines } from '../attest/machines.ts'
+import { createCalls } from './calls.ts'
 import { type Firing, type Prometheus, startPrometheus } from './prometheus.ts'
 import { readRules, shortenedRules } from './rules.ts'
 
@@ -16,9 +18,12 @@ const SCRAPE_SECONDS = 2
 const HOLDS_SECONDS = 5
 const RANGE_SECONDS = 20
 const LOOK_MS = 500
-const PAUSE_MS = 50
 const FIRES_WITHIN_MS = 90_000
-const DAY_MS = 86_400_000
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+const SKEW_MS = 20 * DAY_MS
+/** Longer than proofs hold that this node has seen, shorter than the day after which it forgets them. */
+const JUMP_MS = 18 * HOUR_MS
 const SKEW = fileURLToPath(new URL('../support/clock-skew.ts', import.meta.url))
 /** Certificates of nodes are made for ten years. */
 const NEARLY_OVER_MS = (10 * 365 - 3) * DAY_MS
@@ -39,7 +44,7 @@ interface Launch {
   small: boolean
 }
 
-/** A real cluster of four nodes, of which two must answer, and a real Prometheus with the shipped rules. */
+/** A real cluster of four nodes that want each other's proof, of which two must answer, and a real Prometheus with the shipped rules. */
 export async function watchAlerts(options: {
   readonly healthySeconds: number
   readonly log: (line: string) => void
@@ -55,9 +60,11 @@ export async function watchAlerts(options: {
     launcher: (index) => {
       if (index === 3 && launch.small) return onSmallDisk(cluster.node(3).directory)
       if (index !== 4 || !launch.skewed) return []
-      return ['env', `NODE_OPTIONS=--import=${SKEW}`, `TKMS_TEST_SKEW_MS=${20 * DAY_MS}`]
+      return ['env', `NODE_OPTIONS=--import=${SKEW}`, `TKMS_TEST_SKEW_MS=${SKEW_MS}`, `TKMS_TEST_JUMP_MS=${JUMP_MS}`]
     },
   })
+  const machines = mintMachines(Date.now())
+  await Promise.all(cluster.nodes.map((node) => machines.equip(node.directory)))
   let prometheus: Prometheus | undefined
   let client: KmsClient | undefined
   try {
@@ -82,7 +89,7 @@ export async function watchAlerts(options: {
     const healthy = createCalls(client, allowed)
     const falseAlarms = await watch.during(1000 * options.healthySeconds)
     const { answered: healthyRequests, failed } = await healthy.stop()
-    await causeAll({ cluster, client, watch, launch, allowed, forbidden })
+    await causeAll({ cluster, client, watch, launch, machines, allowed, forbidden })
     const problems = [
       ...(await prometheus.ruleErrors()),
       ...(failed === 0 ? [] : [`${failed} decryptions failed while all was well`]),
@@ -100,24 +107,31 @@ interface Causing {
   readonly client: KmsClient
   readonly watch: Watch
   readonly launch: Launch
+  readonly machines: Machines
   readonly allowed: SealedEnvelope
   readonly forbidden: SealedEnvelope
 }
 
 /** Each condition after the other, the worst one last. */
-async function causeAll({ cluster, client, watch, launch, allowed, forbidden }: Causing): Promise<void> {
+async function causeAll({ cluster, client, watch, launch, machines, allowed, forbidden }: Causing): Promise<void> {
   const [first, second, third, fourth] = [cluster.node(1), cluster.node(2), cluster.node(3), cluster.node(4)]
   const refusals = createCalls(client, forbidden)
-  await watch.expect(['TkmsRefusalsRise', 'TkmsPolicyRefused', 'TkmsEvidenceFound'], async () => {
+  const ofDebugMode = ['TkmsOwnAttestationFails', 'TkmsPeerRefused', 'TkmsPeerDisconnected']
+  await watch.expect(['TkmsRefusalsRise', 'TkmsPolicyRefused', 'TkmsEvidenceFound', ...ofDebugMode], async () => {
     await writeFile(join(first.directory, 'policy.yaml'), 'version: 1\nkeys: {}\nnothing: like this\n')
     await leaveEvidence(first)
+    await machines.place(fourth.directory, 'debug')
+    await fourth.stop()
+    await fourth.start()
   })
   await refusals.stop()
-  await watch.expect(['TkmsNodeDown', 'TkmsPeerDisconnected'], async () => {
+  await watch.expect(['TkmsNodeDown'], async () => {
     await fourth.stop()
     await within(makeKey([first, second, third], 'ecies/without-the-fourth'))
   })
   await serveOldCertificate(fourth)
+  await machines.place(fourth.directory, 'good')
+  await machines.expire(fourth.directory, Date.now() + SKEW_MS + 12 * HOUR_MS)
   launch.skewed = true
   await watch.expect(
     [
@@ -128,24 +142,25 @@ async function causeAll({ cluster, client, watch, launch, allowed, forbidden }: 
       'TkmsTlsKeyNotPinned',
       'TkmsProposalWaits',
       'TkmsCeremonyStalled',
+      'TkmsAttestationEnds',
+      'TkmsExpiredPeerKept',
     ],
     async () => {
       await fourth.start()
+      await within(connected(fourth, cluster.nodes.length - 1))
+      process.kill(fourth.pid, 'SIGUSR2')
       await (await first.admin()).post('/ceremonies', { keyName: 'ecies/nobody-approves' })
     },
   )
   const releases = createCalls(client, allowed)
   await watch.expect(['TkmsAuditNotRecording', 'TkmsStoreNotWritable', 'TkmsDiskNearlyFull'], async () => {
     launch.small = true
-    await third.stop()
+    await Promise.all([fourth.kill(), third.stop()])
     await third.start()
     await fillDisk(seenThrough(third.pid, join(third.directory, 'filler')))
   })
   await releases.stop()
-  await watch.expect(['TkmsNoSpareMember'], async () => {
-    await fourth.kill()
-    await third.kill()
-  })
+  await watch.expect(['TkmsNoSpareMember'], () => third.kill())
   await watch.expect(['TkmsQuorumLost'], () => second.kill())
 }
 
@@ -160,6 +175,16 @@ async function within<T>(work: Promise<T>): Promise<T> {
   } finally {
     over.abort()
     await limit.catch(() => undefined)
+  }
+}
+
+/** Resolves when so many peers have proven themselves to it. */
+async function connected(node: TestNode, peers: number): Promise<void> {
+  const admin = await node.admin()
+  for (;;) {
+    const status = (await admin.get('/status')) as { readonly peersConnected: readonly number[] }
+    if (status.peersConnected.length === peers) return
+    await passed(LOOK_MS)
   }
 }
 
@@ -251,33 +276,6 @@ function createWatch(prometheus: Prometheus, log: (line: string) => void): Watch
       for (const endMs = performance.now() + forMs; performance.now() < endMs; await passed(LOOK_MS))
         for (const { name, instance } of await look()) seen.add(`${name} ${instance}`)
       return [...seen]
-    },
-  }
-}
-
-/** Decrypts one after the other until it is stopped. */
-function createCalls(
-  client: KmsClient,
-  envelope: SealedEnvelope,
-): { stop(): Promise<{ readonly answered: number; readonly failed: number }> } {
-  const stopping = new AbortController()
-  const count = { answered: 0, failed: 0 }
-  const run = async (): Promise<void> => {
-    while (!stopping.signal.aborted) {
-      const isAnswered = await client.decrypt(envelope).then(
-        () => true,
-        () => false,
-      )
-      count[isAnswered ? 'answered' : 'failed']++
-      await passed(PAUSE_MS)
-    }
-  }
-  const running = run()
-  return {
-    stop: async () => {
-      stopping.abort()
-      await running
-      return count
     },
   }
 }

@@ -16,6 +16,8 @@ export interface Machines {
   equip(dataDir: string): Promise<void>
   /** From its next start on a node on a good machine takes its quotes from whatever answers for a guest agent there. */
   trustAgent(dataDir: string, socket: string): Promise<void>
+  /** From now on what this node knows of good machines ends then: Unix milliseconds. */
+  expire(dataDir: string, untilMs: number): Promise<void>
   /** What a good machine signs. @param reportData 64 bytes */
   quote(reportData: Uint8Array): Uint8Array
 }
@@ -46,8 +48,8 @@ export function mintMachines(nowMs: number): Machines {
       await place(dataDir, 'good')
       await writeFile(join(dataDir, 'root.pem'), good.rootPem)
       await mkdir(join(dataDir, 'collateral'))
-      for (const [{ fmspc }, collateral] of collaterals)
-        await writeFile(join(dataDir, 'collateral', collateralFile({ tee: 'tdx', fmspc, ca: 'platform' })), collateral)
+      for (const [chain, collateral] of collaterals)
+        await writeFile(join(dataDir, 'collateral', fileOf(chain)), collateral)
       await appendFile(join(dataDir, 'node.yaml'), SETTINGS)
     },
     trustAgent: async (dataDir, socket) => {
@@ -55,9 +57,13 @@ export function mintMachines(nowMs: number): Machines {
       const settings = await readFile(file, 'utf8')
       await writeFile(file, settings.replace(SIMULATED, `  provider: dstack\n  dstackSocket: ${socket}\n`))
     },
+    expire: (dataDir, nextUpdateMs) =>
+      writeFile(join(dataDir, 'collateral', fileOf(good)), JSON.stringify(good.collateral({ nextUpdateMs }))),
     quote: (reportData) => good.tdxQuote(reportData),
   }
 }
+
+const fileOf = ({ fmspc }: MintedChain): string => collateralFile({ tee: 'tdx', fmspc, ca: 'platform' })
 
 const SIMULATED = `  provider: simulated
   simulatedFile: machine.json
