@@ -1,6 +1,7 @@
 import type { ConnectionGater, MultiaddrConnection, PeerId } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { NetLimits } from './limits.ts'
+import { createRequestRate } from './request-rate.ts'
 import type { Roster } from './roster.ts'
 
 const RATE_WINDOW_MS = 1_000
@@ -19,7 +20,11 @@ export function createConnectionGate(roster: Roster, limits: NetLimits): Connect
   const pending = new Set<MultiaddrConnection>()
   const socketsByHost = new Counter()
   const clients = new Counter()
-  const rate = createRate(limits.newSocketsPerSecondAndAddress)
+  const hasRate = createRequestRate({
+    max: limits.newSocketsPerSecondAndAddress,
+    windowMs: RATE_WINDOW_MS,
+    maxCallers: MAX_COUNTED_HOSTS,
+  })
   let clientConnections = 0
 
   const onceClosed = (connection: MultiaddrConnection, release: () => void): void => {
@@ -33,7 +38,7 @@ export function createConnectionGate(roster: Roster, limits: NetLimits): Connect
       const shared = !memberHosts.has(host)
       const maxSockets = limits.maxSocketsPerAddress + (shared ? 0 : limits.maxClientConnections)
       if (socketsByHost.of(host) >= maxSockets) return true
-      if (shared && (pending.size >= limits.maxPendingSockets || !rate(host))) return true
+      if (shared && (pending.size >= limits.maxPendingSockets || !hasRate(host))) return true
       if (shared) pending.add(connection)
       socketsByHost.add(host)
       onceClosed(connection, () => {
@@ -68,23 +73,6 @@ export const ipOf = (address: Multiaddr): readonly string[] =>
     .getComponents()
     .filter(({ name }) => name === 'ip4' || name === 'ip6')
     .flatMap(({ value }) => (value === undefined ? [] : [value]))
-
-/** Whether one more socket of this address may come in the second that runs now. */
-function createRate(perWindow: number): (host: string) => boolean {
-  let counts = new Map<string, number>()
-  let windowEndsMs = 0
-  return (host) => {
-    const nowMs = performance.now()
-    if (nowMs >= windowEndsMs) {
-      counts = new Map()
-      windowEndsMs = nowMs + RATE_WINDOW_MS
-    }
-    const count = counts.get(host) ?? 0
-    if (count >= perWindow || (count === 0 && counts.size >= MAX_COUNTED_HOSTS)) return false
-    counts.set(host, count + 1)
-    return true
-  }
-}
 
 class Counter {
   readonly #counts = new Map<string, number>()

@@ -11,3 +11,8 @@ test('another window is another count', () => {
   const mayAsk = createRequestRate({ max: 1, windowMs: 0 })
   expect([mayAsk('one'), mayAsk('one')]).toEqual([true, true])
 })
+
+test('callers beyond the room wait for the next window, those who are counted go on', () => {
+  const mayAsk = createRequestRate({ max: 2, windowMs: 3_600_000, maxCallers: 1 })
+  expect([mayAsk('one'), mayAsk('other'), mayAsk('one'), mayAsk('other')]).toEqual([true, false, true, false])
+})

@@ -2,20 +2,27 @@ export interface RequestRateOptions {
   /** In one window. */
   readonly max: number
   readonly windowMs: number
+  /** Callers counted in one window; beyond that new ones wait for the next. Without it their number must be bounded elsewhere. */
+  readonly maxCallers?: number
 }
 
-/** Whether a peer may ask once more in the window that runs now. For roster peers only: their number bounds the table. */
-export function createRequestRate({ max, windowMs }: RequestRateOptions): (peer: string) => boolean {
+/** Whether a caller (a peer, an address) may ask once more in the window that runs now. */
+export function createRequestRate({
+  max,
+  windowMs,
+  maxCallers = Infinity,
+}: RequestRateOptions): (caller: string) => boolean {
   let counts = new Map<string, number>()
   let windowEndsMs = 0
-  return (peer) => {
+  return (caller) => {
     const nowMs = performance.now()
     if (nowMs >= windowEndsMs) {
       counts = new Map()
       windowEndsMs = nowMs + windowMs
     }
-    const count = 1 + (counts.get(peer) ?? 0)
-    counts.set(peer, count)
-    return count <= max
+    const count = counts.get(caller) ?? 0
+    if (count >= max || (count === 0 && counts.size >= maxCallers)) return false
+    counts.set(caller, count + 1)
+    return true
   }
 }
