@@ -25,15 +25,20 @@ export interface LocalClusterOptions {
   readonly extraConfig?: string
   /** HTTPS with a pinned certificate; default: true. */
   readonly tls?: boolean
-  /** What seals the nodes' stores; default: a passphrase file of each. */
-  readonly sealer?: 'tpm2' | 'dstack' | 'kms-file'
+  /** What seals the nodes' stores, or one node's by its name; default: a passphrase file of each. */
+  readonly sealer?: LocalSealer | ((name: string) => LocalSealer)
   /** Settings of every process over the environment of this one, for example TKMS_SEALER_SCRYPT_LOG_N. */
   readonly environment?: Readonly<Record<string, string>>
+  /** Over that, for the processes of one node and whenever one starts; undefined takes a setting away. */
+  readonly environmentOf?: (name: string) => ProcessSettings
   /** What is put before the command of a node's process, for example `env NAME=value`. */
   readonly launcher?: (node: LocalNode) => readonly string[]
   /** Called with every line a node logs (JSON). */
   readonly onLog?: (name: string, line: string) => void
 }
+
+export type LocalSealer = 'tpm2' | 'dstack' | 'kms-file'
+export type ProcessSettings = Readonly<Record<string, string | undefined>>
 
 /** One node of the cluster: its files, and its process while it runs. */
 export interface LocalNode {
@@ -86,7 +91,7 @@ export class LocalCluster {
     const nodes = await cluster.#initMore(count)
     const cards = nodes.map(({ dataDir }) => join(dataDir, 'card.json'))
     await cluster.run(['cluster', 'new', '--threshold', `${threshold}`, '--out', cluster.file, ...cards])
-    await Promise.all(nodes.map(({ dataDir }) => cluster.run(['cluster', 'join', cluster.file, '--data-dir', dataDir])))
+    await Promise.all(nodes.map((node) => cluster.#join(node, cluster.file)))
     return cluster
   }
 
@@ -100,7 +105,7 @@ export class LocalCluster {
     const file = join(this.directory, `cluster-${this.#nodes.length}.json`)
     const cards = added.map(({ dataDir }) => join(dataDir, 'card.json'))
     await this.run(['cluster', 'add', ...cards, '--cluster', join(known.dataDir, 'cluster.json'), '--out', file])
-    for (const { dataDir } of added) await this.run(['cluster', 'join', file, '--data-dir', dataDir])
+    for (const node of added) await this.#join(node, file)
     return added
   }
 
@@ -134,12 +139,12 @@ export class LocalCluster {
     return JSON.parse(await readFile(join(node.dataDir, 'cluster.json'), 'utf8'))
   }
 
-  /** Runs one `kms-node` command with `--json`; its JSON lines. */
-  async run(args: readonly string[]): Promise<readonly unknown[]> {
+  /** Runs one `kms-node` command with `--json`; its JSON lines. @param settings over the environment of the cluster */
+  async run(args: readonly string[], settings: ProcessSettings = {}): Promise<readonly unknown[]> {
     const { stdout } = await execute(process.execPath, [NODE_PROGRAM, ...args, '--json'], {
       timeout: COMMAND_TIMEOUT_MS,
       maxBuffer: MAX_OUTPUT_BYTES,
-      env: this.#environment(),
+      env: { ...this.#environment(), ...settings },
     })
     return stdout
       .split('\n')
@@ -149,6 +154,10 @@ export class LocalCluster {
 
   #environment(): NodeJS.ProcessEnv {
     return { ...process.env, ...SHARED_MACHINE, ...this.#options.environment }
+  }
+
+  async #join({ name, dataDir }: LocalNode, file: string): Promise<void> {
+    await this.run(['cluster', 'join', file, '--data-dir', dataDir], this.#options.environmentOf?.(name))
   }
 
   async #init(node: LocalNode, ports: { readonly p2p: number; readonly http: number }): Promise<void> {
@@ -162,14 +171,17 @@ export class LocalCluster {
       ...(this.#options.tls === false ? ['--no-tls'] : []),
     ]
     const store = ['--data-dir', node.dataDir, ...(await this.#sealing(node))]
-    await this.run(['init', '--name', node.name, '--profile', 'development', ...network, ...store])
+    await this.run(
+      ['init', '--name', node.name, '--profile', 'development', ...network, ...store],
+      this.#options.environmentOf?.(node.name),
+    )
     const { extraConfig } = this.#options
     if (extraConfig !== undefined) await writeFile(join(node.dataDir, 'node.yaml'), extraConfig, { flag: 'a' })
   }
 
   async #sealing({ name }: LocalNode): Promise<readonly string[]> {
     const { sealer } = this.#options
-    if (sealer !== undefined) return ['--sealer', sealer]
+    if (sealer !== undefined) return ['--sealer', typeof sealer === 'string' ? sealer : sealer(name)]
     const passphraseFile = join(this.directory, `${name}.passphrase`)
     await writeFile(passphraseFile, randomBytes(24).toString('base64url'), { mode: 0o600 })
     return ['--passphrase-file', passphraseFile]
@@ -182,7 +194,7 @@ export class LocalCluster {
     const [program = process.execPath, ...args] = [...(this.#options.launcher?.(node) ?? []), ...command]
     const child = spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      env: this.#environment(),
+      env: { ...this.#environment(), ...this.#options.environmentOf?.(node.name) },
     })
     node.process = child
     const tail: string[] = []

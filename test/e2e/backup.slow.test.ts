@@ -1,10 +1,12 @@
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Secret } from '@tkms/dkg'
 import { createEd25519Signer, type KmsClient } from '@tkms/kms-client'
 import { createNodeKmsClient, pinnedHttp } from '@tkms/kms-client/node'
 import type { CeremonyStatus } from '@tkms/kms-node'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startTestAgent, type TestAgent } from '../../packages/kms-node/src/dstack/guest-agent.fixture.ts'
 import { findLeaks } from '../support/leak-search.ts'
 import {
   approve,
@@ -14,9 +16,14 @@ import {
   type TestNode,
   waitForStatus,
 } from '../support/node-cluster.ts'
+import { countersOf, createTestTpm, tpmMissing, type TestTpm, withTools } from '../support/swtpm.ts'
 import { onlyRecord, tlsSecrets, unsealStore } from '../support/unsealed-store.ts'
 
-/** Backup, drill and restore with real processes. */
+/** Backup, drill and restore with real processes: of a node with a passphrase onto a TPM, and then onto dstack. */
+
+const missing = await tpmMissing()
+if (missing !== undefined && process.env['TKMS_REQUIRE_ALL'] === '1') throw new Error(missing)
+if (missing !== undefined) process.stdout.write(`skipped: a restore onto a TPM, ${missing}\n`)
 
 const KEY = 'ecies/backed-up'
 const TEST_TIMEOUT_MS = 180_000
@@ -28,10 +35,24 @@ let identity: string
 let recipient: string
 let client: KmsClient
 let envelope: Awaited<ReturnType<KmsClient['encrypt']>>
+let agent: TestAgent
+let tpm: TestTpm | undefined
+/** Short: sockets lie in it. */
+let machine: string
+/** Settings for every command on the restored node: the cluster's own are for passphrases. */
+let moved: { readonly TKMS_SEALER_SCRYPT_LOG_N?: undefined } = {}
 const at = (name: string): string => join(cluster.directory, name)
 
 beforeAll(async () => {
-  cluster = await createTestCluster({ n: 4, t: 2, environment: { TKMS_CEREMONY_RETIRE_GRACE_MS: '2000' } })
+  machine = await mkdtemp(join(tmpdir(), 'tkms-machine-'))
+  agent = await startTestAgent(join(machine, 'dstack.sock'), 'the application of the restored node')
+  tpm = missing === undefined ? await createTestTpm(machine) : undefined
+  cluster = await createTestCluster({
+    n: 4,
+    t: 2,
+    environment: { TKMS_CEREMONY_RETIRE_GRACE_MS: '2000' },
+    environmentOf: (name) => (name === 'node-4' ? moved : {}),
+  })
   await Promise.all(cluster.nodes.map((node) => node.start()))
   await makeKey(cluster.nodes, KEY)
   identity = at('operator.key')
@@ -45,6 +66,9 @@ beforeAll(async () => {
 afterAll(async () => {
   await client?.close()
   await cluster?.dispose()
+  await agent.close()
+  await tpm?.stop()
+  await rm(machine, { recursive: true })
 })
 
 const backUp = async (node: TestNode, file: string): Promise<unknown> =>
@@ -52,7 +76,38 @@ const backUp = async (node: TestNode, file: string): Promise<unknown> =>
 const drill = async (file: string): Promise<unknown> =>
   (await cluster.run(['backup', 'drill', '--from', file, '--identity-file', identity]))[0]
 const restore = async (file: string, directory: string, ...more: readonly string[]): Promise<unknown> =>
-  (await cluster.run(['restore', '--from', file, '--identity-file', identity, '--data-dir', directory, ...more]))[0]
+  (
+    await cluster.run(['restore', '--from', file, '--identity-file', identity, '--data-dir', directory, ...more], moved)
+  )[0]
+
+/** What node.yaml of a node says, with another sealer. @returns a file for --config */
+async function resealedConfig(of: string, sealer: Readonly<Record<string, string>>): Promise<string> {
+  const yaml = await readFile(join(of, 'node.yaml'), 'utf8')
+  const lines = Object.entries(sealer).map(([name, value]) => `  ${name}: ${JSON.stringify(value)}\n`)
+  const file = at(`${sealer['provider']}.yaml`)
+  await writeFile(file, yaml.replace(/^sealer:\n(?: .*\n)+/m, `sealer:\n${lines.join('')}`))
+  return file
+}
+
+const sealingOf = async (node: TestNode): Promise<unknown> =>
+  ((await (await node.admin()).get('/status')) as { readonly sealing: unknown }).sealing
+
+/** Where it was cut short, restoring leaves nothing that the next one does not take back. */
+async function restoreOntoTpm(file: string, directory: string, config: string): Promise<unknown> {
+  if (tpm === undefined) return restore(file, directory)
+  moved = { TKMS_SEALER_SCRYPT_LOG_N: undefined }
+  const unfinished = async (): Promise<readonly string[]> =>
+    (await readdir(cluster.directory)).filter((name) => name.endsWith('.restoring'))
+  const cut = (tool: string, real: string): string =>
+    tool === 'tpm2_nvincrement' ? '#!/bin/sh\nkill -9 $PPID\n' : `#!/bin/sh\nexec ${real}/${tool} "$@"\n`
+  await withTools(machine, cut, async () => {
+    await expect(restore(file, directory, '--config', config)).rejects.toMatchObject({ signal: 'SIGKILL' })
+  })
+  const left = [(await unfinished()).length, (await countersOf(tpm)).length]
+  const restored = await restore(file, directory, '--config', config)
+  expect([left, await unfinished(), (await countersOf(tpm)).length]).toEqual([[1, 1], [], 1])
+  return restored
+}
 
 /** The error of a command that is refused. */
 async function refusal(run: Promise<unknown>): Promise<{ readonly code: string; readonly message: string }> {
@@ -83,7 +138,7 @@ async function alone(file: string): Promise<string> {
 const acceptLoss = async (restored: unknown, directory: string): Promise<unknown> => {
   const { auditRecords } = restored as { readonly auditRecords: number }
   expect(auditRecords).toBeGreaterThan(0)
-  return cluster.run(['audit', 'accept-loss', '--confirm', `${auditRecords}`, '--data-dir', directory])
+  return cluster.run(['audit', 'accept-loss', '--confirm', `${auditRecords}`, '--data-dir', directory], moved)
 }
 
 test('a node that lost its disk comes back from its backup and decrypts again', {
@@ -114,12 +169,13 @@ test('a node that lost its disk comes back from its backup and decrypts again', 
   expect(findLeaks(secrets, traces)).toEqual([])
 
   const before = await readFile(join(node.directory, 'store/keyring'))
+  const config = await resealedConfig(node.directory, { provider: 'tpm2', tcti: tpm?.tcti ?? '' })
   await rename(node.directory, at('burnt'))
   expect(await refusal(restore(at('running.backup'), at('elsewhere')))).toMatchObject({
     code: 'backup-outdated',
     message: expect.stringContaining(at('stopped.backup')) as unknown,
   })
-  const restored = await restore(at('stopped.backup'), at('elsewhere'))
+  const restored = await restoreOntoTpm(at('stopped.backup'), at('elsewhere'), config)
   expect(restored).toMatchObject({
     node: node.name,
     keys: [{ keyName: KEY, epoch: 0 }],
@@ -134,6 +190,7 @@ test('a node that lost its disk comes back from its backup and decrypts again', 
   await node.start()
   const waits = async (): Promise<unknown> =>
     ((await (await node.admin()).get('/status')) as { readonly restored?: unknown }).restored
+  expect(await sealingOf(node)).toBe(tpm === undefined ? 'passphrase' : 'tpm2')
   await expect.poll(waits, POLL).toEqual({ awaited: [cluster.node(1).name] })
   await cluster.node(2).stop()
   expect(await client.decrypt(envelope)).toEqual(PLAINTEXT)
@@ -157,12 +214,18 @@ test('a backup that the cluster has left behind gives no share back', { timeout:
   const known = join(cluster.node(1).directory, 'cluster.json')
   expect(await refusal(restore(old, late, '--cluster', known))).toMatchObject({ code: 'backup-outdated' })
 
-  const restored = await restore(old, late, '--cluster', known, '--without-outdated')
+  moved = { TKMS_SEALER_SCRYPT_LOG_N: undefined }
+  const inDstack = [
+    '--config',
+    await resealedConfig(node.directory, { provider: 'dstack', socket: join(machine, 'dstack.sock') }),
+  ]
+  const restored = await restore(old, late, '--cluster', known, '--without-outdated', ...inDstack)
   expect(restored).toMatchObject({ keys: [], outdated: [{ keyName: KEY, epoch: 0, latestEpoch: 1 }] })
   await acceptLoss(restored, late)
   await rm(node.directory, { recursive: true })
   await rename(late, node.directory)
   await Promise.all(cluster.nodes.map((other) => other.start()))
+  expect(await sealingOf(node)).toBe('dstack')
   const admin = await node.admin()
   await expect
     .poll(() => admin.get('/keys'), { timeout: 60_000, interval: 250 })

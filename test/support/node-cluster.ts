@@ -1,7 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { LocalCluster, type LocalNode } from '@tkms/examples/local-cluster'
+import {
+  LocalCluster,
+  type LocalClusterOptions,
+  type LocalNode,
+  type ProcessSettings,
+} from '@tkms/examples/local-cluster'
 import { type AdminClient, type CeremonyStatus, connectAdmin } from '@tkms/kms-node'
 
 /** Development settings: cheap passphrase hash, short ceremony timers. */
@@ -43,8 +48,8 @@ export interface TestCluster {
   node(index: number): TestNode
   /** Makes nodes that are in no committee yet and joins them; nothing is started. Their indices follow those of the others. */
   addCandidates(count: number): Promise<readonly TestNode[]>
-  /** One `kms-node` command with `--json`; its JSON lines. */
-  run(args: readonly string[]): Promise<readonly unknown[]>
+  /** One `kms-node` command with `--json`; its JSON lines. @param settings over the environment of the cluster */
+  run(args: readonly string[], settings?: ProcessSettings): Promise<readonly unknown[]>
   /** The cluster file of the first node, with the certificates of its keys. */
   file(): Promise<unknown>
   /** Kills what still runs and removes the directory. */
@@ -56,7 +61,9 @@ export interface TestClusterOptions {
   readonly t: number
   readonly environment?: Readonly<Record<string, string>>
   /** Default: a passphrase file of each node. */
-  readonly sealer?: 'dstack' | 'kms-file'
+  readonly sealer?: LocalClusterOptions['sealer']
+  /** Over `environment`, for the processes of one node. */
+  readonly environmentOf?: LocalClusterOptions['environmentOf']
   /** HTTPS, as in production; default: plain HTTP on loopback, so that a test needs no certificate. */
   readonly tls?: boolean
   /** What is put before the command of a node's process, by its index. */
@@ -80,6 +87,7 @@ export async function createTestCluster(options: TestClusterOptions): Promise<Te
       ...options.environment,
     },
     ...(options.sealer && { sealer: options.sealer }),
+    ...(options.environmentOf && { environmentOf: options.environmentOf }),
     ...(options.launcher && { launcher: ({ index }: LocalNode) => options.launcher?.(index) ?? [] }),
     onLog: (name, line) => logs.set(name, `${logs.get(name) ?? ''}${line}\n`),
   })
@@ -97,7 +105,7 @@ export async function createTestCluster(options: TestClusterOptions): Promise<Te
       nodes.push(...added)
       return added
     },
-    run: (args) => cluster.run(args),
+    run: (args, settings) => cluster.run(args, settings),
     file: () => (first === undefined ? fail('no node') : cluster.clusterOf(first)),
     dispose: async () => {
       await Promise.all(nodes.map((node) => node.kill()))
