@@ -2,7 +2,19 @@ import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 import { ClosingLineReporter } from './scripts/vitest-reporter.ts'
 
-const shared = { retry: 0, passWithNoTests: false, allowOnly: false, unstubEnvs: true }
+/**
+ * The files of a worker share its modules, which loads and compiles each of them once and not once per file. What a test puts
+ * into the place of something else, or counts, is its own: spies and environments are taken back behind it.
+ */
+const shared = {
+  isolate: false,
+  retry: 0,
+  passWithNoTests: false,
+  allowOnly: false,
+  unstubEnvs: true,
+  unstubGlobals: true,
+  restoreMocks: true,
+}
 
 /** Tests that cross packages; many start programs of ours, which load faster from compiled code kept in the clone's own folder. */
 const crossing = {
