@@ -7,6 +7,7 @@ import { collateralProblem } from './check-collateral.ts'
 import { holdsUntil, newestParts } from './collateral-age.ts'
 import type { Collateral, CollateralQuery, CollateralSource } from './collateral.ts'
 import { attestError } from './errors.ts'
+import { outcomeUntil } from './outcome.ts'
 import { fetchCollateral } from './pccs.ts'
 import { readable } from './readable.ts'
 
@@ -154,21 +155,12 @@ export function createCollateralCache(options: CollateralCacheOptions): Collater
         throw attestError('collateral-unavailable', `there is no ${collateralFile(query)} in the collateral directory`)
       const holds = kept !== undefined && holdsUntil(kept) > clock.nowMs()
       const limit = holds ? AbortSignal.any([signal, AbortSignal.timeout(maxWaitMs)]) : signal
-      const newer = await until(ask(url, kind, query), limit)
+      const newer = await outcomeUntil(ask(url, kind, query), limit)
       if (newer !== undefined) return newer
       if (kept !== undefined) return kept
       throw attestError('collateral-unavailable', `the service has no ${collateralFile(query)} now`)
     },
   }
-}
-
-/** @returns undefined as well when `signal` says so first */
-async function until<T>(outcome: Promise<T | undefined> | undefined, signal: AbortSignal): Promise<T | undefined> {
-  if (outcome === undefined || signal.aborted) return undefined
-  const { promise: ended, resolve } = Promise.withResolvers<undefined>()
-  const onAbort = (): void => resolve(undefined)
-  signal.addEventListener('abort', onAbort, { once: true })
-  return Promise.race([outcome, ended]).finally(() => signal.removeEventListener('abort', onAbort))
 }
 
 /** @throws KmsError `bad-attestation-file` */

@@ -3,6 +3,7 @@ import { attestedRequesterNonce, encodeAttestationEvidence, type Evidence, repor
 import { describe, expect, it } from 'vitest'
 import { fixedCollateral } from '../attest/collateral.fixture.ts'
 import { type CollateralWishes, MINTED_MR_TD, mintChain } from '../attest/minted-chain.fixture.ts'
+import type { AttestationVerdict } from '../attest/verdict.ts'
 import { createQuoteVerifier } from '../attest/verify-quote.ts'
 import { alice, clusterId, createSigner, NOW_SECONDS, rulePorts, spki } from '../serve/pipeline.fixture.ts'
 import { createAttestedRule } from './attested-rule.ts'
@@ -123,6 +124,55 @@ describe('attested', () => {
     expect(await decide([{ ...evidence }], { nowSeconds: NOW_SECONDS + 601 })).toEqual({ kind: 'yes' })
     expect(counted.verified).toBe(2)
     expect(await decide([{ ...evidence }], { requesterId: bob.id })).toEqual(refusal('quote-report-data'))
+  })
+
+  describe('while quotes wait for collateral', () => {
+    function setUpWaiting() {
+      const { promise: collateral, resolve } = Promise.withResolvers<AttestationVerdict>()
+      const verified: Uint8Array[] = []
+      const verify = (quote: Uint8Array | undefined): Promise<AttestationVerdict> => {
+        verified.push(quote ?? new Uint8Array())
+        return collateral
+      }
+      const rule = createAttestedRule({ verifier: { verify }, maxAgeSeconds: 3600 })
+      const decide = async (evidence: Evidence, input: Partial<DecisionInput> = {}): Promise<RuleVerdict> =>
+        rule.decide(inputOf({ evidence: [evidence], ...input }), { handleBound: true })
+      return { decide, verified, resolve }
+    }
+    const accepted: AttestationVerdict = {
+      kind: 'accepted',
+      tee: 'tdx',
+      measurement: 'runner-1',
+      tcbStatus: 'UpToDate',
+      expiresMs: 1000 * NOW_SECONDS + DAY_MS,
+    }
+    const busy = { kind: 'no', reason: 'quote-busy', undecided: true }
+
+    it('verifies one quote once for all requests with it, whoever of them gives up', async () => {
+      const { decide, verified, resolve } = setUpWaiting()
+      const evidence = evidenceOf()
+      const impatient = new AbortController()
+      const gaveUp = decide({ ...evidence }, { signal: impatient.signal })
+      const others = [decide({ ...evidence }), decide({ ...evidence })]
+      impatient.abort()
+      expect(await gaveUp).toEqual(busy)
+      resolve(accepted)
+      expect(await Promise.all(others)).toEqual([{ kind: 'yes' }, { kind: 'yes' }])
+      expect(verified).toHaveLength(1)
+    })
+
+    it('verifies sixteen at once, and knows nothing of more', async () => {
+      const { decide, verified, resolve } = setUpWaiting()
+      const evidence = Array.from({ length: 17 }, (_, at) => evidenceOf({ quotedAt: NOW_SECONDS - at }))
+      const [last = expect.unreachable(), ...first] = evidence.toReversed()
+      const decided = first.map((one) => decide(one))
+      expect(await decide(last)).toEqual(busy)
+      resolve(accepted)
+      expect(await Promise.all(decided)).toEqual(first.map(() => ({ kind: 'yes' })))
+      expect(verified).toHaveLength(16)
+      expect(await decide({ ...last })).toEqual({ kind: 'yes' })
+      expect(verified).toHaveLength(17)
+    })
   })
 
   it('does not know while there is no collateral', async () => {

@@ -8,6 +8,7 @@ import {
   EVIDENCE_ATTESTATION,
   reportData,
 } from '@tkms/dkg'
+import { outcomeUntil } from '../attest/outcome.ts'
 import type { AttestationVerdict } from '../attest/verdict.ts'
 import type { AttestationVerifier } from '../attest/verify-quote.ts'
 import type { AllowedMeasurement } from '../attest/measurements.ts'
@@ -25,6 +26,10 @@ const LEEWAY_SECONDS = 60
 const MAX_REMEMBERED = 1024
 /** A verdict is asked for anew after this time: collateral changes. */
 const REMEMBERED_MS = 600_000
+/** Quotes that are verified at once, the same one for all who wait for it. */
+const MAX_UNDER_WAY = 16
+/** A quote may wait for collateral, whoever has given up on it. */
+const VERIFY_TIMEOUT_MS = 20_000
 
 export interface AttestedRuleOptions {
   /** With the allow list of this rule. */
@@ -40,6 +45,18 @@ export function createAttestedRule({ verifier, maxAgeSeconds }: AttestedRuleOpti
   /** A quote among the evidence is for every item of its request, and verified once. */
   const judged = new WeakMap<Evidence, Promise<RuleVerdict>>()
   const remembered = createMemory()
+
+  const underWay = new Map<string, Promise<AttestationVerdict>>()
+
+  /** @returns undefined where too many are under way */
+  const verifyOnce = (name: string, quote: Uint8Array, data: Uint8Array): Promise<AttestationVerdict> | undefined => {
+    const known = underWay.get(name)
+    if (known !== undefined || underWay.size >= MAX_UNDER_WAY) return known
+    const signal = AbortSignal.timeout(VERIFY_TIMEOUT_MS)
+    const verdict = verifier.verify(quote, { reportData: data, signal }).finally(() => underWay.delete(name))
+    underWay.set(name, verdict)
+    return verdict
+  }
 
   const judge = async (evidence: Evidence, input: DecisionInput): Promise<RuleVerdict> => {
     const given = attempt(() => decodeAttestationEvidence(evidence.bytes))
@@ -57,7 +74,8 @@ export function createAttestedRule({ verifier, maxAgeSeconds }: AttestedRuleOpti
     })
     const name = bytesKey(sha256.create().update(data).update(quote).digest())
     if (remembered.has(name, nowSeconds)) return YES
-    const verdict = await verifier.verify(quote, { reportData: data, signal })
+    const verdict = await outcomeUntil(verifyOnce(name, quote, data), signal)
+    if (verdict === undefined) return { kind: 'no', reason: 'quote-busy', undecided: true }
     if (verdict.kind === 'accepted') remembered.keep(name, nowSeconds, verdict)
     return verdictOf(verdict)
   }
