@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { Collateral, CollateralQuery } from './collateral.ts'
 import { asked, type CacheSetting, createCacheSetting, issued, query, until } from './collateral-cache.fixture.ts'
 import { startTestPccs, type TestPccs } from './pccs.fixture.ts'
@@ -91,20 +91,32 @@ describe('a service that fails', () => {
     await expect(gaveUp).rejects.toMatchObject({ code: 'collateral-unavailable' })
   })
 
-  it('is asked for eight kinds of platforms at once, and sixty-four are remembered', async () => {
+  const kind = (at: number): CollateralQuery => ({ ...query, fmspc: at.toString(16).padStart(12, '0') })
+  const unavailable = { code: 'collateral-unavailable' }
+
+  it('is asked for eight kinds of platforms at once', async () => {
     const pccs = await start(
       () => issued(1),
       () => 'silence',
     )
     const source = setting.cache(pccs.url)
-    const kind = (at: number): CollateralQuery => ({ ...query, fmspc: at.toString(16).padStart(12, '0') })
     const ended = new AbortController()
-    const waiting = Array.from({ length: 8 }, (_, at) => source.get(kind(at), ended.signal))
-    const outcomes = Promise.allSettled(waiting)
-    for (let at = 8; at < 200; at++)
-      await expect(source.get(kind(at), signal)).rejects.toMatchObject({ code: 'collateral-unavailable' })
+    const outcomes = Promise.allSettled(Array.from({ length: 8 }, (_, at) => source.get(kind(at), ended.signal)))
+    await vi.waitFor(() => expect(asked(pccs)).toBe(8), { timeout: 10_000 })
+    for (const at of [8, 9]) await expect(source.get(kind(at), signal)).rejects.toMatchObject(unavailable)
     expect(asked(pccs)).toBe(8)
     ended.abort()
     expect((await outcomes).every(({ status }) => status === 'rejected')).toBe(true)
+  })
+
+  it('is remembered to have failed for the sixty-four kinds that were needed last', async () => {
+    const { pccs } = await failing()
+    const source = setting.cache(pccs.url)
+    for (let at = 0; at <= 64; at++) await expect(source.get(kind(at), signal)).rejects.toMatchObject(unavailable)
+    expect(asked(pccs)).toBe(65)
+    await expect(source.get(kind(1), signal)).rejects.toMatchObject(unavailable)
+    expect(asked(pccs)).toBe(65)
+    await expect(source.get(kind(0), signal)).rejects.toMatchObject(unavailable)
+    expect(asked(pccs)).toBe(66)
   })
 })
