@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
 # From an empty machine to a node that runs. On Debian with Node 20 or later and npm, as root, in a clone of this repository:
-#   new-node.sh --name NAME --host ADDRESS [--p2p-port 7001] [--http-port 7443] [--sealer passphrase|tpm2|dstack] [--dry-run]
+#   new-node.sh --name NAME --host ADDRESS [--p2p-port 7001] [--http-port 7443] [--sealer passphrase|tpm2|dstack] [--tdx] [--dry-run]
 # It installs the program and its unit of systemd, makes the user, a passphrase that only root reads, and the node, in the production
 # profile with a TLS certificate of its own. Then it prints the node card, which is public. Give it to the others; one operator makes
 # the cluster file of all cards (kms-node cluster new), and everybody compares its config hash over another channel. With both:
 #   new-node.sh --join cluster.json --config-hash HASH
 # joins, starts the node and waits until it answers. When the committee has made a key: check-node.sh
 # new-node.sh --machine does all but the node, for one that restore-node.sh brings back. What is there already is kept, so that it can be run again. --dry-run says what would be done, and does nothing.
-# From the environment, besides those of lib.sh: TKMS_USER (tkms), TKMS_ETC (/etc), TKMS_RELEASE (/opt/tkms-VERSION).
+# --tdx, in an Intel TDX guest whose kernel gives quotes: the node proves with them what runs here.
+# From the environment, besides those of lib.sh: TKMS_USER (tkms), TKMS_ETC (/etc), TKMS_LIB (/usr/local/lib/tkms), TKMS_RELEASE
+# (/opt/tkms-VERSION).
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 TKMS_USER=${TKMS_USER:-tkms}
 TKMS_ETC=${TKMS_ETC:-/etc}
+TKMS_LIB=${TKMS_LIB:-/usr/local/lib/tkms}
 passphrase=$TKMS_ETC/tkms/passphrase
 deploy=$(dirname "$PROCEDURES")
 
-name= host= machine= p2p_port=7001 http_port=7443 sealer=passphrase join= hash= dry=
+name= host= machine= p2p_port=7001 http_port=7443 sealer=passphrase join= hash= tdx= dry=
 while [[ $# -gt 0 ]]; do
   case $1 in
   --name) name=${2:?}; shift 2 ;;
@@ -24,6 +27,7 @@ while [[ $# -gt 0 ]]; do
   --sealer) sealer=${2:?}; shift 2 ;;
   --join) join=${2:?}; shift 2 ;;
   --config-hash) hash=${2:?}; shift 2 ;;
+  --tdx) tdx=1; shift ;;
   --machine) machine=1; shift ;;
   --dry-run) dry=1; shift ;;
   --help) usage 0 ;;
@@ -85,6 +89,7 @@ make_node() {
   [[ $host != *:* ]] || { kind=ip6; address="[$host]"; }
   as_node init --name "$name" --sealer "$sealer" --listen "/ip4/0.0.0.0/tcp/$p2p_port" --announce "/$kind/$host/tcp/$p2p_port" \
     --http-host 0.0.0.0 --http-port "$http_port" --public-url "https://$address:$http_port" >/dev/null
+  [[ -z $tdx ]] || printf 'attestation:\n  provider: tdx\n' >>"$TKMS_DATA_DIR/node.yaml"
 }
 
 # Everything that touches systemd, besides service() of lib.sh.
@@ -93,9 +98,16 @@ install_units() {
   install -d -m 0755 "$units/kms-node.service.d"
   install -m 0644 "$deploy/systemd/kms-node.service" "$units/"
   [[ $sealer != tpm2 ]] || install -m 0644 "$deploy/systemd/kms-node.service.d/tpm2.conf" "$units/kms-node.service.d/"
+  if [[ -n $tdx ]]; then
+    install -d -m 0755 "$TKMS_LIB"
+    install -m 0755 "$deploy/tdx/prepare-report.sh" "$TKMS_LIB/"
+    install -m 0644 "$deploy/systemd/tkms-report.service" "$units/"
+    install -m 0644 "$deploy/systemd/kms-node.service.d/tdx.conf" "$units/kms-node.service.d/"
+  fi
   [[ -z ${TKMS_SERVICE:-} ]] || return 0
   systemctl daemon-reload
   systemctl enable kms-node.service
+  [[ -z $tdx ]] || systemctl enable tkms-report.service
 }
 
 if [[ -n $join ]]; then

@@ -1,5 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
@@ -58,6 +58,7 @@ class Machines {
       npm_config_registry: this.#registry,
       ...(authorities !== undefined && { NODE_EXTRA_CA_CERTS: authorities }),
       TKMS_ETC: this.at(operator, 'etc'),
+      TKMS_LIB: this.at(operator, 'lib'),
       TKMS_DATA_DIR: this.at(operator, 'data'),
       TKMS_PROGRAM: this.at('opt/tkms'),
       TKMS_USER: USER,
@@ -89,8 +90,26 @@ class Machines {
 
 type Step = readonly [name: string, check: (machines: Machines) => Promise<void>]
 
+/** One of them is in a TDX guest, as far as what is installed. */
 const made = (operator: Operator, [p2p, http]: readonly [number, number]): readonly string[] =>
-  ['--name', operator, '--host', '127.0.0.1'].concat('--p2p-port', `${p2p}`, '--http-port', `${http}`)
+  ['--name', operator, '--host', '127.0.0.1'].concat(
+    ['--p2p-port', `${p2p}`, '--http-port', `${http}`],
+    operator === 'carol' ? ['--tdx'] : [],
+  )
+
+/** What systemd says of the units of that machine, with the places where their programs are here. */
+async function judgeUnits(machines: Machines, operator: Operator): Promise<readonly string[]> {
+  const units = machines.at(operator, 'units')
+  await cp(machines.at(operator, 'etc/systemd/system'), units, { recursive: true })
+  for (const name of (await readdir(units)).filter((file) => file.endsWith('.service'))) {
+    const text = await readFile(join(units, name), 'utf8')
+    const here = text.replaceAll('/opt/tkms/', `${machines.at('opt/tkms')}/`)
+    await writeFile(join(units, name), here.replaceAll('/usr/local/lib/tkms/', `${machines.at(operator, 'lib')}/`))
+  }
+  const unit = join(units, 'kms-node.service')
+  const { stdout, stderr } = await machines.run(operator, 'systemd-analyze', 'verify', '--man=no', unit)
+  return `${stdout}${stderr}`.split('\n').filter((line) => /kms-node|tkms-report/.test(line))
+}
 
 const STEPS: readonly Step[] = [
   [
@@ -121,8 +140,23 @@ const STEPS: readonly Step[] = [
       expectThat((mode & 0o777) === 0o400 && uid === 0, 'others read the passphrase')
       const data = await stat(machines.at('alice/data'))
       expectThat((data.mode & 0o777) === 0o700 && data.uid !== 0, 'others enter the data directory')
-      const config = await readFile(machines.at('alice/data/node.yaml'), 'utf8')
-      expectThat(config.includes('profile: production'), config)
+      const [alice, carol] = await Promise.all(
+        (['alice', 'carol'] as const).map((operator) => readFile(machines.at(operator, 'data/node.yaml'), 'utf8')),
+      )
+      expectThat(alice?.includes('profile: production') === true && !alice.includes('provider: tdx'), `${alice}`)
+      expectThat(carol?.includes('provider: tdx') === true, `${carol}`)
+    },
+  ],
+  [
+    'the units are what systemd takes, in a TDX guest too',
+    async (machines) => {
+      if (spawnSync('systemd-analyze', ['--version']).status !== 0) throw new Error('there is no systemd-analyze')
+      for (const operator of ['alice', 'carol'] as const) {
+        const found = await judgeUnits(machines, operator)
+        expectThat(found.length === 0, found.join('\n'))
+      }
+      const units = await readdir(machines.at('carol/etc/systemd/system'))
+      expectThat(units.includes('tkms-report.service'), `there are ${units.join(', ')}`)
     },
   ],
   [
