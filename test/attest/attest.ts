@@ -63,6 +63,7 @@ export async function runAttest(log: (line: string) => void): Promise<AttestRepo
       flaws.forEach((flaw, which) => (refused[flaw] = counts[which] ?? 0))
       await makeKeyWithout(good, badOnes, keyName, wrong)
       await decryptThrough(cluster, keyName, wrong)
+      if (at === 0) await askDoctor(cluster, badOnes, wrong)
       await Promise.all(bad.map((node) => node.stop()))
       log(`${flaws.join(' and ')} kept out, a key made and used without them`)
     }
@@ -174,6 +175,24 @@ async function makeKeyWithout(
     const { status } = await fetch(`${node.url}/ready`)
     if (status !== 503) wrong.push(`${node.name}, a bad machine, is ready: ${status}`)
   }
+}
+
+/** The operator of a good node is told of each of them, and by the exit code. */
+async function askDoctor(cluster: TestCluster, badOnes: readonly BadOne[], wrong: string[]): Promise<void> {
+  const failed = await cluster.run(['doctor', '--data-dir', cluster.node(1).directory]).then(
+    () => undefined,
+    (cause: unknown) => cause as { readonly code: number; readonly stdout: string },
+  )
+  const [report = '{"findings":[]}'] = failed?.stdout.split('\n') ?? []
+  const { findings } = JSON.parse(report) as {
+    readonly findings: readonly { readonly node: string; readonly level: string; readonly detail: string }[]
+  }
+  for (const { node, flaw } of badOnes) {
+    const detail = `its proof is refused here: ${reasonOf(flaw)}`
+    if (!findings.some((found) => found.node === node.name && found.level === 'failure' && found.detail === detail))
+      wrong.push(`doctor does not say of ${node.name}: ${detail}`)
+  }
+  if (failed?.code !== 1) wrong.push('doctor finds nothing wrong')
 }
 
 async function decryptThrough(cluster: TestCluster, key: string, wrong: string[]): Promise<void> {

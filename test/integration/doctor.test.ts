@@ -70,7 +70,18 @@ test('finds nothing wrong where all is well, and warns that all nodes of a test 
   expect(failures(examined)).toEqual([])
   expect([examined.code, examined.error]).toEqual([0, undefined])
   for (const { name } of cluster.nodes)
-    for (const check of ['http', 'libp2p', 'tls', 'clock', 'version', 'identity', 'audit', 'hosts'])
+    for (const check of [
+      'http',
+      'libp2p',
+      'tls',
+      'clock',
+      'version',
+      'identity',
+      'audit',
+      'hosts',
+      'sealing',
+      'attestation',
+    ])
       expect([name, check, about(examined, name, check).length > 0]).toEqual([name, check, true])
   for (const check of ['node', 'store', 'disk', 'sealing', 'policy'])
     expect([check, about(examined, alice.name, check)]).toEqual([check, [expect.anything()]])
@@ -101,6 +112,7 @@ test('tells a wrong clock, another node at an address, and another version, by w
     time: Math.floor(Date.now() / 1000) + 300,
     version: '0.0.1',
     ed25519: `0x${'11'.repeat(32)}`,
+    attestation: { provider: 'tdx', expires: Math.floor(Date.now() / 1000) - 1 },
   })
   const server = createServer((_request, response) => response.end(JSON.stringify(lies())))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -116,7 +128,9 @@ test('tells a wrong clock, another node at an address, and another version, by w
   }
   try {
     const examined = await withText(join(alice.directory, 'cluster.json'), moved, doctor)
-    expect(failures(examined)).toEqual([`${carol.name} identity`, `${carol.name} clock`])
+    expect(examined.code).toBe(1)
+    expect(failures(examined)).toEqual(['identity', 'clock', 'attestation'].map((check) => `${carol.name} ${check}`))
+    expect(about(examined, carol.name, 'attestation')[0]?.remedy).toContain('collateral')
     expect(about(examined, carol.name, 'clock')[0]?.detail).toMatch(/^its clock is \d{3} s ahead/)
     expect(about(examined, carol.name, 'version')).toMatchObject([
       { level: 'warning', detail: expect.stringContaining('0.0.1') as unknown },

@@ -5,9 +5,13 @@ import { connectAdmin } from '../admin/admin-client.ts'
 import type { LogPoint } from '../audit/database.ts'
 import { verifyLog } from '../audit/verify-log.ts'
 import { clusterPath, readClusterFile } from '../cluster/cluster-file.ts'
+import type { PeerAttestationState } from '../attest/peer-attestation.ts'
+import { REFUSAL_REASONS } from '../attest/refusal-status.ts'
 import { loadNodeConfig } from '../config/node-config.ts'
+import type { NodeConfig } from '../config/types.ts'
 import { isKmsError } from '../errors.ts'
-import { type Finding, findingsOf } from '../ops/doctor/finding.ts'
+import { judgePeerProofs } from '../ops/doctor/attestation-checks.ts'
+import { type Finding, type Findings, findingsOf } from '../ops/doctor/finding.ts'
 import { nodeFileSystem } from '../store/file-system.ts'
 import { systemClock, systemRng } from '../system.ts'
 import { type AuditSource, withAuditSource } from './audit-source.ts'
@@ -17,7 +21,15 @@ import { COMMAND, EXIT_HELP, paint } from './output.ts'
 /** Of the audit log's end. */
 const CHECKED_RECORDS = 1_000
 
+const peerState: z.ZodType<PeerAttestationState> = z.looseObject({
+  peer: z.string().max(64),
+  state: z.enum(['proven', 'expired', 'refused', 'unproven']),
+  kept: z.literal(true).exactOptional(),
+  reason: z.enum(REFUSAL_REASONS).exactOptional(),
+  expiresMs: z.number().exactOptional(),
+})
 const statusSchema = z.looseObject({
+  peerAttestation: z.array(peerState).max(MAX_CLUSTER_NODES).default([]),
   restored: z.looseObject({ awaited: z.array(z.string().max(64)).max(MAX_CLUSTER_NODES) }).optional(),
 })
 
@@ -25,7 +37,7 @@ const statusSchema = z.looseObject({
 export function doctorCommand(): Command {
   return new Command('doctor')
     .description(
-      'check this node and every other one of its cluster file before a ceremony: versions, clocks, addresses, TLS, storage, sealing, policy, audit log, shared hosts',
+      'check this node and every other one of its cluster file before a ceremony: versions, clocks, addresses, TLS, storage, sealing, proofs of code, policy, audit log, shared hosts',
     )
     .addHelpText(
       'after',
@@ -42,7 +54,7 @@ async function doctor(_options: unknown, command: Command): Promise<void> {
   const { examine } = await import('../ops/doctor/examine.ts')
   const ports = { config, cluster, clock: systemClock, rng: systemRng, fileSystem: nodeFileSystem }
   const findings = [
-    await judgeProcess(config.name, directory),
+    ...(await judgeProcess(config, directory)),
     await judgeAuditLog(config.name, command),
     ...(await examine(ports)),
   ]
@@ -58,23 +70,27 @@ async function doctor(_options: unknown, command: Command): Promise<void> {
     })
 }
 
-async function judgeProcess(name: string, directory: string): Promise<Finding> {
+/** That it runs, and what it makes of the proofs of its peers. */
+async function judgeProcess({ name, attestation }: NodeConfig, directory: string): Promise<readonly Finding[]> {
   const finding = findingsOf('node', name)
   try {
-    const { restored } = statusSchema.parse(await (await connectAdmin(directory)).get('/status'))
-    if (restored === undefined) return finding.ok('runs on this data directory')
-    const names = restored.awaited.join(', ')
-    return finding.warn(
-      `runs, was restored from a backup, and signs nothing in ceremonies before enough of ${names} have told what it promised since`,
-      `start ${names}, or mend the network between them and this node: it goes on by itself`,
-    )
+    const { restored, peerAttestation } = statusSchema.parse(await (await connectAdmin(directory)).get('/status'))
+    const here = { warnDays: attestation.warnDays, nowMs: systemClock.nowMs() }
+    return [judgeRestored(finding, restored?.awaited), ...judgePeerProofs(peerAttestation, here)]
   } catch (cause) {
     if (!isKmsError(cause)) throw cause
-    return finding.fail(
-      `does not run on this data directory: ${cause.code}`,
-      `run: ${COMMAND} start --data-dir ${directory}`,
-    )
+    const run = `run: ${COMMAND} start --data-dir ${directory}`
+    return [finding.fail(`does not run on this data directory: ${cause.code}`, run)]
   }
+}
+
+function judgeRestored(finding: Findings, awaited: readonly string[] | undefined): Finding {
+  if (awaited === undefined) return finding.ok('runs on this data directory')
+  const names = awaited.join(', ')
+  return finding.warn(
+    `runs, was restored from a backup, and signs nothing in ceremonies before enough of ${names} have told what it promised since`,
+    `start ${names}, or mend the network between them and this node: it goes on by itself`,
+  )
 }
 
 /** That the end of the log is a chain and leads to the head that the node signs. */
@@ -109,7 +125,7 @@ function tableOf(findings: readonly Finding[]): readonly string[] {
   const widest = Math.max(...findings.map(({ node }) => node.length))
   return findings.flatMap(({ level, node, check, detail, remedy }) => {
     const [mark, colour] = MARKS[level]
-    const line = `${paint(colour, mark.padEnd(7))}  ${node.padEnd(widest)}  ${check.padEnd(8)}  ${detail}`
-    return remedy === undefined ? [line] : [line, `${' '.repeat(widest + 21)}-> ${remedy}`]
+    const line = `${paint(colour, mark.padEnd(7))}  ${node.padEnd(widest)}  ${check.padEnd(11)}  ${detail}`
+    return remedy === undefined ? [line] : [line, `${' '.repeat(widest + 24)}-> ${remedy}`]
   })
 }

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { NodeConfig } from '../../config/types.ts'
 import { rng, verifiedKey } from '../../serve/pipeline.fixture.ts'
 import { type FileSystem, nodeFileSystem } from '../../store/file-system.ts'
+import { judgePeerProofs, judgePeerSealing, judgeProof } from './attestation-checks.ts'
 import { judgeSealing, judgeStorage } from './own-checks.ts'
 import { askPeer, judgeAnswer, judgeVersions, type PeerAnswer, type PeerStatus, skewSeconds } from './peer-answers.ts'
 import { judgeHosts, systemResolve } from './shared-hosts.ts'
@@ -21,6 +22,7 @@ const status: PeerStatus = {
   ed25519: `0x${bytesKey(first.publicKey)}`,
   clusterId: CLUSTER,
   profile: 'production',
+  sealing: 'tpm2',
   time: 1_000,
   audit: { recording: true },
 }
@@ -76,6 +78,59 @@ describe('the answer of a node', () => {
     expect(await reply('{}')).toBe('answers /v1/status with something else')
     expect(await reply('<html>')).toBe('answers /v1/status with something else')
     expect(await reply('{}', 429)).toBe('answers /v1/status with 429')
+  })
+})
+
+describe('proofs of code', () => {
+  const DAY_MS = 86_400_000
+  const nowMs = 100 * DAY_MS
+  const said = (attestation: PeerStatus['attestation'], requirePeers = false): readonly string[] =>
+    judgeProof(first, { attestation }, { wanted: { requirePeers, warnDays: 14 }, nowMs }).map(
+      ({ check, level, detail }) => `${check} ${level}: ${detail}`,
+    )
+  const until = (days: number): number => (nowMs + days * DAY_MS) / 1000
+
+  it('are as a node says of its own: for how long they hold, or why they do not', () => {
+    expect(said(undefined)).toEqual([])
+    expect(said({ provider: 'none' })).toEqual(['attestation ok: proves nothing, and nobody here wants it to'])
+    expect(said({ provider: 'none' }, true)).toEqual([expect.stringMatching(/^attestation failure: proves nothing/)])
+    const days = [14, 13, -1].flatMap((left) => said({ provider: 'tdx', expires: until(left) }))
+    expect(days).toEqual([
+      'attestation ok: its proof holds for 14 days',
+      'attestation warning: its proof ends in 13 days',
+      'attestation failure: its proof has expired',
+    ])
+    expect(said({ provider: 'tdx', refused: 'debug', expires: until(30) })).toEqual([
+      'attestation failure: would refuse its own quote: debug',
+    ])
+    expect(said({ provider: 'tdx', refused: 'collateral' })).toEqual([expect.stringMatching(/^attestation warning/)])
+    expect(said({ provider: 'tdx' })).toEqual([expect.stringMatching(/^attestation warning: has not judged/)])
+  })
+
+  it('of peers are as this node found them', () => {
+    const states = [
+      { peer: 'bob', state: 'proven', expiresMs: nowMs + 20 * DAY_MS },
+      { peer: 'carol', state: 'proven', expiresMs: nowMs + DAY_MS },
+      { peer: 'dave', state: 'refused', reason: 'measurement' },
+      { peer: 'erin', state: 'expired', kept: true },
+      { peer: 'frank', state: 'unproven' },
+    ] as const
+    const found = judgePeerProofs(states, { warnDays: 14, nowMs })
+    expect(found.map(({ node, level, detail }) => `${node} ${level}: ${detail}`)).toEqual([
+      'bob ok: its proof holds for 20 days',
+      'carol warning: its proof ends in 1 days',
+      'dave failure: its proof is refused here: measurement',
+      'erin failure: its proof has expired, and it stays by the floor alone',
+      'frank warning: is not connected, so it has proven nothing here',
+    ])
+    for (const { level, remedy } of found) expect(remedy === undefined).toBe(level === 'ok')
+  })
+
+  it('come with what seals the stores of others', () => {
+    const sealing = (changed: Partial<PeerStatus>): string => judgePeerSealing(first, { ...status, ...changed }).level
+    expect(sealing({})).toBe('ok')
+    expect(sealing({ profile: 'development' })).toBe('warning')
+    expect(sealing({ sealing: 'kms-file' })).toBe('warning')
   })
 })
 

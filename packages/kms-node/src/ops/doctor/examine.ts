@@ -3,6 +3,7 @@ import { pinnedExchange } from '@tkms/kms-client/node'
 import type { NodeConfig } from '../../config/types.ts'
 import type { Clock, Rng } from '../../ports.ts'
 import type { FileSystem } from '../../store/file-system.ts'
+import { judgePeerSealing, judgeProof } from './attestation-checks.ts'
 import { type Finding, findingsOf } from './finding.ts'
 import { judgePolicy, judgeSealing, judgeStorage } from './own-checks.ts'
 import { askPeer, judgeAnswer, judgeVersions } from './peer-answers.ts'
@@ -39,6 +40,10 @@ export async function examine(ports: {
           ? [unanswered(node, answer)]
           : [findingsOf('http', node.name).ok(`answers at ${node.url}`), ...judgeAnswer(node, answer, { clusterId })],
       ),
+      ...answers.flatMap(({ node, answer: { status } }) => [
+        ...(node.name === config.name ? [] : [judgePeerSealing(node, status)]),
+        ...judgeProof(node, status, { wanted: config.attestation, nowMs: clock.nowMs() }),
+      ]),
       ...judgeVersions(answers),
       ...(await Promise.all(nodes.map((node) => judgeTls(node, bounds)))).flat(),
       ...(await judgeDials(nodes, { rng, timeoutMs: TIMEOUT_MS })),

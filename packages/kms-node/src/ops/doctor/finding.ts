@@ -12,6 +12,7 @@ export interface Finding {
     | 'store'
     | 'disk'
     | 'sealing'
+    | 'attestation'
     | 'policy'
     | 'audit'
   /** The name of the node that it is about. */

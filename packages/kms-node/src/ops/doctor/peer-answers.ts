@@ -15,17 +15,32 @@ export interface PeerStatus {
   readonly ed25519: string
   readonly clusterId: string
   readonly profile: string
+  readonly sealing: string
+  /** Of its own proof; nodes of earlier versions say nothing. */
+  readonly attestation?:
+    | {
+        readonly provider: string
+        /** Unix seconds. */
+        readonly expires?: number | undefined
+        readonly refused?: string | undefined
+      }
+    | undefined
   /** Unix seconds, rounded down. */
   readonly time: number
   readonly audit: { readonly recording: boolean; readonly problem?: string | undefined }
 }
 
+const word = z.string().regex(/^[ -~]{1,64}$/)
 const statusSchema: z.ZodType<PeerStatus> = z.looseObject({
   version: z.string().max(64),
   codeHash: z.string().max(66).optional(),
   ed25519: z.string().max(66),
   clusterId: z.string().max(66),
   profile: z.string().max(32),
+  sealing: word,
+  attestation: z
+    .looseObject({ provider: word, expires: z.int().min(0).optional(), refused: word.optional() })
+    .optional(),
   time: z.int().min(0),
   audit: z.looseObject({ recording: z.boolean(), problem: z.string().max(64).optional() }),
 })
