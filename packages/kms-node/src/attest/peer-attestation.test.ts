@@ -195,7 +195,7 @@ test('a restart while the papers are old loses nobody whom the floor keeps, and 
   const after = await restarted(store)
   expect([after.judged, stateOf(after, 'node-2'), admits(after)]).toEqual([
     ['2: expired'],
-    { peer: 'node-2', state: 'expired' },
+    { peer: 'node-2', state: 'expired', kept: true },
     true,
   ])
   await after.stop()
