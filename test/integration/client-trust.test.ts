@@ -6,6 +6,7 @@ import { type CeremonySpec, configHash, createConfig } from '../../packages/dkg/
 import { addCertificate, clusterKeys } from '../../packages/dkg/src/cluster-keys.ts'
 import { type Cluster, formatCluster } from '../../packages/dkg/src/cluster.ts'
 import { entryOf } from '../support/moving-cluster.ts'
+import { createChainFollower } from '../../packages/kms-client/src/follow-chain.ts'
 import { trustCluster, type TrustedCluster } from '../../packages/kms-client/src/trust.ts'
 import { type HandMade, keygenByHand, reshareByHand } from '../support/hand-made.ts'
 import { type Identity, simulatedCommittee } from '../support/simulated-committee.ts'
@@ -94,7 +95,35 @@ describe('what a client learns', () => {
       Uint8Array.from(bytes, (byte, at) => (at === bytes.length - 1 ? byte ^ 1 : byte))
     const ofStrangers = broken(keyOf({ keyName: 'ecies/junk', newConfig }, strangers))
     const ofMembers = broken(keyOf({ keyName: 'ecies/junk' }, first))
-    expect(open(born).learn([withCertificates(ofStrangers)])).toEqual({ changed: false, forged: false })
-    expect(open(born).learn([withCertificates(ofMembers)])).toEqual({ changed: false, forged: true })
+    expect(open(born).learn([withCertificates(ofStrangers)])).toEqual({ changed: false, forged: [] })
+    const file = withCertificates(ofMembers)
+    expect(open(born).learn([file])).toEqual({ changed: false, forged: [file] })
+  })
+
+  it('blames the node with the forgery, not the one whose certificate leads up to it', async () => {
+    const moved = reshareByHand(genesis, second, 2)
+    const beyond = reshareByHand(moved, first, 2)
+    const broken = Uint8Array.from(beyond.bytes, (byte, at) => (at === beyond.bytes.length - 1 ? byte ^ 1 : byte))
+    const of = (certificate: Uint8Array): ClientCluster => withCertificates(genesis.bytes, certificate)
+    const client = open(born)
+    expect(client.learn([of(broken)])).toEqual({ changed: false, forged: [] })
+    const blamed: number[] = []
+    const follower = createChainFollower({
+      trusted: open(born),
+      // The first node lies, all others say so much as they know; the second answers when the first was heard.
+      exchange: async ({ url }) => {
+        const file = url.includes(':8001/') ? of(broken) : url.includes(':8002/') ? of(moved.bytes) : of(genesis.bytes)
+        if (!url.includes(':8001/')) await new Promise((resolve) => setImmediate(resolve))
+        return {
+          status: 200,
+          body: new TextEncoder().encode(JSON.stringify(formatCluster(file as unknown as Cluster))),
+        }
+      },
+      order: (nodes) => nodes,
+      onForgery: ({ index }) => void blamed.push(index),
+      closed: new AbortController().signal,
+    })
+    expect((await follower.refresh(AbortSignal.timeout(10_000))).changed).toBe(true)
+    expect(blamed).toEqual([1])
   })
 })

@@ -44,7 +44,7 @@ export {
 } from './ceremony/authorization.ts'
 export { checkCertificate, type CheckedKey, readFacts as readCertificateFacts } from './ceremony/check-certificate.ts'
 export { fullerCertificate } from './ceremony/fuller-authorization.ts'
-export { advanceKey, type Advance, type Pins } from './ceremony/certificate-chain.ts'
+export { advanceKey, type Advance, type Pins, type Refusal } from './ceremony/certificate-chain.ts'
 export { isSameName, mayBegin, mayPrecede, type NamedKey, type ReachedCommittee } from './ceremony/name-rule.ts'
 export { followCertificates, followChains, type KeyChain, withoutRefreshes } from './ceremony/follow-chains.ts'
 export {

@@ -52,18 +52,21 @@ export function createChainFollower(options: {
 
   const askAll = async (): Promise<Learnt> => {
     const waiting = [...options.order(trusted.cluster.nodes)]
-    const files: Cluster[] = []
+    let files: { readonly node: ClusterNode; readonly file: Cluster }[] = []
     const enough = new AbortController()
     const stop = AbortSignal.any([closed, enough.signal])
-    let learnt: Learnt = { changed: false, forged: false }
+    let learnt: Learnt = { changed: false, forged: [] }
     const work = async (): Promise<void> => {
       for (let node = waiting.shift(); node !== undefined && !stop.aborted; node = waiting.shift()) {
         const file = await fetchFrom(node, stop)
         if (file === undefined || stop.aborted) continue
-        const now = trusted.learn([...files, file])
+        files.push({ node, file })
+        const now = trusted.learn(files.map((one) => one.file))
         learnt = together(learnt, now)
-        if (now.forged) options.onForgery(node)
-        else files.push(file)
+        // A forgery may show only when a later file leads up to it.
+        const isForged = (one: (typeof files)[number]): boolean => now.forged.includes(one.file)
+        for (const { node: forger } of files.filter(isForged)) options.onForgery(forger)
+        files = files.filter((one) => !isForged(one))
         if (learnt.changed && files.length >= ENOUGH_FILES) enough.abort()
       }
     }
@@ -91,7 +94,11 @@ export function createChainFollower(options: {
 
 const together = (before: Learnt, now: Learnt): Learnt => {
   const degraded = now.degraded ?? before.degraded
-  return { changed: before.changed || now.changed, forged: before.forged || now.forged, ...(degraded && { degraded }) }
+  return {
+    changed: before.changed || now.changed,
+    forged: [...before.forged, ...now.forged],
+    ...(degraded && { degraded }),
+  }
 }
 
 function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {

@@ -18,6 +18,7 @@ import {
   type ParticipantIndex,
   type Pins,
   type PointBytes,
+  type Refusal,
   readCertificateFacts,
   rememberVerified,
   taggedHash,
@@ -61,8 +62,8 @@ export interface TrustedCluster {
 export interface Learnt {
   /** A key is new or got further, or a member has an address. */
   readonly changed: boolean
-  /** One of the certificates claims to lead on, and does not hold. */
-  readonly forged: boolean
+  /** The files that have a certificate which claims to lead on, and does not hold. */
+  readonly forged: readonly Cluster[]
   /** A successor that less than a quorum of the old committee authorised: somebody must decide (protocol 6). */
   readonly degraded?: KmsError
 }
@@ -91,7 +92,7 @@ export function trustCluster({ curve, accepted }: TrustOptions, opened: Cluster)
   /** Adds the chains of keys not known yet that one file leads to, in rounds: one may begin with the committee of another. */
   const beginKeys = (
     byKey: ReadonlyMap<string, readonly Uint8Array[]>,
-    { before, refused }: { readonly before: ReadonlyMap<string, KeyChain>; readonly refused: KmsError[] },
+    { before, refused }: { readonly before: ReadonlyMap<string, KeyChain>; readonly refused: Refusal[] },
   ): readonly string[] => {
     const looked = new Set<string>()
     let added: boolean
@@ -119,7 +120,7 @@ export function trustCluster({ curve, accepted }: TrustOptions, opened: Cluster)
   const keys = (): VerifiedKey[] => latest().filter((key) => key.purpose === 'ecies-dec')
 
   const learn = (files: readonly Cluster[]): Learnt => {
-    const refused: KmsError[] = []
+    const refused: Refusal[] = []
     const before = new Map(chains)
     const contents = files.map((file) => certificatesByKey(file))
     const looked: string[] = []
@@ -142,8 +143,14 @@ export function trustCluster({ curve, accepted }: TrustOptions, opened: Cluster)
     const book = learnNodes(opened, cluster, members, files)
     const changed = advanced || book !== cluster
     if (changed) cluster = { ...book, certificates }
-    degraded = refused.find(({ code }) => code === 'degraded-certificate') ?? (advanced ? undefined : degraded)
-    const forged = refused.some(({ code }) => code === 'bad-certificate')
+    const problems = refused.map(({ problem }) => problem)
+    degraded = problems.find(({ code }) => code === 'degraded-certificate') ?? (advanced ? undefined : degraded)
+    const bad = new Set(
+      refused.flatMap(({ certificate, problem: { code } }) =>
+        code === 'bad-certificate' ? [bytesKey(certificate)] : [],
+      ),
+    )
+    const forged = files.filter((file) => file.certificates.some((bytes) => bad.has(bytesKey(bytes))))
     return { changed, forged, ...(degraded && { degraded }) }
   }
 
@@ -227,7 +234,7 @@ function begin(
   { curve, verify, pins }: TrustPorts,
   candidates: readonly Uint8Array[],
   known: readonly Uint8Array[],
-  refused: KmsError[],
+  refused: Refusal[],
 ): KeyChain | undefined {
   const holding = candidates.filter((bytes) => {
     try {
@@ -235,7 +242,7 @@ function begin(
       return true
     } catch (error) {
       if (!isKmsError(error)) throw error
-      refused.push(error)
+      refused.push({ certificate: bytes, problem: error })
       return false
     }
   })
@@ -251,7 +258,7 @@ function lengthen(
   { curve, verify, pins: { accepted } }: TrustPorts,
   chain: KeyChain,
   candidates: readonly Uint8Array[],
-  refused: KmsError[],
+  refused: Refusal[],
 ): KeyChain {
   const { key: last, steps } = chain
   const [first = last] = steps
@@ -259,7 +266,7 @@ function lengthen(
   const fresh = candidates.filter((bytes) => !known.has(bytesKey(bytes)))
   if (fresh.length === 0) return chain
   const onward = advanceKey(curve, verify, last, fresh, accepted)
-  refused.push(...onward.refused)
+  refused.push(...onward.refusals)
   if (onward.steps.length > 0)
     return { ...chain, key: onward.key, steps: withoutRefreshes([...steps, ...onward.steps]) }
   const all = [...fresh, ...steps.map((step) => step.certificate)]

@@ -28,6 +28,14 @@ export interface Advance {
   readonly steps: readonly VerifiedKey[]
   /** Why certificates that claim to lead on were not followed: `bad-certificate`, `degraded-certificate`. */
   readonly refused: readonly KmsError[]
+  /** The same, with the certificates. */
+  readonly refusals: readonly Refusal[]
+}
+
+/** A certificate that claims to lead on and was not followed: `bad-certificate`, `degraded-certificate`. */
+export interface Refusal {
+  readonly certificate: Uint8Array
+  readonly problem: KmsError
 }
 
 /** A certificate that is read, once, and not verified. */
@@ -57,10 +65,10 @@ export function advanceKey(
   candidates: readonly Uint8Array[],
   accepted: readonly Uint8Array[] = [],
 ): Advance {
-  const refused: KmsError[] = []
+  const refusals: Refusal[] = []
   const ofKey = candidates.filter((bytes) => isOfKey(bytes, current.keyId))
-  const read = ofKey.flatMap((bytes) => readOrRefuse(curve, bytes, refused))
-  return walkChain({ curve, verify, accepted, refused }, current, read)
+  const read = ofKey.flatMap((bytes) => readOrRefuse(curve, bytes, refusals))
+  return walkChain({ curve, verify, accepted, refusals }, current, read)
 }
 
 /** Also what is of no key at all: that is refused where it is read. */
@@ -69,11 +77,11 @@ function isOfKey(bytes: Uint8Array, keyId: Uint8Array): boolean {
   return named === undefined || equalBytes(named, keyId)
 }
 
-function readOrRefuse(curve: Curve, bytes: Uint8Array, refused: KmsError[]): Candidate[] {
+function readOrRefuse(curve: Curve, bytes: Uint8Array, refusals: Refusal[]): Candidate[] {
   try {
     return [readCandidate(curve, bytes)]
   } catch (error) {
-    refused.push(refusal(error))
+    refusals.push({ certificate: bytes, problem: refusal(error) })
     return []
   }
 }
@@ -89,7 +97,7 @@ export interface Walk {
   readonly curve: Curve
   readonly verify: VerifyMessage
   readonly accepted: readonly Uint8Array[]
-  readonly refused: KmsError[]
+  readonly refusals: Refusal[]
 }
 
 /** From `start` as far as the candidates of its key lead. */
@@ -103,10 +111,11 @@ export function walkChain(context: Walk, start: VerifiedKey, candidates: readonl
       key = verifyStep(context, key, next)
       steps.push(key)
     } catch (error) {
-      context.refused.push(refusal(error))
+      context.refusals.push({ certificate: next.candidate.bytes, problem: refusal(error) })
     }
   }
-  return { key, steps, refused: context.refused }
+  const { refusals } = context
+  return { key, steps, refused: refusals.map(({ problem }) => problem), refusals }
 }
 
 interface Step {

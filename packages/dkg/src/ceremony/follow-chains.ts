@@ -70,7 +70,7 @@ function followAll(
 ): { readonly chains: KeyChain[]; readonly stray: readonly Group[] } {
   const groups = [...groupByKey(curve, certificates)]
   const found = new Map<Group, KeyChain>()
-  const context = { curve, verify, accepted: pins.accepted ?? [], refused: [] }
+  const context = { curve, verify, accepted: pins.accepted ?? [], refusals: [] }
   for (const group of groups) {
     const first = startOf(group, pins.configHash)
     if (first !== undefined) found.set(group, followGroup(context, group, first, []))
@@ -146,7 +146,7 @@ function wayTo(context: Walk, group: Group, chain: KeyChain, hash: Uint8Array): 
   const before = group.candidates.filter(
     ({ facts }) => facts.epoch < epoch || (facts.epoch === epoch && facts.attempt <= attempt),
   )
-  const { steps } = walkChain({ ...context, refused: [] }, start, before)
+  const { steps } = walkChain({ ...context, refusals: [] }, start, before)
   const way = [start, ...steps]
   const at = way.findIndex(({ config }) => equalBytes(configHash(config), hash))
   return at < 0 ? undefined : way.slice(0, at + 1).map(({ certificate }) => certificate)
@@ -156,7 +156,7 @@ function followGroup(context: Walk, { candidates }: Group, first: Candidate, sup
   const { curve, verify, accepted } = context
   const pinned = verifyCertificate(curve, verify, first.bytes, { configHash: first.committee })
   const start: VerifiedKey = support.length === 0 ? pinned : { ...pinned, trustedBy: 'chain' }
-  const { key, steps, refused } = walkChain({ curve, verify, accepted, refused: [] }, start, candidates)
+  const { key, steps, refused } = walkChain({ curve, verify, accepted, refusals: [] }, start, candidates)
   const [problem] = refused
   if (problem !== undefined) throw problem
   if (candidates.some(({ facts }) => facts.epoch > key.epoch)) refuseCertificate('no certificate before it leads to it')
