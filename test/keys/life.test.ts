@@ -275,6 +275,14 @@ describe('destroyed keys', () => {
     }
   })
 
+  test('later sharings of it become known, are no sign of an old disk, and give nothing back', async () => {
+    await install(node, genesis, self)
+    await node.keeper.destroyKey(genesis.keyId as never, Uint8Array.of(1))
+    await node.keeper.learn([second.bytes, third.bytes])
+    expect([statesOf(node), node.behind]).toEqual([['2 erased', '0 erased'], []])
+    expect(answerTo(node, third)).toBe('destroyed')
+  })
+
   test('a key that this node never saw is refused all the same', async () => {
     await node.keeper.destroyKey(genesis.keyId as never, Uint8Array.of(1))
     expect(answerTo(node, genesis)).toBe('destroyed')

@@ -121,6 +121,18 @@ test('a destroyed generation still says who may make the next one', async () => 
   if (prizedKey === undefined) throw new Error('no key')
   await keys.keeper.destroyKey(prizedKey.keyId, Uint8Array.of(1))
   await expect(install(taken)).rejects.toMatchObject({ code: 'bad-certificate' })
+  await expect(install(prizedMoved)).rejects.toMatchObject({ code: 'key-destroyed' })
+  expect((await learn(prizedMoved)).refused).toEqual([])
+  await install(taken)
+  expect(await served()).toContain('ecies/prized 2 epoch 0')
+  await keys.stop()
+  await open(await readClusterFile(clusterPath(directory)))
+  const lives = keys.keeper.list().filter(({ sharings }) => sharings[0]?.sharing.key.keyName === 'ecies/prized')
+  expect(lives.map(({ destroyedAtMs }) => destroyedAtMs !== undefined)).toEqual([true, false])
+  expect(lives[0]?.sharings.map(({ sharing, state }) => [sharing.epoch, state])).toEqual([
+    [1, 'erased'],
+    [0, 'erased'],
+  ])
 })
 
 test('the first generation that becomes known late puts a wrong second one out of the cluster file, which still opens', async () => {

@@ -230,6 +230,11 @@ describe('certificates between nodes', () => {
     await settle()
     expect(heard).toEqual([{ type: 'destroy', message: order }])
     expect(new Set(a.answered)).toEqual(new Set([bob.index]))
+    const head = { keyId: genesis.keyId, sharingId: second.sharingId, epoch: 1, attempt: 0 }
+    a.sync.onFrame(bob.index as unknown as ParticipantIndex, { type: 'keyHeads', heads: [head], reply: false })
+    await settle()
+    const asked = { type: 'fetchCertificate', sharingId: second.sharingId }
+    expect(heard.slice(1)).toEqual([{ type: 'destroy', message: order }, asked])
   })
 })
 

@@ -155,7 +155,23 @@ describe('a key is not gone while a sharing of it exists that is not known here'
     const again = new Node([first], node.snapshot)
     again.take(message(5, receipt(5)))
     expect(again.phase).toBe('erased')
+    node.take({ type: 'sharings', sharings: [epoch(2)] })
+    expect(node.phase).toBe('erased')
+    node.take(message(5, receipt(5)))
+    node.take({ type: 'sharings', sharings: [first, epoch(1)] })
+    expect(node.phase).toBe('gone')
     expect(new Node([first, epoch(1)], again.snapshot).phase).toBe('gone')
+  })
+
+  it('a later one that becomes known when the key was gone must be gone too', () => {
+    const node = new Node()
+    node.take(...order, erased, ...receipts.slice(0, 3))
+    expect(node.phase).toBe('gone')
+    const six = createConfig({ clusterId: first.config.clusterId, t: 3, members: identities })
+    const told = node.take({ type: 'sharings', sharings: [{ ...epoch(1), config: six }, first] })
+    expect([node.phase, types(told)]).toEqual(['erased', expect.arrayContaining(['persist', 'start-timer'])])
+    node.take(message(6, receipt(6, { ...epoch(1), config: six })))
+    expect(node.phase).toBe('gone')
   })
 
   it('and is not asked for for ever: what is known is all there, so nobody has an answer', () => {

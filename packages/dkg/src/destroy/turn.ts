@@ -11,7 +11,6 @@ import {
   isErasedSigned,
   isOrderFor,
   isReceiptSigned,
-  orderOf,
   signOrder,
   verifyErased,
   verifyOrder,
@@ -34,6 +33,7 @@ import {
   type UnseenSharing,
   unseenSharings,
 } from './progress.ts'
+import { messagesToSay, orderMessage } from './say.ts'
 import { decodeDestroySnapshot, encodeDestroySnapshot } from './snapshot.ts'
 
 type Of<Kind extends DestroyMessage['kind']> = Extract<DestroyMessage, { readonly kind: Kind }>
@@ -58,7 +58,10 @@ export class DestroyTurn {
     this.#tellProgress()
     const [state, effects] = [this.#state, this.#effects]
     if (!this.#mustPersist) return { state, effects }
-    return { state, effects: [{ type: 'persist', snapshot: encodeDestroySnapshot(state, this.#order()) }, ...effects] }
+    return {
+      state,
+      effects: [{ type: 'persist', snapshot: encodeDestroySnapshot(state, orderMessage(this.#state)) }, ...effects],
+    }
   }
 
   take(input: DestroyInput): void {
@@ -71,6 +74,8 @@ export class DestroyTurn {
         return this.#takeErased(input.message)
       case 'erased':
         return this.#giveReceipt(input.sharings)
+      case 'sharings':
+        return this.#see(input.sharings)
       case 'timer':
         this.#state.retransmits++
         return this.#say('all', true)
@@ -180,6 +185,19 @@ export class DestroyTurn {
     this.#mustPersist = true
   }
 
+  /** What holders said of sharings that were not known counts now. An order that is still collected is for the one it began with. */
+  #see(sharings: DestroyParams['sharings']): void {
+    const { params, phase, claims } = this.#state
+    const isKnown = sharings.some(({ sharingId }) => equalBytes(sharingId, params.current.sharingId))
+    if (phase === 'collecting' || !isKnown || sharings.length <= params.sharings.length) return
+    this.#state.params = { ...params, sharings }
+    const said = [...claims.values()].map(({ message }) => message)
+    claims.clear()
+    for (const message of said) this.#takeErased(message)
+    for (const message of said) this.#takeMessage(params.self, message)
+    this.#mustPersist = true
+  }
+
   #giveReceipt(sharings: DestroyParams['sharings']): void {
     const { params, receipts, phase } = this.#state
     if (phase !== 'erasing') return
@@ -195,7 +213,7 @@ export class DestroyTurn {
     if (phase === 'collecting' && signatures.size >= quorum(params.current.config)) {
       this.#state.phase = 'erasing'
       this.#mustPersist = true
-      this.#effects.push({ type: 'erase', order: this.#order() })
+      this.#effects.push({ type: 'erase', order: orderMessage(this.#state) })
     }
     const gone = isGone(this.#count(), this.#unseen())
     if (phase === 'erased' && gone) {
@@ -227,22 +245,10 @@ export class DestroyTurn {
     )
   }
 
-  #order(): Uint8Array {
-    const { params, signatures } = this.#state
-    const ascending = [...signatures.values()].toSorted((left, right) => left.index - right.index)
-    return encodeDestroyMessage({ kind: 'order', order: orderOf(params.current), signatures: ascending })
-  }
-
-  /** Own signature until the order is complete; then the order and the own receipt, to whoever may lack them. */
+  /** To whoever may lack it. */
   #say(to: 'all' | ParticipantIndex, timer: boolean): void {
-    const { params, signatures, receipts, phase, retransmits } = this.#state
-    const own = signatures.get(params.self)
-    const messages: Uint8Array[] = []
-    if (phase === 'collecting' && own !== undefined)
-      messages.push(encodeDestroyMessage({ kind: 'signature', order: orderOf(params.current), signature: own }))
-    if (phase !== 'collecting') messages.push(this.#order())
-    const receipt = receipts.get(params.self)
-    if (receipt !== undefined) messages.push(encodeDestroyMessage(receipt))
+    const { params, phase, retransmits } = this.#state
+    const messages = messagesToSay(this.#state)
     for (const message of messages) this.#effects.push({ type: 'send', to, message })
     // Where only sharings that are not known here keep the key from being gone, nobody has anything to answer.
     const isSilent = phase === 'gone' || (phase === 'erased' && isGone(this.#count(), []))
@@ -287,7 +293,7 @@ export class DestroyTurn {
     if (phase !== 'collecting' && isOrdered) {
       const hasErased = phase !== 'erasing' && this.#state.receipts.has(params.self)
       this.#state.phase = hasErased ? 'erased' : 'erasing'
-      if (!hasErased) this.#effects.push({ type: 'erase', order: this.#order() })
+      if (!hasErased) this.#effects.push({ type: 'erase', order: orderMessage(this.#state) })
     }
     this.#say('all', true)
   }

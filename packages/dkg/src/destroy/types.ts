@@ -28,6 +28,8 @@ export type DestroyInput =
   | { readonly type: 'erased-statement'; readonly message: Uint8Array }
   /** The tombstone is durable, and every share of the generation is erased here: of these sharings, all that are known. */
   | { readonly type: 'erased'; readonly sharings: readonly DestroySharing[] }
+  /** Every certified sharing of the generation that is known now. */
+  | { readonly type: 'sharings'; readonly sharings: readonly DestroySharing[] }
   | { readonly type: 'timer' }
   | { readonly type: 'peer-connected'; readonly peer: ParticipantIndex }
 

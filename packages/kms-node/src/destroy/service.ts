@@ -1,7 +1,6 @@
 import {
   bytesKey,
   createDestroyCollector,
-  decodeErased,
   destroyedKeyOf,
   destroyOrderProgress,
   destroySignatureOn,
@@ -13,12 +12,15 @@ import {
   type KeyId,
   type ParticipantIndex,
   Secret,
+  type UnseenSharing,
   type VerifiedKey,
   verifyEd25519,
 } from '@tkms/dkg'
 import { COMMAND } from '../command.ts'
 import { isKmsError } from '../errors.ts'
 import { createTurns, type Turns } from '../turns.ts'
+import { about, erasedKeyOf } from './about.ts'
+import { askForUnseen } from './ask-unseen.ts'
 import { type DestroyableKey, destroyError, type DestroyServiceParams } from './ports.ts'
 import { requireAllowed } from './require-allowed.ts'
 import { adviseOnDestruction, type DestroyStatus, destroyStatus } from './status.ts'
@@ -64,6 +66,7 @@ interface Entry {
   readonly inTurn: Turns
   timer?: NodeJS.Timeout
   status?: DestroyStatus
+  unseen: readonly UnseenSharing[]
   halted: boolean
 }
 
@@ -87,7 +90,14 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
     const [current] = known.sharings
     if (current === undefined) return undefined
     const step = first({ sharings: known.sharings, current })
-    const entry: Entry = { state: step.state, keyId: known.keyId, current, inTurn: createTurns(), halted: false }
+    const entry: Entry = {
+      state: step.state,
+      keyId: known.keyId,
+      current,
+      inTurn: createTurns(),
+      unseen: [],
+      halted: false,
+    }
     entries.set(bytesKey(known.keyId), entry)
     void entry.inTurn(() => perform(entry, step.effects))
     return entry
@@ -171,6 +181,7 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
         const isNews = (before?.signatures.have ?? 0) === 0 && effect.signatures.have > 0
         if (isNews && effect.phase === 'collecting' && !entry.status.signedHere)
           log.warn(about(entry.current), 'destroy-requested')
+        askForUnseen(network, (entry.unseen = effect.unseen))
         if (effect.phase === 'gone') log.info(about(entry.current), 'key-gone')
         return
       }
@@ -245,10 +256,16 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
       if (entry !== undefined) void take(entry, { type: 'erased-statement', message })
     },
     onPeerConnected: (peer) => {
-      for (const entry of entries.values()) void take(entry, { type: 'peer-connected', peer })
+      for (const entry of entries.values()) {
+        askForUnseen(network, entry.unseen, peer)
+        void take(entry, { type: 'peer-connected', peer })
+      }
     },
     onKeysChanged: () => {
-      for (const [id, entry] of entries) void entry.inTurn(() => dropOvertaken(id, entry))
+      for (const [id, entry] of entries) {
+        void entry.inTurn(() => dropOvertaken(id, entry))
+        void take(entry, { type: 'sharings', sharings: find(entry.keyId)?.sharings ?? [] })
+      }
     },
     approve: async (keyName, generation, confirm, { last = false } = {}) => {
       const named = keys
@@ -277,21 +294,5 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
     list: () => [...entries.values()].filter(isShown).flatMap(statusOf),
     hasSigned: (keyId) =>
       (signing.get(bytesKey(keyId)) ?? 0) > 0 || entries.get(bytesKey(keyId))?.status?.signedHere === true,
-  }
-}
-
-const about = ({ keyId, keyName, generation, epoch }: VerifiedKey): Readonly<Record<string, unknown>> => ({
-  keyId: `0x${bytesKey(keyId)}`,
-  keyName,
-  generation,
-  epoch,
-})
-
-function erasedKeyOf(message: Uint8Array): KeyId | undefined {
-  try {
-    return decodeErased(message).statement.keyId
-  } catch (cause) {
-    if (isKmsError(cause)) return undefined
-    throw cause
   }
 }

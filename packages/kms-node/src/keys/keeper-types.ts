@@ -74,7 +74,8 @@ export interface KeyKeeper {
    */
   install(certificate: Uint8Array, share: Secret | undefined, word: CeremonyWord): Promise<VerifiedKey>
   /**
-   * Certificates from anybody, verified through the chain and kept. Never throws for what they say. One that this node signed itself and
+   * Certificates from anybody, verified through the chain and kept, of destroyed keys too: their committees may begin other keys, and a key
+   * is gone only when all its sharings are. Never throws for what they say. One that this node signed itself and
    * has no ceremony of, and every new one before `open`, shows that the disk is behind. @throws errors of the store
    */
   learn(certificates: readonly Uint8Array[], options?: LearnOptions): Promise<Learned>

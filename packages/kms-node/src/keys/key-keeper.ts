@@ -117,8 +117,9 @@ export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
     for (const key of steps) {
       const trusted = key.authorization !== 'degraded' || includes(accepted, configHash(key.config))
       const mayErase = trusted && (await params.mayErase(key))
+      const isGone = book.get(key.keyId)?.destroyed !== undefined
       const proven = isSignedBy(params, key.certificate)
-      const isBehind = (proven || !opened) && !(await params.isUnderWay(key.ceremony))
+      const isBehind = !isGone && (proven || !opened) && !(await params.isUnderWay(key.ceremony))
       const record = await see(key, { mayErase, refusesEarlier: isBehind && mayErase })
       const sharing = knownSharing(params, { key, record, hasShare: false, damaged: false })
       book.put(sharing)
@@ -144,7 +145,6 @@ export function createKeyKeeper(params: KeyKeeperParams): KeyKeeper {
     inTurn(async () => {
       const learned: NewlyLearned = { keys: [], refused: [] }
       for (const [keyId, candidates] of certificatesByKey(certificates, learned.refused)) {
-        if (book.get(keyId)?.destroyed !== undefined) continue
         const result = acceptCertificates(accept, keyId, candidates, accepted)
         learned.keys.push(...result.steps)
         learned.refused.push(...result.refused)

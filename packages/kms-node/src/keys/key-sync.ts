@@ -67,9 +67,11 @@ export function createKeySync(ports: KeySyncPorts): KeySync {
     const advice = adviseOnHead(own, head)
     if (advice === 'fetch') return fetches.start(from, head)
     if (advice === 'rival') log.error({ peer: from, keyId: bytesKey(head.keyId), epoch: head.epoch }, 'key-head-rival')
-    if (advice === 'destroyed')
+    if (advice === 'destroyed') {
       for (const { keyId, order } of keeper.orders())
         if (equalBytes(keyId, head.keyId)) send(from, { type: 'destroy', message: order })
+      if (keeper.find(head.sharingId as SharingId) === undefined) return fetches.start(from, head)
+    }
     settle(from, head)
   }
 
