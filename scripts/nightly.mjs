@@ -15,7 +15,7 @@ const steps = [
   {
     name: 'killed processes',
     command: bin('vitest'),
-    args: ['run', '--project', 'cross', 'test/e2e/kill.test.ts'],
+    args: ['run', '--project', 'slow', 'test/e2e/kill.slow.test.ts'],
     environment: { TKMS_KILL_ROUNDS: '10' },
   },
   { name: 'empty machine', command: 'npm', args: ['run', '--silent', 'test:vm'] },

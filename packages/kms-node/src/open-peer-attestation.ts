@@ -61,6 +61,7 @@ export async function openPeerAttestation(
   const { config, own, host, roster, limits, standing, clock, rng, log } = params
   const { attestation } = config
   const { clusterId } = own.joined.config
+  const ownHash = (): Uint8Array => certificatesHash(standing.certificates())
   const protocol = createAttestProtocol({
     host,
     roster,
@@ -69,7 +70,7 @@ export async function openPeerAttestation(
       attester: params.attester,
       clusterId,
       identity: own.identity.publicKey,
-      certificatesHash: () => certificatesHash(standing.certificates()),
+      certificatesHash: ownHash,
     }),
     onVerdict: (peer, status) => {
       const reason = reasonOfStatus(status)
@@ -92,6 +93,7 @@ export async function openPeerAttestation(
     self: own.self.index,
     protocol,
     verifier: createChannelVerifier({ clusterId, judge, reportDataOf: (quote) => parseQuote(quote)?.reportData }),
+    certificatesHash: ownHash,
     proofs,
     committees: standing.committees,
     keepFloor: attestation.keepFloor,
@@ -111,8 +113,11 @@ const tellAttestation = ({
   log,
   onRefused,
 }: Pick<OpenPeerAttestationParams, 'log' | 'onRefused'>): PeerAttestationEvents => ({
-  onAccepted: ({ index: peer }, { measurement, tcbStatus, expiresMs }) =>
-    log.info({ peer, measurement, tcbStatus, expires: new Date(expiresMs).toISOString() }, 'peer-attested'),
+  onAccepted: ({ index: peer }, { measurement, tcbStatus, expiresMs }, certificates) =>
+    log.info(
+      { peer, measurement, tcbStatus, certificates, expires: new Date(expiresMs).toISOString() },
+      'peer-attested',
+    ),
   onRefused: ({ index: peer }, reason, detail) => {
     onRefused('peer', reason)
     log.warn({ peer, reason, detail }, 'peer-attestation-refused')

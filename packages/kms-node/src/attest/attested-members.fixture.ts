@@ -67,6 +67,8 @@ export interface AttestedOptions {
   readonly time?: TestTime
   readonly keepFloor?: boolean
   readonly known?: number
+  /** What the hash of its certificates is made of. */
+  readonly certificates?: number
   /** Of the member's node: it outlives it. */
   readonly store?: RecordStore
 }
@@ -81,7 +83,7 @@ export async function startAttested(index: number, options: AttestedOptions = {}
   const { clusterId } = cluster.config
   const judged: string[] = []
   const told: string[] = []
-  const certificatesHash = (): Uint8Array => new Uint8Array(32)
+  const certificatesHash = (): Uint8Array => new Uint8Array(32).fill(options.certificates ?? 0)
   const identity = identityOf(started, index)
   const protocol = createAttestProtocol({
     host,
@@ -99,6 +101,7 @@ export async function startAttested(index: number, options: AttestedOptions = {}
   const proofs = await openProofMemory({ store: options.store ?? memoryStore(), roster, onError })
   const gate = createPeerAttestation({
     proofs,
+    certificatesHash,
     host,
     roster,
     self: participantIndex(index),
@@ -110,7 +113,7 @@ export async function startAttested(index: number, options: AttestedOptions = {}
     clock: { nowMs: () => time.nowMs, monotonicMs: () => performance.now() },
     rng: { bytes: (length) => Uint8Array.from(randomBytes(length)) },
     events: {
-      onAccepted: (peer) => note(peer, ': yes'),
+      onAccepted: (peer, _verdict, certificates) => note(peer, certificates === 'same' ? ': yes' : ': yes, other'),
       onRefused: (peer, reason) => note(peer, `: ${reason}`),
       onExpiring: (peer) => note(peer, ' expiring'),
       onKeptByFloor: (peer) => note(peer, ' kept'),

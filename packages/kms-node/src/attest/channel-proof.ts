@@ -39,7 +39,11 @@ export type JudgeQuote = (
 ) => Promise<AttestationVerdict>
 
 export interface ChannelVerifier {
-  /** @param peer whose identity Noise has proven on the connection of the challenge */
+  /**
+   * That the quote is over the certificates hash that stands beside it says what the peer goes by, and nothing of whether it is right:
+   * whoever asks compares it with its own, and refuses nobody for it.
+   * @param peer whose identity Noise has proven on the connection of the challenge
+   */
   verify(
     peer: RosterPeer,
     reply: AttestReply,

@@ -62,8 +62,19 @@ test('two members prove themselves to each other, then frames go both ways', asy
     state: 'proven',
     measurement: 'v1',
     tcbStatus: 'UpToDate',
+    certificates: 'same',
     expiresMs: testTime().papersUntilMs,
   })
+})
+
+test('a member with other certificates says so and is taken: the ceremonies bring both to the same', async () => {
+  const first = await start(1)
+  const second = await start(2, { addresses: [addressesOf(first)], certificates: 1 })
+  await second.until(() => second.network.connected.includes(first.self))
+  await first.until(() => first.network.connected.includes(second.self))
+  expect([first.judged, second.judged]).toEqual([['2: yes, other'], ['1: yes, other']])
+  expect(stateOf(first, 'node-2')).toMatchObject({ state: 'proven', certificates: 'other' })
+  expect(second.network.send(first.self, frame)).toBe(true)
 })
 
 const otherCode = attesterOf((data) => Promise.resolve(machineQuote(OTHER_CODE, data)))
@@ -195,7 +206,7 @@ test('a restart while the papers are old loses nobody whom the floor keeps, and 
   const after = await restarted(store)
   expect([after.judged, stateOf(after, 'node-2'), admits(after)]).toEqual([
     ['2: expired'],
-    { peer: 'node-2', state: 'expired' },
+    { peer: 'node-2', state: 'expired', kept: true },
     true,
   ])
   await after.stop()

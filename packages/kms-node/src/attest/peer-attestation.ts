@@ -1,5 +1,5 @@
 import type { Connection, Libp2p } from '@libp2p/interface'
-import type { CommitteeConfig, ParticipantIndex } from '@tkms/dkg'
+import { type CommitteeConfig, equalBytes, type ParticipantIndex } from '@tkms/dkg'
 import { isKmsError } from '../errors.ts'
 import type { AttestProtocol } from '../net/attest-protocol.ts'
 import { netError } from '../net/errors.ts'
@@ -7,10 +7,17 @@ import type { PeerGate } from '../net/peer-gate.ts'
 import { createRequestRate } from '../net/request-rate.ts'
 import type { Roster, RosterPeer } from '../net/roster.ts'
 import type { Clock, Rng } from '../ports.ts'
-import type { ChannelVerifier } from './channel-proof.ts'
+import type { CertificatesHash, ChannelVerifier } from './channel-proof.ts'
 import { keptByFloor } from './floor.ts'
 import type { ProofMemory } from './proof-memory.ts'
-import { acceptedStanding, isDated, phaseOf, refusedStanding, type Standing } from './peer-standing.ts'
+import {
+  acceptedStanding,
+  type CertificatesCompared,
+  isDated,
+  phaseOf,
+  refusedStanding,
+  type Standing,
+} from './peer-standing.ts'
 import { statusOf } from './refusal-status.ts'
 import { type AttestationVerdict, refusedQuote, type RefusalReason } from './verdict.ts'
 
@@ -26,7 +33,11 @@ const MAY_PASS: ReadonlySet<RefusalReason> = new Set<RefusalReason>(['missing', 
 
 /** For the log and the metrics. */
 export interface PeerAttestationEvents {
-  onAccepted(peer: RosterPeer, verdict: Extract<AttestationVerdict, { kind: 'accepted' }>): void
+  onAccepted(
+    peer: RosterPeer,
+    verdict: Extract<AttestationVerdict, { kind: 'accepted' }>,
+    certificates: CertificatesCompared,
+  ): void
   onRefused(peer: RosterPeer, reason: RefusalReason, detail: string): void
   /** A proof ends within `warnDays`; told once a day. */
   onExpiring(peer: RosterPeer, daysLeft: number): void
@@ -40,6 +51,8 @@ export interface PeerAttestationParams {
   readonly self: ParticipantIndex
   readonly protocol: Pick<AttestProtocol, 'challenge'>
   readonly verifier: ChannelVerifier
+  /** Of this node's own certificates, as they are now. A peer that goes by others is told of, and refused for nothing. */
+  readonly certificatesHash: CertificatesHash
   /** Of who proved itself here before, by identity. */
   readonly proofs: ProofMemory
   /** The committees whose t + f expired proofs may not take away. */
@@ -61,6 +74,8 @@ export interface PeerAttestationState {
   readonly reason?: RefusalReason
   readonly measurement?: string
   readonly tcbStatus?: string
+  /** When it was proven. */
+  readonly certificates?: CertificatesCompared
   /** Unix milliseconds. */
   readonly expiresMs?: number
 }
@@ -87,17 +102,19 @@ export function createPeerAttestation(params: PeerAttestationParams): PeerAttest
     const [reply, challenge, signal] = given
     const verdict = await verifier.verify(peer, reply, challenge, { signal })
     const good = proofs.get(peer.publicKey)
-    if (!isDated(verdict) || good === undefined) return { verdict, dateOnly: false, status: statusOf(verdict) }
+    const certificates = equalBytes(reply.certificatesHash, params.certificatesHash()) ? 'same' : 'other'
+    const told = { verdict, certificates, status: statusOf(verdict) } as const
+    if (!isDated(verdict) || good === undefined) return { ...told, dateOnly: false }
     const then = await verifier.verify(peer, reply, challenge, { signal, asOfMs: good.acceptedMs })
-    return { verdict, dateOnly: then.kind === 'accepted', status: statusOf(verdict) }
+    return { ...told, dateOnly: then.kind === 'accepted' }
   }
 
   const prove = async (connection: Connection, peer: RosterPeer): Promise<void> => {
-    const { verdict, dateOnly } = await ask(connection, peer)
+    const { verdict, certificates, dateOnly } = await ask(connection, peer)
     if (verdict.kind === 'accepted') {
       proofs.keep(peer.publicKey, { acceptedMs: clock.nowMs(), expiresMs: verdict.expiresMs })
-      standings.set(connection, acceptedStanding(verdict, clock.nowMs()))
-      events.onAccepted(peer, verdict)
+      standings.set(connection, acceptedStanding(verdict, certificates, clock.nowMs()))
+      events.onAccepted(peer, verdict, certificates)
       return
     }
     const { reason } = verdict
@@ -110,14 +127,19 @@ export function createPeerAttestation(params: PeerAttestationParams): PeerAttest
   const ask = async (
     connection: Connection,
     peer: RosterPeer,
-  ): Promise<{ readonly verdict: AttestationVerdict; readonly dateOnly: boolean }> => {
-    if (!mayAsk(peer.peerId.toString()))
-      return { verdict: refusedQuote('missing', 'the peer connects too often to be asked'), dateOnly: false }
+  ): Promise<{
+    readonly verdict: AttestationVerdict
+    readonly certificates: CertificatesCompared
+    readonly dateOnly: boolean
+  }> => {
+    const unasked = (detail: string) =>
+      ({ verdict: refusedQuote('missing', detail), certificates: 'other', dateOnly: false }) as const
+    if (!mayAsk(peer.peerId.toString())) return unasked('the peer connects too often to be asked')
     try {
       return await protocol.challenge(connection, rng.bytes(NONCE_BYTES), (...given) => judge(peer, ...given))
     } catch (cause) {
       const detail = isKmsError(cause) ? cause.code : cause instanceof Error ? cause.name : 'no answer'
-      return { verdict: refusedQuote('missing', detail), dateOnly: false }
+      return unasked(detail)
     }
   }
 

@@ -4,6 +4,7 @@ import { acceptedStanding, phaseOf, refusedStanding } from './peer-standing.ts'
 const HOUR_MS = 3_600_000
 const accepted = acceptedStanding(
   { kind: 'accepted', tee: 'tdx', measurement: 'v1', tcbStatus: 'UpToDate', expiresMs: 30 * 24 * HOUR_MS },
+  'same',
   0,
 )
 

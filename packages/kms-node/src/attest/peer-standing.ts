@@ -7,11 +7,19 @@ const RETRY_MS = 10_000
 /** The same where it only did not answer. */
 const RETRY_UNANSWERED_MS = 1_000
 
+/** The certificates that a peer goes by, beside those of this node. */
+export type CertificatesCompared = 'same' | 'other'
+
 /** What was found out about a connection. */
 export type Standing =
   | {
       readonly kind: 'accepted'
-      readonly shown: { readonly measurement: string; readonly tcbStatus: string; readonly expiresMs: number }
+      readonly shown: {
+        readonly measurement: string
+        readonly tcbStatus: string
+        readonly certificates: CertificatesCompared
+        readonly expiresMs: number
+      }
       /** From then on the proof has expired. */
       readonly expiresMs: number
       /** From then on it counts for nothing unless it was renewed. */
@@ -25,12 +33,13 @@ export type Standing =
 /** @param nowMs Unix milliseconds */
 export function acceptedStanding(
   verdict: Extract<AttestationVerdict, { kind: 'accepted' }>,
+  certificates: CertificatesCompared,
   nowMs: number,
 ): Extract<Standing, { kind: 'accepted' }> {
   const { measurement, tcbStatus, expiresMs } = verdict
   const endsMs = nowMs + MAX_PROOF_MS
   const renewAtMs = nowMs + Math.max(0, Math.min(expiresMs, endsMs) - nowMs) / 2
-  return { kind: 'accepted', shown: { measurement, tcbStatus, expiresMs }, expiresMs, endsMs, renewAtMs }
+  return { kind: 'accepted', shown: { measurement, tcbStatus, certificates, expiresMs }, expiresMs, endsMs, renewAtMs }
 }
 
 /** What comes of a proof that was refused. @param before what stood until then @param dateOnly nothing but its date is against it */
