@@ -5,6 +5,7 @@ import { initialiseNode, type NodeConfig } from '@tkms/kms-node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startTestAgent, type TestAgent } from '../../packages/kms-node/src/dstack/guest-agent.fixture.ts'
 import { findLeaks, type KnownSecret } from '../support/leak-search.ts'
+import { productionInput } from '../support/production-node.ts'
 import { copyDisk, type Loot, plantSecrets, rob, type Thief } from '../support/stolen-disk.ts'
 import { createTestTpm, tpmMissing, type TestTpm } from '../support/swtpm.ts'
 
@@ -54,18 +55,8 @@ afterAll(async () => {
 })
 
 async function init(name: string, sealer: 'tpm2' | 'dstack'): Promise<NodeConfig> {
-  const { config } = await initialiseNode({
-    directory: join(directory, name),
-    name: 'alice',
-    profile: 'production',
-    listen: ['/ip4/127.0.0.1/tcp/7001'],
-    announce: [],
-    httpHost: '127.0.0.1',
-    httpPort: 7443,
-    tls: true,
-    sealer,
-    env: sealer === 'tpm2' ? { TKMS_SEALER_TCTI: ownTpm?.tcti } : { TKMS_SEALER_SOCKET: socketOf('own') },
-  })
+  const env = sealer === 'tpm2' ? { TKMS_SEALER_TCTI: ownTpm?.tcti } : { TKMS_SEALER_SOCKET: socketOf('own') }
+  const { config } = await initialiseNode(productionInput(join(directory, name), sealer, env))
   return config
 }
 

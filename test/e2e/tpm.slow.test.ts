@@ -16,6 +16,7 @@ import {
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createRecordingRng } from '../support/ceremony-secrets.ts'
 import { findLeaks } from '../support/leak-search.ts'
+import { productionInput } from '../support/production-node.ts'
 import { countersOf, createTestTpm, tpmMissing, type TestTpm, withTools } from '../support/swtpm.ts'
 
 const missing = await tpmMissing()
@@ -52,16 +53,7 @@ describe.skipIf(missing !== undefined)('a node sealed by a TPM', () => {
   })
 
   const input = (over: Partial<InitInput> = {}): InitInput => ({
-    directory: join(directory, `node-${++made}`),
-    name: 'alice',
-    profile: 'production',
-    listen: ['/ip4/127.0.0.1/tcp/7001'],
-    announce: [],
-    httpHost: '127.0.0.1',
-    httpPort: 7443,
-    tls: true,
-    sealer: 'tpm2',
-    env: { TKMS_SEALER_TCTI: tpm.tcti },
+    ...productionInput(join(directory, `node-${++made}`), 'tpm2', { TKMS_SEALER_TCTI: tpm.tcti }),
     ...over,
   })
   const init = async (over?: Partial<InitInput>): Promise<NodeConfig> => (await initialiseNode(input(over))).config
