@@ -75,6 +75,7 @@ describe('the metrics of a node', () => {
 
   it('show what the node sees, look again after a second, and forget a peer that left', async () => {
     const metrics = createNodeMetrics(facts, clock)
+    expect(await metrics.text()).not.toMatch(/tkms_(?:audit_recording|store_writable|time_seconds|tls)/)
     metrics.watch(sources)
     metrics.audit.onCommit()
     metrics.audit.onFailure()

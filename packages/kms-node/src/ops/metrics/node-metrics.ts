@@ -25,7 +25,7 @@ export interface NodeMetrics extends RequestMetrics {
   }
   /** @param whose proof was refused: a peer's by this node, or this node's own by a peer */
   readonly onAttestationRefused: (whose: 'peer' | 'own', reason: RefusalReason | 'unknown') => void
-  /** From now on the gauges show these. */
+  /** From now on the gauges show these; before, a node that starts shows none, rather than zeros that mean something. */
   watch(sources: StateSources): void
   /** Prometheus text format 0.0.4, at most a second old. */
   readonly text: () => Promise<string>
@@ -62,12 +62,14 @@ export function createNodeMetrics(facts: BuildFacts, clock: Clock): NodeMetrics 
   })
   for (const whose of ['peer', 'own'])
     for (const reason of [...REFUSAL_REASONS, 'unknown']) attestationRefusals.inc({ whose, reason }, 0)
-  const update = createStateMetrics(registry, clock)
+  const state = new Registry()
+  const update = createStateMetrics(state, clock)
   let sources: StateSources | undefined
   let last: { readonly atMs: number; readonly text: Promise<string> } | undefined
   const make = async (): Promise<string> => {
-    if (sources !== undefined) await update(sources)
-    return registry.metrics()
+    if (sources === undefined) return registry.metrics()
+    await update(sources)
+    return `${await registry.metrics()}${await state.metrics()}`
   }
   return {
     ...createRequestMetrics(registry, clock),
