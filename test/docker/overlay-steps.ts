@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import { get } from 'node:https'
 import { join } from 'node:path'
 import { json } from 'node:stream/consumers'
-import { startTestAgent } from '../../packages/kms-node/src/dstack/guest-agent.fixture.ts'
+import { derivedKey, startTestAgent } from '../../packages/kms-node/src/dstack/guest-agent.fixture.ts'
 import {
   COMMAND_TIMEOUT_MS,
   type ComposeCluster,
@@ -35,6 +35,25 @@ async function askForQuote(
   return { status: response.statusCode ?? 0, body: body as Record<string, unknown> }
 }
 
+/** A new node with what the overlay for dstack sets: it has no passphrase. */
+async function makeSealedByAgent(socket: string): Promise<void> {
+  const name = `${environment['COMPOSE_PROJECT_NAME']}-sealed`
+  const settings = { NODE_NAME: 'node-9', NODE_PUBLIC_URL: 'https://127.0.0.1:1', NODE_SEALER: 'dstack' }
+  const variables = Object.entries({ ...settings, CLUSTER_NODES: '5', CLUSTER_THRESHOLD: '3' })
+  const options = variables.flatMap(([key, value]) => ['-e', `${key}=${value}`])
+  const mount = ['--mount', `type=bind,source=${socket},target=/var/run/dstack.sock`]
+  const image = environment['TKMS_IMAGE'] ?? ''
+  const started = ['run', '-d', '--name', name, ...options, ...mount, '--entrypoint', 'node', image]
+  await succeed('docker', [...started, '/app/docker/entrypoint.mjs'])
+  try {
+    const made = 'until test -f /exchange/node-9.card.json; do sleep 0.2; done; ls /passphrase; cat /data/node.yaml'
+    const printed = await succeed('docker', ['exec', name, 'sh', '-c', made])
+    expectEqual([printed.includes('provider: dstack'), printed.includes('passphrase')], [true, false], printed)
+  } finally {
+    await succeed('docker', ['rm', '--force', '--volumes', name])
+  }
+}
+
 /** A report directory as the kernel makes it, but for what stands in it: no kernel answers here. */
 async function makeReport(directory: string): Promise<string> {
   await mkdir(directory, { recursive: true })
@@ -56,13 +75,17 @@ export const OVERLAY_STEPS: readonly Step[] = [
     'under dstack a node has its quotes from the guest agent, and nothing else from it',
     async (cluster) => {
       const socket = cluster.file('dstack.sock')
-      const agent = await startTestAgent(socket, 'app', () => ({ text: JSON.stringify({ quote: 'c0ffee' }) }))
+      const agent = await startTestAgent(socket, 'app', ({ path }) => ({
+        text: JSON.stringify(typeof path === 'string' ? { key: derivedKey('app', path) } : { quote: 'c0ffee' }),
+      }))
       try {
         await chmod(socket, 0o777)
         await overlaid(cluster, 'compose.dstack.yml', { DSTACK_SOCKET: socket })
         const { status, body } = await askForQuote(`0x${'07'.repeat(32)}`)
         expectEqual([status, body['provider'], body['quote']], [200, 'dstack', '0xc0ffee'], 'the quote')
         expectEqual([...new Set(agent.requests.map(({ url }) => url))], ['/GetQuote'], 'what the agent was asked')
+        await makeSealedByAgent(socket)
+        expectEqual(new Set(agent.requests.map(({ url }) => url)).size, 2, 'kinds of questions to the agent')
       } finally {
         await agent.close()
       }
