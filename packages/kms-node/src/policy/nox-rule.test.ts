@@ -91,7 +91,10 @@ describe('nox rule', () => {
       ['nox-for-another-point', { item: { ...item, K: itemPoint(itemFor(alice)) } }],
       ['nox-for-another-point', { item: itemOf(await authorization({ ephemeralPubKey: other })) }],
       ['nox-for-another-recipient', { item, recipientSpkiHash: sha256(combinerKey) }],
-      ['not-signed-by-the-gateway', { item: itemOf(await authorization({ signature: signature.with(0, (signature[0] ?? 0) ^ 1) })) }],
+      [
+        'not-signed-by-the-gateway',
+        { item: itemOf(await authorization({ signature: signature.with(0, (signature[0] ?? 0) ^ 1) })) },
+      ],
       [
         'not-signed-by-the-gateway',
         { item: itemOf(await authorization({ ephemeralPubKey: hexOf(K).slice(2), signature })) },
