@@ -157,7 +157,7 @@ describe('a TDX quote', () => {
       { tcb_info_signature: '00'.repeat(64) },
       { root_ca_crl: good.pck_crl },
       { pck_crl: good.root_ca_crl },
-      { pck_crl: `${good.pck_crl.slice(0, -2)}ff` },
+      { pck_crl: `${good.pck_crl.slice(0, -1)}${good.pck_crl.endsWith('0') ? '1' : '0'}` },
       { pck_crl: 'ff' },
       { tcb_info_issuer_chain: chain.platform.pckChain },
     ]
