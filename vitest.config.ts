@@ -2,12 +2,7 @@ import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 import { ClosingLineReporter } from './scripts/vitest-reporter.ts'
 
-/**
- * The files of a worker share its modules, which loads and compiles each of them once and not once per file. What a test puts
- * into the place of something else, or counts, is its own: spies and environments are taken back behind it.
- */
 const shared = {
-  isolate: false,
   retry: 0,
   passWithNoTests: false,
   allowOnly: false,
@@ -36,6 +31,8 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'unit',
+          // The files of a worker share its modules, which loads and compiles each of them once and not once per file.
+          isolate: false,
           include: ['packages/*/src/**/*.test.ts', 'bench/*.test.ts'],
           testTimeout: 20_000,
         },

@@ -59,6 +59,16 @@ describe('the collateral setting.directory', () => {
 })
 
 describe('what is kept', () => {
+  it('gives way to what a service has when it cannot be read', async () => {
+    const pccs = await start(() => issued(1))
+    await setting.store('{')
+    const source = setting.cache(pccs.url)
+    expect(await source.get(query, signal)).toEqual(issued(1))
+    expect(await setting.cache().get(query, signal)).toEqual(issued(1))
+    await setting.store('{')
+    expect(await source.get(query, signal)).toEqual(issued(1))
+  })
+
   it('is renewed at the first use and every day, however long it holds', async () => {
     let given = issued(1)
     const pccs = await start(() => given)

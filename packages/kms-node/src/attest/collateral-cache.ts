@@ -89,6 +89,17 @@ export function createCollateralCache(options: CollateralCacheOptions): Collater
     return kind
   }
 
+  /** A file that cannot be read is none where there is a service: what is fetched takes its place. @throws KmsError `bad-attestation-file` */
+  const readFileOf = async (query: CollateralQuery): Promise<Collateral | undefined> => {
+    try {
+      return await readKept(pathOf(query))
+    } catch (cause) {
+      if (url === undefined) throw cause
+      options.onNotKept(cause)
+      return undefined
+    }
+  }
+
   const fetchNew = async (base: string, kind: Kind, query: CollateralQuery): Promise<Collateral | undefined> => {
     try {
       const given = await fetchCollateral(base, query)
@@ -96,7 +107,7 @@ export function createCollateralCache(options: CollateralCacheOptions): Collater
       if (problem !== undefined)
         throw attestError('collateral-unavailable', `the service gave no collateral: ${problem}`)
       const kept = kind.fetched ?? given
-      const file = await readKept(pathOf(query))
+      const file = await readFileOf(query)
       kind.fetched = newestParts(file !== undefined && isSigned(file, query) ? newestParts(kept, file) : kept, given)
       kind.fetchedAtMs = clock.monotonicMs()
       kind.failures = 0
@@ -122,7 +133,7 @@ export function createCollateralCache(options: CollateralCacheOptions): Collater
 
   /** What was fetched, and what lies in the directory. Where nothing was fetched, the verifier says whether that is signed. */
   const known = async ({ fetched }: Kind, query: CollateralQuery): Promise<Collateral | undefined> => {
-    const file = await readKept(pathOf(query))
+    const file = await readFileOf(query)
     if (fetched === undefined || file === undefined) return fetched ?? file
     const isSame = JSON.stringify(file) === JSON.stringify(fetched)
     return isSame || !isSigned(file, query) ? fetched : newestParts(fetched, file)

@@ -39,10 +39,10 @@ export async function acceptLoss(
       data: { records: base.count },
     })
   const time = Math.floor(ports.clock.nowMs() / 1000)
-  const aside = existsSync(path) ? `${path}.lost-${time}` : undefined
-  if (aside !== undefined) {
-    for (const suffix of ['', '-wal']) if (existsSync(path + suffix)) await rename(path + suffix, aside + suffix)
-  }
+  // The write-ahead log goes first, and also where it is alone: SQLite would play it into the new log.
+  const lost = ['-wal', ''].filter((suffix) => existsSync(path + suffix))
+  const aside = lost.length === 0 ? undefined : `${path}.lost-${time}`
+  for (const suffix of lost) await rename(path + suffix, `${path}.lost-${time}${suffix}`)
   const key = await readOrMakeLogKey(ports.store)
   const database = createAuditDatabase(path, { count: base.count, hash: base.hash }, key)
   try {

@@ -97,6 +97,8 @@ export function createAuditDatabase(path: string, base: LogPoint, key: LogKey): 
     for (const suffix of ['', '-wal']) rmSync(unfinished + suffix, { force: true })
     closeSync(openSync(unfinished, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600))
     makeSchema(connect(unfinished), base, key).close()
+    // Of another log: SQLite would play it into this one.
+    rmSync(`${path}-wal`, { force: true })
     renameSync(unfinished, path)
     const directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY)
     try {

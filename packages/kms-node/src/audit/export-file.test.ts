@@ -62,6 +62,9 @@ describe('an export', () => {
     expect(await verify(lines)).toEqual({ from: 0, ...database.tail() })
     expect(await verify(await exported(pointAfter(3)))).toEqual({ from: 3, ...database.tail() })
     expect(await verify(await exported(database.tail()))).toEqual({ from: 5, ...database.tail() })
+    expect(await verify(lines.map((line) => line.replace('\n', '\r\n')))).toEqual({ from: 0, ...database.tail() })
+    const [last = ''] = lines.slice(-1)
+    expect(await verify([...lines.slice(0, -1), last.trimEnd()])).toEqual({ from: 0, ...database.tail() })
     expect(JSON.parse(lines[1] ?? '')).toMatchObject({ seq: 0, kind: 'release', items: [{ outcome: 'released' }] })
   })
 
@@ -142,6 +145,9 @@ describe('an export', () => {
       await writeFile(file, text)
       await expect(openExport(file)).rejects.toMatchObject({ code: 'bad-audit-file' })
     }
+    const begin = lines[0] ?? ''
+    await writeFile(file, `${begin}${' '.repeat(300_000)}\n${lines.at(-1) ?? ''}`)
+    await expect(openExport(file)).rejects.toThrow(/line that is too long/)
     await expect(openExport(join(directory, 'none'))).rejects.toMatchObject({ code: 'bad-audit-file' })
   })
 })

@@ -1,5 +1,4 @@
 import { createReadStream } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { once } from 'node:events'
 import { bytesKey, equalBytes, KmsError, type SignedAuditHead } from '@tkms/dkg'
 import { z } from 'zod'
@@ -126,14 +125,22 @@ export async function readHeadFile(file: string): Promise<SignedAuditHead> {
   return { head: head.head, signature: head.signature }
 }
 
+const withoutReturn = (line: string): string => (line.endsWith('\r') ? line.slice(0, -1) : line)
+
 async function* readLines(file: string): AsyncGenerator<string> {
-  const input = createReadStream(file)
+  const input = createReadStream(file, 'utf8')
   try {
     await once(input, 'open')
-    for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
-      if (line.length > MAX_LINE_LENGTH) throw badFile(file, 'has a line that is too long')
-      yield line
+    let rest = ''
+    for await (const chunk of input as AsyncIterable<string>) {
+      const [first = '', ...others] = chunk.split('\n')
+      const lines = [rest + first, ...others]
+      rest = lines.pop() ?? ''
+      if ([...lines, rest].some(({ length }) => length > MAX_LINE_LENGTH))
+        throw badFile(file, 'has a line that is too long')
+      for (const line of lines) yield withoutReturn(line)
     }
+    if (rest !== '') yield withoutReturn(rest)
   } catch (cause) {
     if (cause instanceof Error && 'syscall' in cause)
       throw new KmsError('bad-audit-file', `${file} cannot be read`, { cause, data: { file } })

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type AuditRecord, type AuditRelease, decodeAuditRecord } from '@tkms/dkg'
+import { type AuditRecord, type AuditRelease, decodeAuditRecord, KmsError } from '@tkms/dkg'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { followRecord } from './check-log.ts'
 import { type AuditDatabase, createAuditDatabase, openAuditDatabase } from './database.ts'
@@ -180,9 +180,24 @@ describe('the ledger', () => {
     expect(records()).toHaveLength(1)
   })
 
+  it('has what is noted now when it returns, or keeps nothing of it', async () => {
+    const ledger = openLedger()
+    ledger.noteNow({ kind: 'archive', count: 0 })
+    expect(records()).toMatchObject([{ kind: 'archive' }])
+    const commit = vi.spyOn(database, 'commit').mockImplementation(() => {
+      throw new KmsError('disk-full', 'the disk is full')
+    })
+    expect(() => ledger.noteNow({ kind: 'archive', count: 1 })).toThrow('the disk is full')
+    expect(ledger.problem).toBe('disk-full')
+    commit.mockRestore()
+    expect(await ledger.record(releaseEntry())).toBe('recorded')
+    expect(kinds()).toEqual(['archive', 'release'])
+  })
+
   it('takes nothing after it was closed', async () => {
     const ledger = openLedger()
     ledger.close()
+    expect(() => ledger.noteNow({ kind: 'archive', count: 0 })).toThrow('the node stops')
     expect(await ledger.record(releaseEntry())).toBe('unavailable')
   })
 })

@@ -3,6 +3,7 @@ import { isKmsError } from '../errors.ts'
 import type { Clock } from '../ports.ts'
 import type { ReleaseEntry, ReleaseLedger, ReleaseOutcome } from '../serve/release-ledger.ts'
 import type { AuditDatabase, AuditWriter, LogPoint } from './database.ts'
+import { auditError } from './errors.ts'
 import { createRefusalWindows } from './refusal-windows.ts'
 import { createReplayCounts, replayId, countedFor, requesterTag } from './replays.ts'
 
@@ -32,6 +33,8 @@ export interface Ledger extends ReleaseLedger {
   readonly problem: string | undefined
   /** Is written as soon as it can be, before everything that comes after it. */
   note(entry: AuditEntry): void
+  /** Is on the disk when it returns, or not at all. @throws KmsError `disk-full`, `audit-io` */
+  noteNow(entry: AuditEntry): void
   /** Writes what is left. @throws KmsError `disk-full`, `audit-io` */
   close(): void
 }
@@ -197,6 +200,18 @@ export function createLedger(options: LedgerOptions): Ledger {
       windowEnd ??= setTimeout(endWindows, REFUSAL_WINDOW_MS).unref()
     },
     note,
+    noteNow(entry) {
+      if (closed) throw auditError('audit-io', 'the node stops', { retryable: true })
+      const noted = { time: nowSeconds(), entry }
+      notes.push(noted)
+      try {
+        flushOrThrow()
+      } catch (cause) {
+        notes = notes.filter((other) => other !== noted)
+        fail(cause)
+        throw cause
+      }
+    },
     close() {
       if (closed) return
       closed = true

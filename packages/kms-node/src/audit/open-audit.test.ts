@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -264,6 +264,20 @@ describe('a log that was tampered with', () => {
     await open({ store }).then((audit) => audit.ledger.record(releaseEntry()))
     await opened.at(-1)?.stop()
     await expect(open({ store: memoryStore() })).rejects.toThrow(refusal('no-anchor'))
+  })
+
+  it('goes on after the anchor alone when it is given up: what lies beside the lost file is no part of it', async () => {
+    await live(4)
+    const audit = await open()
+    await audit.ledger.record(releaseEntry())
+    const wal = await readFile(`${path}-wal`)
+    await audit.stop()
+    const { count } = decodeAuditHead((await readAnchor(store))?.head ?? new Uint8Array())
+    await rm(path)
+    await writeFile(`${path}-wal`, wal)
+    expect(await acceptLoss(params, count)).toMatchObject({ records: count })
+    expect((await readdir(directory)).toSorted()).toEqual(['audit.db', `audit.db.lost-${NOW}-wal`])
+    expect((await open()).page(0, 100).map(({ seq }) => seq)).toEqual([count])
   })
 
   it('is put aside when the operator gives it up, and a new one goes on from the anchor', async () => {

@@ -108,7 +108,7 @@ export async function openAudit(params: AuditParams): Promise<Audit> {
       })
     // What the anchor names must not be behind where the log begins.
     if (decodeAuditHead(anchor.anchored.head).count < end.count) await anchor.flush()
-    if (archivedTo !== end.count) ledger.note({ kind: 'archive', count: end.count })
+    if (archivedTo !== end.count) ledger.noteNow({ kind: 'archive', count: end.count })
     archivedTo = end.count
     for (let removed = 0; removed < CUT_RECORDS_PER_CALL && database.base.count < end.count; removed += CUT_RECORDS) {
       if (stopped) throw auditError('audit-io', 'the node stops: archive again when it runs', { retryable: true })

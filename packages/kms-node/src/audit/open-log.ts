@@ -44,7 +44,7 @@ export async function openChecked(ports: AuditPorts): Promise<OpenedLog> {
     const count = anchored === undefined ? 0 : decodeAuditHead(anchored.head).count
     throw new KmsError(
       cause.code,
-      `${cause.message}. The node does not serve with it. Put the newest audit.db of this node back and start again; find out who changed it. ` +
+      `${cause.message}. The node does not serve with it. Put the newest audit.db of this node back, with the audit.db-wal that belongs to it or without one, and start again; find out who changed it. ` +
         `Only if it is lost for good: ${COMMAND} audit accept-loss --confirm ${count} --data-dir ${ports.dataDir}`,
       { cause, data: { ...cause.data, anchored: count } },
     )
