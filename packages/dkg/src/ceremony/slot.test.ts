@@ -203,6 +203,26 @@ test('the AUTH of this node itself tells which of two X it agreed to', () => {
   expect(approve(agreed, reshare(0, 100), 'plain')).toMatchObject({ refusal: 'other-approved' })
 })
 
+test('in a key generation an X that others agreed to keeps out every other attempt until a quorum decided against it', () => {
+  const theirs = keygen(1)
+  const doubtful = after(takeOver(emptySlot, theirs, undefined))
+  const open = { refusal: 'attempt-open', ceremony: ceremonyId(theirs) }
+  for (const other of [keygen(2), keygen(0)]) {
+    expect(approve(doubtful, other, 'plain')).toEqual(open)
+    expect(begin(after(takeOver(approved(other), theirs, undefined)), other, undefined)).toEqual(open)
+    const over = after(decideAgainst(doubtful, theirs))
+    expect(begin(after(approve(over, other, 'plain')), other, undefined)).toHaveProperty('state')
+  }
+  expect(begin(after(approve(doubtful, theirs, 'plain')), theirs, undefined)).toHaveProperty('state')
+})
+
+test('only a holder of the old share gives up an earlier attempt that it may have agreed to', () => {
+  const doubtful = after(takeOver(emptySlot, reshare(0), undefined))
+  const next = after(approve(doubtful, reshare(1), 'plain'))
+  expect(authorize(next, reshare(1), { ...own, holdsOldShare: false })).toEqual({ refusal: 'no-old-share' })
+  expect(authorize(next, reshare(1), own)).toHaveProperty('state')
+})
+
 test('what this node knows of itself is not changed by what others tell', () => {
   const state = approved(reshare(0))
   expect(after(takeOver(state, reshare(0), undefined))).toBe(state)

@@ -41,7 +41,7 @@ export interface SlotState {
 export type SlotRefusal =
   /** Another X is approved here for this attempt. */
   | 'other-approved'
-  /** The X approved here in a lower attempt is not decided against. Key generation, import: wait for Q ABANDONs or take the next generation. */
+  /** The X approved here in a lower attempt, or one that may have been begun, is not decided against. Key generation, import: wait for Q ABANDONs or take the next generation. */
   | 'attempt-open'
   /** This node gave this attempt up for a higher one. */
   | 'superseded'
@@ -88,9 +88,19 @@ const refuse = (refusal: SlotRefusal, by?: SlotEntry): SlotStep =>
 
 const tookPart = ({ approval, authorization }: SlotEntry): boolean => approval !== 'none' || authorization !== undefined
 
-/** What this node agreed to in a lower attempt and is still undecided: it must be decided against, or be given up for AUTH. */
+/** What this node agreed to in a lower attempt, or may have, and is still undecided: it must be decided against, or be given up for AUTH. */
 const openBelow = (state: SlotState, attempt: number): SlotEntry | undefined =>
-  state.entries.find((entry) => entry.attempt < attempt && tookPart(entry) && !entry.decidedAgainst)
+  state.entries.find(
+    (entry) => entry.attempt < attempt && (tookPart(entry) || wasForgotten(entry)) && !entry.decidedAgainst,
+  )
+
+/** A higher attempt that this node may have begun before a restore: then it acts in none below it. */
+const forgottenAbove = (state: SlotState, attempt: number): SlotEntry | undefined =>
+  state.entries.find((entry) => entry.attempt > attempt && wasForgotten(entry) && !entry.decidedAgainst)
+
+/** What keeps a node out of this attempt of a key generation or import: two certificates of its slot would be two keys. */
+const openElsewhere = (state: SlotState, { kind, attempt }: CeremonySpec): SlotEntry | undefined =>
+  kind === 'reshare' ? undefined : (openBelow(state, attempt) ?? forgottenAbove(state, attempt))
 
 /** Another X of the same attempt, as far as `counts`. */
 const rivalOf = (
@@ -122,8 +132,8 @@ export function approve(state: SlotState, spec: CeremonySpec, approval: Exclude<
   const competes = (other: SlotEntry): boolean => spec.kind !== 'reshare' || other.attempt >= attempt
   const certified = state.entries.find((other) => other.certified !== undefined && competes(other))
   if (certified !== undefined) return refuse('certified', certified)
-  const open = openBelow(state, attempt)
-  if (open !== undefined && spec.kind !== 'reshare') return refuse('attempt-open', open)
+  const open = openElsewhere(state, spec)
+  if (open !== undefined) return refuse('attempt-open', open)
   return withEntry(state, { ...entry, approval: entry.approval === 'degraded' ? 'degraded' : approval })
 }
 
@@ -166,8 +176,8 @@ export function begin(state: SlotState, spec: CeremonySpec, strength: Authorizat
   const rival = forgottenRival(state, entry)
   if (rival !== undefined) return refuse('other-approved', rival)
   if (!authorized(spec, entry, strength)) return refuse('not-authorized')
-  const open = openBelow(state, spec.attempt)
-  if (open !== undefined && spec.kind !== 'reshare') return refuse('attempt-open', open)
+  const open = openElsewhere(state, spec)
+  if (open !== undefined) return refuse('attempt-open', open)
   return withEntry(state, entry, spec.attempt)
 }
 
@@ -192,7 +202,7 @@ export function decideAgainst(state: SlotState, spec: CeremonySpec): SlotStep {
 /**
  * What another member tells of X to this node, which was restored from a backup and may have forgotten what it promised.
  * @param authorization this node's own AUTH over X, verified, 64 bytes: a promise as when it was made. Without it X is doubtful: this
- *   node may have agreed to it, so it agrees to no other X of this attempt.
+ *   node may have agreed to it, so it agrees to no other X of this attempt, and in a key generation or import of no other attempt.
  */
 export function takeOver(state: SlotState, spec: CeremonySpec, authorization: Uint8Array | undefined): SlotStep {
   const entry = entryOf(state, spec)

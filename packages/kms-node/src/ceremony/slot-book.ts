@@ -21,6 +21,7 @@ import {
   type OwnWord,
   Secret,
   type SharingId,
+  slotEntry,
   slotId,
   type SlotRefusal,
   type SlotState,
@@ -59,7 +60,7 @@ const EXPLAINED: Readonly<Record<SlotRefusal, string>> = {
   'other-approved':
     'another ceremony was approved here for this key, epoch and attempt, or may have been before a backup was restored: abandon that one first',
   'attempt-open':
-    'an earlier attempt is still open: it must be abandoned by a quorum first, or take the next generation',
+    'another attempt is still open, or may be since a backup was restored: it must be abandoned by a quorum first, or take the next generation',
   superseded: 'this node gave this attempt up for a later one',
   abandoned: 'this ceremony was abandoned',
   certified: 'this key has its certificate for this epoch already',
@@ -124,7 +125,7 @@ export async function openSlotBook(store: RecordStore): Promise<SlotBook> {
     },
     authorize: async (spec, own) => {
       await change(spec, (slot) => authorizeInSlot(slot, spec, own))
-      const made = state(spec).entries.find(({ authorization, attempt }) => authorization && attempt === spec.attempt)
+      const made = slotEntry(state(spec), ceremonyId(spec))
       if (made?.authorization === undefined) throw ceremonyError('slot-not-approved', EXPLAINED['not-approved'])
       return made.authorization
     },
