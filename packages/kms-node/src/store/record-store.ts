@@ -71,7 +71,7 @@ export async function createRecordStore(options: RecordStoreOptions): Promise<Op
 
 /**
  * Opens a store and removes what a crash left behind: every file the keyring does not name. Where commits are counted, every opening
- * counts, before anything is read or written.
+ * counts twice, before anything is read or written.
  * @throws KmsError `store-missing`, `store-locked`, `store-permissions`, `store-corrupt`, `sealer-mismatch`, `unseal-failed`,
  * `rollback-detected`, `store-io`
  */
@@ -198,7 +198,7 @@ class SealedRecordStore implements OpenRecordStore {
   }
 
   renew(): Promise<void> {
-    return this.#serialised(() => this.#write(this.#keyring, 'renewal'))
+    return this.#serialised(() => this.#commit(this.#keyring, 'renewal'))
   }
 
   async close(): Promise<void> {
@@ -243,15 +243,15 @@ class SealedRecordStore implements OpenRecordStore {
     }
   }
 
-  async #commit(next: Keyring, kind: RecordKind): Promise<void> {
+  async #commit(next: Keyring, reason: CommitReason): Promise<void> {
     await this.#outrun()
-    await this.#write(next, kind)
+    await this.#write(next, reason)
     this.#keyring = next
   }
 
-  /** Leaves every keyring behind that has the present count, or the next, and is not this one. */
+  /** Leaves every other keyring behind that would open. */
   async #outrun(): Promise<void> {
-    if (this.#counter?.hasRivals === true) await this.#write(this.#keyring, 'renewal')
+    while (this.#counter?.hasRivals === true) await this.#write(this.#keyring, 'renewal')
   }
 
   async #write(next: Keyring, reason?: CommitReason): Promise<void> {

@@ -1,41 +1,20 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { Secret } from '@tkms/dkg'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { isKmsError } from '../errors.ts'
-import { createKeySealer } from '../seal/key-sealer.ts'
-import { createSaltedKeys } from '../seal/salted-keys.ts'
-import { systemRng } from '../system.ts'
+import { type CountedHome, createCountedHome, secretOf, textOf } from './counted-store.fixture.ts'
 import { storeError } from './errors.ts'
 import type { FileSystem } from './file-system.ts'
-import { createMemoryDisk, type MemoryDisk } from './memory-disk.fixture.ts'
-import { createTestChip, cutPower, type TestChip } from './power.fixture.ts'
-import { createRecordStore, openRecordStore, type OpenRecordStore, type RecordStoreOptions } from './record-store.ts'
-
-const secret = (text: string): Secret => Secret.copyOf(Buffer.from(text))
-const text = (value: Secret | undefined): string | undefined => value?.use((bytes) => Buffer.from(bytes).toString())
+import type { MemoryDisk } from './memory-disk.fixture.ts'
+import { cutPower, type TestChip } from './power.fixture.ts'
+import { createRecordStore, openRecordStore, type OpenRecordStore } from './record-store.ts'
 
 let directory: string
 let chip: TestChip
 let disk: MemoryDisk
-let options: (fileSystem?: FileSystem) => RecordStoreOptions
+let options: CountedHome['options']
 beforeEach(async () => {
-  // The lock is a real file; all else is on the disk in memory.
-  directory = await mkdtemp(join(tmpdir(), 'tkms-rivals-'))
-  chip = createTestChip(41)
-  disk = createMemoryDisk()
-  await disk.fileSystem.makeDirectory(directory)
-  const root = systemRng.bytes(32)
-  const keys = createSaltedKeys('kms-file', async () => Secret.copyOf(root), systemRng)
-  const sealer = { ...createKeySealer(keys, systemRng), counter: chip.counter }
-  options = (fileSystem = disk.fileSystem) => ({
-    directory,
-    sealer,
-    rng: systemRng,
-    fileSystem,
-    clock: { monotonicMs: () => 0 },
-  })
+  ;({ directory, chip, disk, options } = await createCountedHome())
 })
 afterEach(() => rm(directory, { recursive: true }))
 
@@ -50,13 +29,13 @@ async function using<T>(use: (store: OpenRecordStore) => Promise<T>, fileSystem?
 
 /** Whether the store promised to keep it. */
 const promise = (value: string, fileSystem?: FileSystem): Promise<boolean> =>
-  using((store) => store.put('share', 'a', secret(value)), fileSystem).then(
+  using((store) => store.put('share', 'a', secretOf(value)), fileSystem).then(
     () => true,
     () => false,
   )
 
 const outcome = (): Promise<string | undefined> =>
-  using(async (store) => text(await store.get('share', 'a'))).catch((cause: unknown) => {
+  using(async (store) => textOf(await store.get('share', 'a'))).catch((cause: unknown) => {
     if (isKmsError(cause) && cause.code === 'rollback-detected') return 'refused'
     throw cause
   })
@@ -111,36 +90,39 @@ describe('keyrings that may have one count', () => {
     )
   })
 
-  it('does not open what a failed write left on the disk, once anything else was promised', async () => {
-    let failing = false
-    let left: Uint8Array | undefined
-    const writeNew: FileSystem['writeNew'] = async (path, bytes) => {
-      await disk.fileSystem.writeNew(path, bytes)
-      if (!failing || !basename(path).startsWith('keyring-')) return
-      left = bytes
-      throw storeError('disk-full', 'injected')
-    }
-    const port = { ...disk.fileSystem, writeNew }
-    const store = await createRecordStore(options(port))
-    await store.put('share', 'a', secret('one'))
-    failing = true
-    await expect(store.put('share', 'a', secret('given up'))).rejects.toMatchObject({ code: 'disk-full' })
-    await expect(store.put('share', 'a', secret('given up'))).rejects.toMatchObject({ code: 'disk-full' })
-    failing = false
-    await store.put('share', 'a', secret('two'))
-    await store.close()
-    const whole = disk.backup()
-    disk.damage(join(directory, 'keyring'), () => left)
-    await expect(openRecordStore(options(port))).rejects.toMatchObject({ code: 'rollback-detected' })
-    whole()
-    expect(await outcome()).toBe('two')
-  })
+  it.each(['share', 'audit'] as const)(
+    'does not open what a failed write left on the disk, once a record was promised: %s',
+    async (kind) => {
+      let failing = false
+      let left: Uint8Array | undefined
+      const writeNew: FileSystem['writeNew'] = async (path, bytes) => {
+        await disk.fileSystem.writeNew(path, bytes)
+        if (!failing || !basename(path).startsWith('keyring-')) return
+        left = bytes
+        throw storeError('disk-full', 'injected')
+      }
+      const port = { ...disk.fileSystem, writeNew }
+      const store = await createRecordStore(options(port))
+      await store.put('share', 'a', secretOf('one'))
+      failing = true
+      await expect(store.put('share', 'a', secretOf('given up'))).rejects.toMatchObject({ code: 'disk-full' })
+      await expect(store.put('share', 'a', secretOf('given up'))).rejects.toMatchObject({ code: 'disk-full' })
+      failing = false
+      await store.put(kind, 'a', secretOf('two'))
+      await store.close()
+      const whole = disk.backup()
+      disk.damage(join(directory, 'keyring'), () => left)
+      await expect(openRecordStore(options(port))).rejects.toMatchObject({ code: 'rollback-detected' })
+      whole()
+      expect(await outcome()).toBe(kind === 'share' ? 'two' : 'one')
+    },
+  )
 
   it('goes no further when something else counts with its counter', async () => {
     await (await createRecordStore(options())).close()
     const store = await openRecordStore(options())
     chip.value++
-    await expect(store.put('share', 'a', secret('one'))).rejects.toMatchObject({ code: 'rollback-detected' })
+    await expect(store.put('share', 'a', secretOf('one'))).rejects.toMatchObject({ code: 'rollback-detected' })
     await expect(store.get('share', 'a')).rejects.toMatchObject({ code: 'store-failed' })
     await store.close()
   })

@@ -20,34 +20,47 @@ export interface CommitCounter {
   settle(): Promise<void>
   /** After writing that keyring failed: it may lie on the disk all the same, with a count that the next one would share. */
   giveUp(): void
-  /** Whether the present keyring has to be written once more before anything else: another one of its count, or of the next, may exist. */
+  /** Whether the present keyring has to be written once more before anything else: another one that opens may exist. */
   readonly hasRivals: boolean
 }
+
+/** After an opening at the counter's value, and after a failed write: {@link countCommits}. */
+const ALL_ROUNDS = 2
 
 /**
  * A keyring is written with the counter's value plus one, then the counter counts. A crash between the two leaves a keyring one ahead,
  * which only this store can have written: `openCommits` takes it and counts. Every keyring with a lower value is an old one put back.
  * Records that are written all the time count when the process has not counted yet, and then every six hours.
  *
- * Keyrings of one count, of which the disk's owner could choose, come about where a count is used twice: after a crash before the counter
- * counted, and after a failed write. So whoever goes on from a value of the counter must have brought it there: then no keyring that
- * another process wrote has the count of anything written from now on.
+ * Rivals are keyrings that the disk's owner kept and could choose among: of one count, where it was used twice (power that went before the
+ * counter counted, a failed write), or of two counts in a row. What holds at every moment: *once an opening has handed anything out, every
+ * keyring that existed before that opening began is refused, for ever.* So whatever was seen is in every keyring that still opens.
+ *
+ * Proof. Let v be the counter's value; it never falls. (1) Whoever writes a keyring knew that the counter stood at c, and gives it c + 1
+ * at most: so there is none above v + 1. (2) Each round writes the present keyring once more with the counter's value plus one, and goes on
+ * only when the counter came to exactly that: two rounds after an opening at v bring it to v + 2, and so do the count that was owed and one
+ * round after an opening at v + 1. (3) By (1) nothing that existed when the opening began, at v, is above v + 1. `openCommits` takes v + 2
+ * and v + 3 alone from then on. (4) An opening cut short handed nothing out, and leaves a keyring of v or v + 1 that holds the same records.
+ * One round would not do: at v + 1 it leaves rivals of that count, which open.
+ *
+ * This is about power and disks. Of two processes that run at once on copies of a store, which takes the machine's root, the next that
+ * counts finds the counter elsewhere and stops.
  * @param settled the value of the counter and of the present keyring
- * @param counted whether this process has brought the counter there
+ * @param rounds how often the present keyring has to be written once more before anything is handed out
  */
 export function countCommits(
   counter: MonotonicCounter,
   settled: number,
   clock: Pick<Clock, 'monotonicMs'>,
-  counted = true,
+  rounds = 0,
 ): CommitCounter {
   let reached = settled
   let target = settled
   let countedMs = Number.NEGATIVE_INFINITY
-  let hasRivals = !counted
+  let left = rounds
   return {
     get hasRivals() {
-      return hasRivals
+      return left > 0
     },
     next(reason) {
       const isDue = (kind: CommitReason): boolean =>
@@ -60,10 +73,10 @@ export function countCommits(
       await countTo(counter, target)
       reached = target
       countedMs = clock.monotonicMs()
-      hasRivals = false
+      if (left > 0) left--
     },
     giveUp() {
-      if (target > reached) hasRivals = true
+      if (target > reached) left = ALL_ROUNDS
     },
   }
 }
@@ -92,10 +105,10 @@ export async function openCommits(
   if (counter === undefined || count === undefined)
     throw storeError('store-corrupt', 'the keyring file and its sealer do not agree whether commits are counted')
   const value = await counter.read()
-  if (count === value) return countCommits(counter, count, clock, false)
+  if (count === value) return countCommits(counter, count, clock, ALL_ROUNDS)
   if (count === value + 1) {
     await countTo(counter, count)
-    return countCommits(counter, count, clock)
+    return countCommits(counter, count, clock, ALL_ROUNDS - 1)
   }
   const data = { store: count, counter: value }
   if (count < value)
