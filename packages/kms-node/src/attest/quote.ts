@@ -6,6 +6,7 @@ import { getFmspc, getIntelExtension } from '@phala/dcap-qvl/src/utils.js'
 import { commonNameOf, parseChain } from './certificates.ts'
 import type { CollateralQuery } from './collateral.ts'
 import { MAX_QUOTE_BYTES } from './quote-bytes.ts'
+import { type QuoteSignatures, readSignatures } from './quote-signatures.ts'
 import { readable } from './readable.ts'
 
 const TD_DEBUG = 0x01
@@ -49,6 +50,7 @@ export interface ParsedQuote {
   readonly isDebug: boolean
   /** Of TDX quotes only. */
   readonly module: TdxModule | undefined
+  readonly signatures: QuoteSignatures
   /** The platform's certificate, its issuer and the root, as the quote carries them. */
   readonly pckChain: readonly X509Certificate[]
   /** 2 bytes in hex. */
@@ -77,7 +79,8 @@ function takeApart(bytes: Uint8Array): ParsedQuote | undefined {
   const extension: Uint8Array = Uint8Array.from(getIntelExtension(pck.raw))
   const fmspc = bytesToHex(getFmspc(Buffer.from(extension)))
   const query = { fmspc, ca: ca === 'Platform' ? 'platform' : 'processor', tee: facts.measurement.tee } as const
-  return { bytes, pckChain, pceId: pceIdOf(extension), query, ...facts }
+  const signatures = readSignatures(quote, bytes)
+  return { bytes, signatures, pckChain, pceId: pceIdOf(extension), query, ...facts }
 }
 
 type ReportFacts = Pick<ParsedQuote, 'measurement' | 'reportData' | 'isDebug' | 'module'>

@@ -226,6 +226,12 @@ describe('a TDX quote', () => {
     const clock = { nowMs: () => NOW_MS }
     const known = createQuoteVerifier({ root: chain.root, collateral, allow: [released], clock })
     expect(await known.verify(mintChain(NOW_MS).tdxQuote(wanted), check)).toEqual(refused('signature', /the root/))
+    const genuine = chain.tdxQuote(wanted)
+    // Header, signature, attestation key, report of the quoting enclave, its signature: of a version 4 quote.
+    for (const at of [30, 640, 710, 780, 1160]) {
+      const changed = genuine.with(at, (genuine[at] ?? 0) ^ 1)
+      expect(await known.verify(changed, check)).toEqual(refused('signature', /not signed by its platform/))
+    }
     expect(fetched).toBe(0)
     expect(await known.verify(chain.tdxQuote(wanted), check)).toMatchObject({ kind: 'accepted' })
     expect(fetched).toBe(1)

@@ -8,6 +8,8 @@ import { type CheckedCollateral, checkCollateral } from './check-collateral.ts'
 import type { Collateral, CollateralSource } from './collateral.ts'
 import { type AllowedMeasurement, allowedName, describeMeasurement } from './measurements.ts'
 import { type ParsedQuote, parseQuote } from './quote.ts'
+import { isSignedBy } from './quote-signatures.ts'
+import { readable } from './readable.ts'
 import { REPORT_DATA_BYTES } from './report-data.ts'
 import type { TcbInfo } from './signed-json.ts'
 import { isTcbStatus, moduleStatus, type TcbStatus, worseStatus } from './tcb.ts'
@@ -50,7 +52,7 @@ const LIBRARY_REASONS: readonly (readonly [RegExp, RefusalReason])[] = [
   [/^Failed to decode quote|^Unsupported DCAP|must have version/, 'malformed'],
 ]
 
-/** DCAP: debug bit and report data, certificates, collateral, quoting enclave, quote, TCB, allow list (docs/interfaces.md, attestation). */
+/** DCAP: debug bit and report data, certificates, signatures, collateral, quoting enclave, TCB, allow list (docs/interfaces.md, attestation). */
 export function createQuoteVerifier(options: QuoteVerifierOptions): AttestationVerifier {
   const { allow, clock, collateral: source, tcbStatuses = ['UpToDate'] } = options
   const { root = INTEL_ROOT } = options
@@ -87,6 +89,7 @@ export function createQuoteVerifier(options: QuoteVerifierOptions): AttestationV
       // Before anything is fetched for it: what it says of its platform is of no account until then.
       if (quote.pckChain.length !== PCK_CHAIN_LENGTH || !isChainTo(root, quote.pckChain))
         return refusedQuote('signature', "the platform's certificates do not lead to the root")
+      if (!isSignedByPlatform(quote)) return refusedQuote('signature', 'the quote is not signed by its platform')
       const collateral = await source.get(quote.query, signal).catch((cause: unknown) => readRefusal(cause))
       return 'kind' in collateral ? collateral : judge(quote, collateral)
     },
@@ -99,6 +102,10 @@ function refusedAtSight(quote: ParsedQuote, reportData: Uint8Array): Attestation
   if (reportData.length !== REPORT_DATA_BYTES || !timingSafeEqual(quote.reportData, reportData))
     return refusedQuote('report-data', 'the quote was made for another node, cluster, nonce or connection')
   return undefined
+}
+
+function isSignedByPlatform({ signatures, pckChain: [platform] }: ParsedQuote): boolean {
+  return platform !== undefined && readable(() => isSignedBy(signatures, platform.publicKey)) === true
 }
 
 function readRefusal(cause: unknown): AttestationRefusal {
