@@ -9,6 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cluster=$1
 shift
 names=$(value 'it.nodes.map(({ name }) => name)' <"$cluster")
+while read -r name; do require_name "$cluster" "$name"; done <<<"$names"
 for name in $names; do
   end=$((SECONDS + TKMS_WAIT))
   until found=$("$TKMS_PROGRAM/bin/node" "$PROCEDURES/ready.mjs" "$cluster"); do

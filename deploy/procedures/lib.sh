@@ -41,7 +41,8 @@ kms_node() {
   "${as[@]}" "$TKMS_PROGRAM/bin/node" "$TKMS_PROGRAM/dist/bin/kms-node.js" "$@" --data-dir "$TKMS_DATA_DIR"
 }
 
-# value EXPRESSION: of the JSON on stdin, or of its last line, as `it`; a list is one line each.
+# value EXPRESSION [ARGUMENT]...: of the JSON on stdin, or of its last line, as `it`; a list is one line each. The expression is a program,
+# so it is written out in the procedure, always; whatever comes from elsewhere is an argument, `args[0]` and on.
 value() {
   "$TKMS_PROGRAM/bin/node" -e '
     const text = require("node:fs").readFileSync(0, "utf8").trim()
@@ -52,8 +53,8 @@ value() {
         return JSON.parse(text.split("\n").at(-1))
       }
     }
-    const found = new Function("it", `return ${process.argv[1]}`)(parse())
-    for (const one of Array.isArray(found) ? found : [found]) console.log(String(one ?? ""))' "$1"
+    const found = new Function("it", "args", `return ${process.argv[1]}`)(parse(), process.argv.slice(2))
+    for (const one of Array.isArray(found) ? found : [found]) console.log(String(one ?? ""))' -- "$@"
 }
 
 # Everything that only systemd does. service start | stop | is-active
@@ -65,6 +66,12 @@ service() {
   else
     systemctl "$1" kms-node.service
   fi
+}
+
+# require_name WHERE NAME: as node.yaml takes it, before it becomes part of a path or of a command.
+require_name() {
+  local LC_ALL=C
+  [[ $2 =~ ^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$ ]] || fail "$1 holds what is no name of a node: $(printf '%q' "$2")"
 }
 
 own_name() { value it.name <"$TKMS_DATA_DIR/card.json"; }
@@ -101,11 +108,16 @@ require_healthy() {
   say "doctor: $(tail -n 1 <<<"$found")"
 }
 
-# watch_ceremony WHAT ARGUMENTS: proposes, tells the others, waits for its end.
+# watch_ceremony WHAT ARGUMENTS: proposes, tells the others, waits for its end. UNLESS is the error code of a proposal that has nothing to do.
 watch_ceremony() {
-  local what=$1 ceremony
+  local what=$1 said ceremony
   shift
-  ceremony=$(kms_node "$@" --json | value it.ceremony)
+  said=$(kms_node "$@" --json) || {
+    [[ -n ${UNLESS:-} && $(value it.error.code <<<"$said") == "$UNLESS" ]] || fail "$what: $(value it.error.message <<<"$said")"
+    say "$what: nothing to do: $(value it.error.message <<<"$said")"
+    return 0
+  }
+  ceremony=$(value it.ceremony <<<"$said")
   say "$what: proposed as $ceremony; its other members approve it, after a look with --show:"
   say "  kms-node ceremony approve $ceremony --watch"
   kms_node ceremony watch "$ceremony" >&2 || fail "$what: $ceremony did not end well: kms-node ceremony status $ceremony says who is missing"

@@ -35,13 +35,13 @@ rotate() {
 }
 
 # phase_of KEY GENERATION: how far its destruction is; empty where nobody ordered it.
-phase_of() { kms_node keys destroy "$1" --status --json | value "it.find(({ generation }) => generation === $2)?.phase"; }
+phase_of() { kms_node keys destroy "$1" --status --json | value 'it.find(({ generation }) => generation === Number(args[0]))?.phase' "$2"; }
 
 destroy() {
   local id phase end
   phase=$(phase_of "$1" "$2")
   if [[ -z $phase || $phase == collecting ]]; then
-    id=$(kms_node keys --json | value "it.find(({ keyName, generation }) => keyName === \"$1\" && generation === $2)?.keyId")
+    id=$(kms_node keys --json | value 'it.find(({ keyName, generation }) => keyName === args[0] && generation === Number(args[1]))?.keyId' "$1" "$2")
     [[ -n $id ]] || fail "this node knows no generation $2 of $1"
     confirm "$1 generation $2 ($id) is destroyed FOR EVER: nothing that was encrypted for it can be opened any more."
     kms_node keys destroy "$1" --generation "$2" --confirm "$id" >&2

@@ -171,6 +171,8 @@ test('replace-node.sh puts another node into the place of one whose disk is gone
   expect({ code: await approving(members, () => ended), said }).toMatchObject({ code: 0 })
   const [keys] = (await cluster.run(['keys', '--data-dir', directory])) as readonly { epoch: number; role: string }[][]
   expect(keys).toMatchObject([{ epoch: 1, role: 'active' }])
+  const again = await services.procedure(one, 'replace-node.sh', ...args)
+  expect(again).toMatchObject({ code: 0, stderr: expect.stringContaining(`${KEY} generation 1: nothing to do`) })
   await cluster.run(['cluster', 'remove', dead.name, '--data-dir', one.directory])
   expect(load.failures).toEqual([])
 })
