@@ -32,12 +32,19 @@ back_up() {
   while read -r one; do rm -- "$one"; done <<<"$old"
 }
 
+# With its counter, of which a TPM has room for a few.
+erase() {
+  [[ -e $place/card.json ]] || return 0
+  program erase --confirm "$(value it.name <"$place/card.json")" --data-dir "$place" >&2 || fail "$place could not be erased"
+}
+
 restore() {
   [[ ! -e $4 ]] || fail "$4 is there already"
-  trap 'rm -rf "$place"' EXIT
   place=$4
+  trap erase EXIT
   program restore --from "$1" --identity-file "$2" --cluster "$3" --data-dir "$4" >&2 || fail "$1 does not restore"
-  rm -rf "$4"
+  trap - EXIT
+  erase
   say "$1 restores; $4 was erased again"
 }
 

@@ -60,10 +60,10 @@ describe.skipIf(missing !== undefined)('a node sealed by a TPM', () => {
     const store = join(config.dataDir, 'store')
     const calls = join(directory, 'calls')
     await writeFile(calls, '')
-    // Counts at the opening, where the disk is copied, and not for the change after it.
+    // Counts twice at the opening, at the end of which the disk is copied, and not for the change after it.
     const lines = (tool: string, real: string): string =>
       tool === 'tpm2_nvincrement'
-        ? `#!/bin/sh\necho >> ${calls}\n[ $(wc -l < ${calls}) -eq 1 ] || exit 1\ncp -r ${store} ${store}.opened\nexec ${real}/${tool} "$@"\n`
+        ? `#!/bin/sh\necho >> ${calls}\n[ $(wc -l < ${calls}) -le 2 ] || exit 1\n[ $(wc -l < ${calls}) -eq 1 ] || cp -r ${store} ${store}.opened\nexec ${real}/${tool} "$@"\n`
         : `#!/bin/sh\nexec ${real}/${tool} "$@"\n`
     await withTools(directory, lines, async () => {
       await expect(put(config, Buffer.from('one'))).rejects.toMatchObject({ code: 'tpm-refused' })
@@ -110,6 +110,30 @@ describe.skipIf(missing !== undefined)('a node sealed by a TPM', () => {
     await initialiseNode(third)
     expect(await countersOf(tpm)).toEqual(expect.arrayContaining([...now]))
     expect(await opening(other)).toBe(1)
+  })
+
+  test('erase removes the counter with the directory, or neither', async () => {
+    const before = await countersOf(tpm)
+    const { config } = await initialiseNode(input('unwanted'))
+    const data = config.dataDir
+    const erase = (name: string): Promise<unknown> => {
+      const command = [PROGRAMS['kms-node'], 'erase', '--confirm', name, '--data-dir', data]
+      return promisify(execFile)(process.execPath, command, {
+        env: { ...process.env, TKMS_SEALER_TCTI: tpm.tcti },
+        timeout: 60_000,
+      })
+    }
+    await expect(erase('somebody')).rejects.toMatchObject({ stderr: expect.stringContaining('nothing was done') })
+    const lines = (tool: string, real: string): string =>
+      tool === 'tpm2_nvundefine' ? '#!/bin/sh\nexit 1\n' : `#!/bin/sh\nexec ${real}/${tool} "$@"\n`
+    await withTools(directory, lines, async () => {
+      await expect(erase(config.name)).rejects.toMatchObject({ stderr: expect.stringContaining('tpm-refused') })
+    })
+    expect(await countersOf(tpm)).toHaveLength(before.length + 1)
+    expect(await opening(config)).toBe(1)
+    await erase(config.name)
+    expect(await countersOf(tpm)).toEqual(before)
+    expect(await readdir(directory)).not.toContain('unwanted')
   })
 
   /** The documented command that begins with these words, on a node of this test. */

@@ -27,6 +27,8 @@ export interface MonotonicCounter {
   create(note: (place: Uint8Array) => Promise<void>): Promise<void>
   /** Removes what `create` made for a store that never came to be; whatever else is in that place stays. @param place as it was noted */
   discard(place: Uint8Array): Promise<void>
+  /** Removes the one of the store whose keyring was unsealed last: that store never opens again. @throws KmsError of the sealer */
+  remove(): Promise<void>
 }
 
 /** Protects the keyring at rest. Never replaced silently by another. */

@@ -13,6 +13,7 @@ const counter: MonotonicCounter = {
   read: async () => 1,
   increment: async () => 2,
   create: async () => undefined,
+  remove: async () => undefined,
   discard: async (place) => void discarded.push(Uint8Array.from(place)),
 }
 beforeEach(async () => {

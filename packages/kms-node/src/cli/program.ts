@@ -6,6 +6,7 @@ import { backupCommand } from './backup.ts'
 import { ceremonyCommand } from './ceremony.ts'
 import { clusterCommand } from './cluster.ts'
 import { doctorCommand } from './doctor.ts'
+import { eraseCommand } from './erase.ts'
 import { evidenceCommand } from './evidence.ts'
 import { initCommand } from './init.ts'
 import { keysCommand, statusCommand } from './keys.ts'
@@ -49,6 +50,7 @@ export function createProgram(): Command {
     backupCommand(),
     restoreCommand(),
     resealCommand(),
+    eraseCommand(),
     statusCommand(),
     openapiCommand(),
   ])

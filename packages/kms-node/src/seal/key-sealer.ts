@@ -86,6 +86,7 @@ export function createKeySealer(keys: WrappingKeys, rng: Rng): NodeSealer {
         increment: () => made().then(() => counter.increment()),
         create: async (note) => void (await keep(keys.create(note))),
         discard: (place) => counter.discard(place),
+        remove: () => counter.remove(),
       },
     }),
     async seal(plaintext, aad) {

@@ -120,7 +120,7 @@ export function openCounter(
   tools: Tpm2Tools,
   place: CounterPlace,
   auth: Secret,
-): Pick<MonotonicCounter, 'read' | 'increment'> {
+): Pick<MonotonicCounter, 'read' | 'increment' | 'remove'> {
   const handle = hexOf(place.index)
   const owner = ['-C', handle, '-P', 'file:-']
 
@@ -151,7 +151,16 @@ export function openCounter(
       if (value > before) return value
     }
   }
-  return { read: () => tools.session(read), increment: () => tools.session(advance) }
+  const remove = async (): Promise<void> => {
+    // Only the one with this store's password: an index that was made anew is another store's.
+    await read()
+    await tools.run({ tool: 'tpm2_nvundefine', args: ['-Q', '-C', 'o', handle] })
+  }
+  return {
+    read: () => tools.session(read),
+    increment: () => tools.session(advance),
+    remove: () => tools.session(remove),
+  }
 }
 
 /**

@@ -61,6 +61,7 @@ export function createTpm2Sealer(options: Tpm2SealerOptions, rng: Rng): NodeSeal
       read: () => present().counter.read(),
       increment: () => present().counter.increment(),
       discard: (place) => discardCounter(tools, place),
+      remove: async () => present().counter.remove(),
     },
     check: () => requireMeasured(tools, options.pcrs, options.requireMeasured),
     destroy: () => open?.auth.destroy(),

@@ -36,6 +36,7 @@ export function createTestChip(value: number): TestChip {
         chip.made.add(place)
         chip.step()
       },
+      remove: async () => chip.made.clear(),
       discard: async ([place = 0]) => void chip.made.delete(place),
     },
   }
