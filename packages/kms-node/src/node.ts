@@ -28,7 +28,7 @@ import { createStatus } from './ops/status.ts'
 import type { PolicyState } from './policy/live-policy.ts'
 import { openHttp } from './open-http.ts'
 import { openNetwork } from './open-network.ts'
-import { openSetBackHere, ownCommittees } from './open-set-back.ts'
+import { openSetBackHere, knownHere } from './open-set-back.ts'
 import { openOwn } from './open-own.ts'
 import { openOwnAttestation } from './open-own-attestation.ts'
 import type { Rng } from './ports.ts'
@@ -179,7 +179,7 @@ async function start(params: NodeParams, stops: Stop[]): Promise<KmsNode> {
     ...shared,
     slots,
     clusterId,
-    committees: () => ownCommittees(keys.keeper, joined.config, self.index),
+    ...knownHere(keys.keeper, joined.config, self.index),
     nodes: () => clusterKeeper.nodes(),
     ceremonies: () => ceremonies,
     destroys: () => care.destroys,

@@ -1,10 +1,12 @@
 import {
+  approveInSlot,
   type CeremonySpec,
   ceremonyId,
   type ClusterId,
   type CommitteeConfig,
   createConfig,
   decodeSpec,
+  emptySlot,
   encodeSpec,
   participantIndex,
   type ParticipantIndex,
@@ -15,7 +17,8 @@ import {
 import { expect, test } from 'vitest'
 import { markSetBack } from './ceremony/set-back.ts'
 import { openSlotBook, type SlotBook } from './ceremony/slot-book.ts'
-import { MAX_PROMISES, promiseFrames } from './ceremony/tell-promises.ts'
+import { MAX_PROMISES, promisedSpecs, promiseFrames } from './ceremony/tell-promises.ts'
+import { createWaitingRoom } from './ceremony/waiting-room.ts'
 import { createSigner } from './identity/ed25519-signer.ts'
 import type { CeremonyFrame, PromisedSpec } from './net/ceremony-frame.ts'
 import { testCluster } from './net/test-hosts.fixture.ts'
@@ -56,6 +59,9 @@ const promised = (spec: CeremonySpec, authorization?: Uint8Array): PromisedSpec 
 const authOf = (spec: CeremonySpec, index: number): Uint8Array =>
   signMemberAuthorization(createSigner(new Secret(new Uint8Array(32).fill(index))), spec, at(index)).signature
 
+/** Of the event loop: more than the writes of one frame take in a store in memory. */
+const STORE_TURNS = 20
+
 interface Bench {
   readonly store: RecordStore
   readonly slots: SlotBook
@@ -76,6 +82,8 @@ async function open(store: RecordStore): Promise<Bench> {
     self,
     clusterId,
     committees: () => [config],
+    genesis: config,
+    keys: { list: () => [] },
     store,
     slots,
     network: { send: (to, frame) => sent.push({ to, frame }) > 0 },
@@ -97,9 +105,8 @@ async function open(store: RecordStore): Promise<Bench> {
     orders,
     reminded: () => reminded,
     tell: async (from, specs, last = true) => {
-      const before = reminded
       listener.onFrame(at(from), { type: 'promises', specs, orders: last ? [new Uint8Array([from])] : [], last })
-      await expect.poll(() => reminded, { interval: 1 }).toBe(before + 1)
+      for (let turn = 0; turn < STORE_TURNS; turn++) await new Promise((resolve) => setImmediate(resolve))
     },
   }
 }
@@ -112,15 +119,15 @@ async function restored(): Promise<Bench> {
 const committees: readonly CommitteeConfig[] = [config]
 
 test('a store that was not restored waits for nobody, asks nobody and believes nobody', async () => {
-  const { setBack, slots, sent, tell } = await open(memoryStore())
+  const { setBack, slots, sent, tell, reminded } = await open(memoryStore())
   expect([setBack.state(), setBack.awaited(committees)]).toEqual([undefined, []])
   setBack.ask(at(1))
   await tell(1, [promised(reshare(0))])
-  expect([sent, slots.earlier]).toEqual([[], []])
+  expect([sent, slots.earlier, reminded()]).toEqual([[], [], 0])
 })
 
 test('2f + 1 others must have told everything that they were asked for; until then a restart begins again', async () => {
-  const { setBack, store, sent, tell } = await restored()
+  const { setBack, store, sent, tell, reminded } = await restored()
   await tell(1, [])
   for (const index of [1, 2, 3]) setBack.ask(at(index))
   expect(sent.map(({ to, frame }) => [to, frame.type])).toEqual([1, 2, 3].map((to) => [to, 'promisesRequest']))
@@ -128,6 +135,7 @@ test('2f + 1 others must have told everything that they were asked for; until th
   await tell(2, [promised(reshare(0))], false)
   await tell(1, [])
   expect(setBack.awaited(committees)).toEqual([2, 3, 4, 5, 6])
+  expect(reminded()).toBe(1)
   const again = await open(store)
   expect(again.setBack.awaited(committees)).toEqual([1, 2, 3, 4, 5, 6])
   await tell(2, [])
@@ -185,4 +193,26 @@ test('who asks is told, a page at a time, and not as often as it likes', async (
     [32, false],
     [1, true],
   ])
+})
+
+test('X that this node agreed to goes before all others, and of AUTHs that wait here only the one that verifies is told', () => {
+  const theirs = reshare(1, { notAfter: 2000 })
+  const own = reshare(2, { notAfter: 1 })
+  const room = createWaitingRoom(10_000)
+  const ceremony = ceremonyId(theirs)
+  const wait = (signature: Uint8Array) => room.add(at(1), { type: 'authorization', ceremony, index: self, signature })
+  const tell = () =>
+    promisedSpecs(self, {
+      specs: [theirs, own],
+      slot: (spec) => (spec === own ? approvedSlot : emptySlot),
+      authorizationOf: (spec, of) => room.authorizationOf(spec, of),
+      keys: { list: () => [] },
+    })
+  const approved = approveInSlot(emptySlot, own, 'plain')
+  if ('refusal' in approved) throw new Error(approved.refusal)
+  const { state: approvedSlot } = approved
+  wait(authOf(theirs, 6))
+  expect(tell()).toEqual([promised(own)])
+  wait(authOf(theirs, 7))
+  expect(tell()).toEqual([promised(own), promised(theirs, authOf(theirs, 7))])
 })

@@ -6,14 +6,15 @@ import {
   memberAt,
   type ParticipantIndex,
 } from '@tkms/dkg'
-import type { CeremonyLog } from './ceremony/ports.ts'
+import { plausibilityOf } from './ceremony/plausible-promise.ts'
+import type { CeremonyKeys, CeremonyLog } from './ceremony/ports.ts'
 import type { CeremonyService } from './ceremony/service.ts'
 import { openSetBack, type SetBack } from './ceremony/set-back.ts'
 import type { SlotBook } from './ceremony/slot-book.ts'
 import { promiseFrames } from './ceremony/tell-promises.ts'
 import type { DestroyService } from './destroy/service.ts'
 import { createRateLimit } from './http/rate-limit.ts'
-import { livingCommittees } from './keys/ceremony-keys.ts'
+import { ceremonyKeys, livingCommittees } from './keys/ceremony-keys.ts'
 import type { KeyKeeper } from './keys/keeper-types.ts'
 import type { CeremonyListener, CeremonyNetwork } from './net/ceremony-protocol.ts'
 import type { Clock, RecordStore } from './ports.ts'
@@ -26,6 +27,9 @@ export interface OpenSetBackParams {
   readonly clusterId: ClusterId
   /** In which this node may have promised anything. */
   readonly committees: () => readonly CommitteeConfig[]
+  /** The committee that the cluster was made with. */
+  readonly genesis: CommitteeConfig
+  readonly keys: Pick<CeremonyKeys, 'list' | 'history'>
   readonly store: RecordStore
   readonly slots: Pick<SlotBook, 'takeOver'>
   readonly network: Pick<CeremonyNetwork, 'send'>
@@ -45,7 +49,7 @@ export interface OpenedSetBack extends Pick<SetBack, 'awaited' | 'ask'> {
 }
 
 /** Those that hold keys now and that this node is in; before there are any, the one that the cluster was made with. */
-export function ownCommittees(
+function ownCommittees(
   keeper: KeyKeeper,
   genesis: CommitteeConfig,
   self: ParticipantIndex,
@@ -54,12 +58,23 @@ export function ownCommittees(
   return own.length > 0 ? own : [genesis]
 }
 
+export const knownHere = (
+  keeper: KeyKeeper,
+  genesis: CommitteeConfig,
+  self: ParticipantIndex,
+): Pick<OpenSetBackParams, 'committees' | 'genesis' | 'keys'> => ({
+  committees: () => ownCommittees(keeper, genesis, self),
+  genesis,
+  keys: ceremonyKeys(keeper),
+})
+
 /** @throws KmsError `bad-encoding`, errors of the store */
 export async function openSetBackHere(params: OpenSetBackParams): Promise<OpenedSetBack> {
   const { network, log } = params
   const limit = createRateLimit(ANSWER_RATE)
   const setBack = await openSetBack({
     ...params,
+    plausibility: (spec) => plausibilityOf(spec, params.genesis, params.keys),
     takeOrder: (from, message) => params.destroys().take(from, message),
   })
   const answer = (to: ParticipantIndex): void => {
@@ -82,7 +97,9 @@ export async function openSetBackHere(params: OpenSetBackParams): Promise<Opened
         else if (frame.type === 'promises')
           setBack
             .take(from, frame)
-            .then(() => params.ceremonies().remind())
+            .then((hasTold) => {
+              if (hasTold) params.ceremonies().remind()
+            })
             .catch((cause: unknown) => log.error({ from, cause: String(cause) }, 'promises-not-kept'))
         else next.onFrame(from, frame)
       },

@@ -262,7 +262,7 @@ export function createCeremonyRegistry(params: RegistryParams): CeremonyRegistry
     promisesOf: (asker, proposed) => {
       const authorizationOf = (spec: CeremonySpec): Uint8Array | undefined =>
         authorizations.of(spec).find(({ index }) => index === asker)?.signature ??
-        params.waitingRoom.authorizationOf(ceremonyId(spec), asker)
+        params.waitingRoom.authorizationOf(spec, asker)
       const specs = [...known(), ...proposed.map(({ spec }) => spec)]
       return promisedSpecs(asker, { specs, slot: (spec) => slots.state(spec), authorizationOf, keys })
     },

@@ -159,6 +159,8 @@ export async function createWorld({ n, candidates = 0, directory, phaseBaseMs = 
         self: index,
         clusterId: cluster.config.clusterId,
         committees: () => [cluster.config],
+        genesis: cluster.config,
+        keys,
         store,
         slots,
         network: networkOf(index),

@@ -19,6 +19,7 @@ import {
   equalBytes,
   mayEraseOn,
   type OwnWord,
+  type ParticipantIndex,
   Secret,
   type SharingId,
   slotEntry,
@@ -32,6 +33,7 @@ import {
 import type { RecordStore } from '../ports.ts'
 import { createTurns } from '../turns.ts'
 import { ceremonyError } from './errors.ts'
+import { decodeTold, encodeTold, MAX_DOUBTFUL_PER_PEER, type ToldSpec } from './told-record.ts'
 
 /**
  * What this node agreed to, signed and gave up, durable: the slot rules of protocol 3 (`@tkms/dkg`, slot.ts) and every X that this node
@@ -48,13 +50,17 @@ export interface SlotBook {
   begin(spec: CeremonySpec, strength: AuthorizationStrength | undefined): Promise<void>
   abandon(spec: CeremonySpec): Promise<void>
   decideAgainst(spec: CeremonySpec): Promise<void>
-  /** What another member tells of X after a restore. @param authorization this node's own, verified */
-  takeOver(spec: CeremonySpec, authorization: Uint8Array | undefined): Promise<void>
+  /**
+   * What another member tells after a restore, in one write.
+   * @returns false where it tells of more doubtful X than one peer may (MAX_DOUBTFUL_PER_PEER): the others are left out
+   */
+  takeOver(from: ParticipantIndex, told: readonly ToldSpec[]): Promise<boolean>
   certify(spec: CeremonySpec, sharingId: SharingId): Promise<void>
 }
 
 const SLOT = '.slot'
 const SPEC = '.x'
+const TOLD = '.told'
 
 const EXPLAINED: Readonly<Record<SlotRefusal, string>> = {
   'other-approved':
@@ -73,6 +79,7 @@ const EXPLAINED: Readonly<Record<SlotRefusal, string>> = {
 export async function openSlotBook(store: RecordStore): Promise<SlotBook> {
   const slots = new Map<string, SlotState>()
   const earlier: CeremonySpec[] = []
+  const toldBy = new Map<string, readonly ToldSpec[]>()
   const inTurn = createTurns()
 
   const put = async (id: string, bytes: Uint8Array): Promise<void> => {
@@ -114,7 +121,25 @@ export async function openSlotBook(store: RecordStore): Promise<SlotBook> {
     if (slot !== undefined) slots.set(id.slice(0, -SLOT.length), slot)
     const spec = id.endsWith(SPEC) ? await read(id, decodeSpec) : undefined
     if (spec !== undefined) earlier.push(spec)
+    const told = id.endsWith(TOLD) ? await read(id, decodeTold) : undefined
+    if (told !== undefined) toldBy.set(id, told)
   }
+
+  /** X that is known here as it is told changes nothing. */
+  const isNews = ({ spec, authorization }: ToldSpec): boolean => {
+    const step = takeOverInSlot(state(spec), spec, authorization)
+    return 'state' in step && step.state !== state(spec)
+  }
+
+  const applyTold = ({ spec, authorization }: ToldSpec): void => {
+    const step = takeOverInSlot(state(spec), spec, authorization)
+    if ('refusal' in step) throw refused(step)
+    slots.set(bytesKey(slotId(spec)), step.state)
+    const ceremony = ceremonyId(spec)
+    if (!earlier.some((known) => equalBytes(ceremonyId(known), ceremony))) earlier.push(spec)
+  }
+
+  for (const told of toldBy.values()) told.forEach(applyTold)
 
   return {
     earlier,
@@ -134,13 +159,22 @@ export async function openSlotBook(store: RecordStore): Promise<SlotBook> {
       await change(spec, (slot) => abandonHere(slot, spec))
       await keep(spec)
     },
-    takeOver: async (spec, authorization) => {
-      await change(spec, (slot) => takeOverInSlot(slot, spec, authorization))
-      const ceremony = ceremonyId(spec)
-      if (earlier.some((known) => equalBytes(ceremonyId(known), ceremony))) return
-      await keep(spec)
-      earlier.push(spec)
-    },
+    takeOver: (from, told) =>
+      inTurn(async () => {
+        const id = `${from}${TOLD}`
+        const before = toldBy.get(id) ?? []
+        const news = [...new Map(told.filter(isNews).map((one) => [bytesKey(ceremonyId(one.spec)), one])).values()]
+        const isSigned = ({ authorization }: ToldSpec): boolean => authorization !== undefined
+        const doubtful = news.filter((one) => !isSigned(one))
+        const room = MAX_DOUBTFUL_PER_PEER - before.filter((one) => !isSigned(one)).length
+        const taken = [...news.filter(isSigned), ...doubtful.slice(0, room)]
+        if (taken.length > 0) {
+          await put(id, encodeTold([...before, ...taken]))
+          toldBy.set(id, [...before, ...taken])
+          taken.forEach(applyTold)
+        }
+        return doubtful.length <= room
+      }),
     decideAgainst: (spec) => change(spec, (slot) => decideAgainst(slot, spec)),
     certify: (spec, sharingId) => change(spec, (slot) => certifyInSlot(slot, spec, sharingId)),
   }

@@ -1,4 +1,11 @@
-import { bytesKey, type ParticipantIndex } from '@tkms/dkg'
+import {
+  bytesKey,
+  type CeremonySpec,
+  ceremonyId,
+  type ParticipantIndex,
+  verifyEd25519,
+  verifyMemberAuthorization,
+} from '@tkms/dkg'
 import type { CeremonyFrame } from '../net/ceremony-frame.ts'
 import { readHead } from './books.ts'
 
@@ -21,8 +28,8 @@ export interface WaitingRoom {
   claim(ceremony: Uint8Array): readonly WaitingFrame[]
   /** AUTH signatures and ABANDONs that wait; they stay here. */
   peek(ceremony: Uint8Array): readonly WaitingFrame[]
-  /** The AUTH of this member over the X of this ceremony, 64 bytes, unverified. */
-  authorizationOf(ceremony: Uint8Array, member: ParticipantIndex): Uint8Array | undefined
+  /** The verified AUTH of this member over X, 64 bytes. */
+  authorizationOf(spec: CeremonySpec, member: ParticipantIndex): Uint8Array | undefined
   /** The messages of this ceremony that are signed by the asker, as their headers say (protocol 5, STATUS). */
   heldFrom(ceremony: Uint8Array, asker: ParticipantIndex): readonly Uint8Array[]
 }
@@ -51,10 +58,10 @@ export function createWaitingRoom(maxBytesPerPeer: number): WaitingRoom {
       return claimed
     },
     peek: of,
-    authorizationOf: (ceremony, member) =>
-      of(ceremony).flatMap(({ frame }) =>
-        frame.type === 'authorization' && frame.index === member ? [frame.signature] : [],
-      )[0],
+    authorizationOf: (spec, member) =>
+      of(ceremonyId(spec))
+        .flatMap(({ frame }) => (frame.type === 'authorization' && frame.index === member ? [frame.signature] : []))
+        .find((signature) => verifyMemberAuthorization(verifyEd25519, spec, { index: member, signature })),
     heldFrom: (ceremony, asker) =>
       of(ceremony).flatMap(({ frame }) =>
         frame.type === 'message' && readHead(frame.signed)?.from === asker ? [frame.signed] : [],

@@ -248,15 +248,19 @@ test('an order that is complete holds, whatever becomes known while it is carrie
   expect(three.events.filter((event) => event.startsWith('destroy-order-'))).toEqual([])
 })
 
-test('an order that could not be signed for want of room is signed when there is some', async () => {
+test('an order that could not be signed or kept for want of room is signed when there is some, and not taken till then', async () => {
   const one = at(1)
+  const four = at(4)
   const { put } = one.store
-  one.store.put = () => Promise.reject(new Error('ENOSPC'))
+  one.store.put = four.store.put = () => Promise.reject(new Error('ENOSPC'))
   await expect(approve(1)).rejects.toMatchObject({ code: 'interrupted' })
   expect(one.service.hasSigned(world.key.keyId)).toBe(false)
   one.store.put = put
   expect(await approve(1)).toMatchObject({ signedHere: true })
   expect(one.events).toEqual(['destroy-interrupted', 'destroy-order-signed'])
+  const { index } = world.node(1)
+  const [message] = one.service.signedBy(index)
+  await expect(four.service.take(index, message ?? Uint8Array.of())).rejects.toMatchObject({ code: 'interrupted' })
 })
 
 test('what must not be destroyed is not: no confirmation, an open ceremony, an unknown key, a spoiled record', async () => {

@@ -53,7 +53,7 @@ export interface DestroyService {
   list(): readonly DestroyStatus[]
   /** `destroy` messages with this member's signature on orders that are not complete. */
   signedBy(member: ParticipantIndex): readonly Uint8Array[]
-  /** As `onFrame`; durable when it resolves. */
+  /** As `onFrame`; durable when it resolves. @throws KmsError `interrupted` */
   take(from: ParticipantIndex, message: Uint8Array): Promise<void>
   /** Whether this node signed an order for the key, or is about to: it begins no ceremony of it any more (protocol 8). */
   hasSigned(keyId: Uint8Array): boolean
@@ -134,10 +134,11 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
       await perform(entry, effects)
     })
 
-  const takeMessage = async (from: ParticipantIndex, message: Uint8Array): Promise<void> => {
+  const takeMessage = async (from: ParticipantIndex, message: Uint8Array): Promise<boolean> => {
     const keyId = destroyedKeyOf(message)
     const entry = keyId && entryOf(keyId)
-    if (entry !== undefined) await take(entry, { type: 'message', from, message })
+    if (entry) await take(entry, { type: 'message', from, message })
+    return entry?.halted !== true
   }
 
   const perform = async (entry: Entry, effects: readonly DestroyEffect[]): Promise<void> => {
@@ -249,7 +250,9 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
     },
     onFrame: (from, message) => void takeMessage(from, message),
     signedBy: (member) => [...entries.values()].flatMap(({ state }) => destroySignatureOn(state, member) ?? []),
-    take: takeMessage,
+    take: async (from, message) => {
+      if (!(await takeMessage(from, message))) throw destroyError('interrupted', 'an order could not be kept')
+    },
     onErased: (message) => {
       const keyId = erasedKeyOf(message)
       const entry = keyId && entries.get(bytesKey(keyId))
@@ -281,10 +284,7 @@ export function createDestroyService(params: DestroyServiceParams): DestroyServi
         await take(entry, { type: 'approve' })
         const [status] = statusOf(entry)
         if (entry.halted || status === undefined)
-          throw destroyError(
-            'interrupted',
-            'the order could not be signed: see the log of this node, then sign it again',
-          )
+          throw destroyError('interrupted', 'the order is not signed: see the log of this node, then sign it again')
         log.warn(about(entry.current), 'destroy-order-signed')
         return status
       } finally {
