@@ -42,7 +42,7 @@ export async function verifyLog(
     if (head.count < base.count)
       throw new KmsError(
         'audit-head-too-old',
-        `${what} is of record ${head.count}, and what is here begins at ${base.count}`,
+        `${what} is of record ${head.count}, and what is here begins at ${base.count}: name the archives of what came before, in order`,
         {
           data: { count: head.count, from: base.count },
         },

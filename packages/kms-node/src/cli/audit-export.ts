@@ -11,7 +11,7 @@ import { verifyLog } from '../audit/verify-log.ts'
 import { isKmsError } from '../errors.ts'
 import { type AuditSource, withAuditSource } from './audit-source.ts'
 import { span } from './audit-verify.ts'
-import { outputOf } from './options.ts'
+import { dataDirOf, outputOf } from './options.ts'
 import { COMMAND } from './output.ts'
 
 /** `audit export`. */
@@ -53,7 +53,7 @@ export async function archiveLog({ out }: { readonly out: string }, command: Com
     output.result({ out, from: base.count, count: end }, [
       `${out}: ${span(base.count, end)} with the signed head; the node does not have them any more, so keep this file`,
       `Anybody can check it: ${COMMAND} audit verify ${out} --cluster cluster.json`,
-      `That the log goes on from it: ${COMMAND} audit verify --head ${out}`,
+      `That the log goes on from it: ${COMMAND} audit verify --head ${out} --data-dir ${dataDirOf(command)}`,
     ])
   })
 }

@@ -64,7 +64,7 @@ async function restore(options: RestoreOptions, command: Command): Promise<void>
   output.hint('The old node of this identity must never run again.')
   if (auditRecords > 0)
     output.hint(
-      `Put its newest audit.db into ${directory}; only if that is lost:\n  ${COMMAND} audit accept-loss --confirm ${auditRecords} --data-dir ${directory}`,
+      `Put its newest audit.db, and the audit.db-wal beside it if there is one, into ${directory}; only if that is lost:\n  ${COMMAND} audit accept-loss --confirm ${auditRecords} --data-dir ${directory}`,
     )
   for (const { keyName } of left)
     output.hint(`Once it runs:\n  ${COMMAND} repair ${keyName} --watch --data-dir ${directory}`)
