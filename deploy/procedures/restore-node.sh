@@ -31,6 +31,8 @@ restored=$(program restore --from "$from" --identity-file "$identity" --without-
 records=$(value it.auditRecords <<<"$restored")
 outdated=$(value 'it.outdated.map(({ keyName }) => keyName)' <<<"$restored")
 if [[ -n $audit ]]; then
+  # The newest records of a node that did not stop in an orderly way.
+  [[ ! -e $audit-wal ]] || install -m 0600 "$audit-wal" "$TKMS_DATA_DIR/audit.db-wal"
   install -m 0600 "$audit" "$TKMS_DATA_DIR/audit.db"
 elif ((records > 0)); then
   confirm "The audit log with its $records records is given up; its exports and heads elsewhere still hold."
