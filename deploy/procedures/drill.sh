@@ -21,15 +21,18 @@ set -- "${words[@]}"
 program() { env -u TKMS_DATA_DIR "$TKMS_PROGRAM/bin/node" "$TKMS_PROGRAM/dist/bin/kms-node.js" "$@"; }
 
 back_up() {
-  local directory=$1 name file old
+  local directory=$1 name file one old=()
   name=$(own_name)
   file=$directory/$name-$(date -u +%Y%m%dT%H%M%SZ).backup
-  old=$(find "$directory" -maxdepth 1 -name "$name-*.backup")
+  # Of this node alone: another one may be called NAME-2.
+  for one in "$directory/$name"-*.backup; do
+    [[ ! -f $one || ! ${one##*/} =~ ^"$name"-[0-9]{8}T[0-9]{6}Z\.backup$ ]] || old+=("$one")
+  done
   kms_node backup --to "$file" --recipient "$2" >&2
   printf '%s\n' "$file"
-  [[ -n $old ]] || return 0
-  confirm "Older backups are erased; copies of them elsewhere are yours to erase: $(tr '\n' ' ' <<<"$old")"
-  while read -r one; do rm -- "$one"; done <<<"$old"
+  [[ ${#old[@]} -gt 0 ]] || return 0
+  confirm "Older backups are erased; copies of them elsewhere are yours to erase: ${old[*]}"
+  rm -- "${old[@]}"
 }
 
 # With its counter, of which a TPM has room for a few.

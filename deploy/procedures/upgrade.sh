@@ -6,6 +6,7 @@
 # 2. backs the node up, where a recipient is given; 3. stops it: it ends what it is at, new requests go to the others; 4. starts the
 # new version and waits until it serves and doctor finds nothing wrong. Where that does not come, the old version is put back, started and
 # waited for, and the procedure fails: then go to no other machine. Before step 3 nothing is changed.
+# A version that writes new kinds of records cannot be put back once it served: the backup of step 2 is the way back from there.
 # --away names a node that is known to be gone; the threshold of every key must be left without it too.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -41,12 +42,21 @@ look() {
 $others"
 }
 
+# What only the new version can read, the old one refuses: nothing but this leads on from there.
+down() {
+  fail "$name IS DOWN: $from does not $1 again either; its log says why. Upgrade no other node.
+Where the log names a record or a version that $from does not know, $to wrote it, and $from cannot come back on this data directory:
+  1. back to the new version: ln -sfn $to $TKMS_PROGRAM, then start the node, and mend what its log says
+  2. where that cannot be: stop the node, move $TKMS_DATA_DIR away, ln -sfn $from $TKMS_PROGRAM, then
+     restore-node.sh with the backup from before this upgrade${backup:+: --from $backup}"
+}
+
 put_back() {
   say "$name does not serve with $to: putting $from back"
   service stop || true
   turn "$from"
-  service start || fail "$name IS DOWN: $from does not start again either; its log says why. Upgrade no other node."
-  wait_ready || fail "$name IS DOWN: $from does not serve again either; its log says why. Upgrade no other node."
+  service start || down start
+  wait_ready || down serve
   fail "$to was not taken; $name serves with $from as before. Its log says why. Upgrade no other node."
 }
 
@@ -62,7 +72,7 @@ healthy || fail 'doctor found something wrong: nothing was changed'
 if [[ -n $recipient ]]; then
   kms_node backup --to "$backup" --recipient "$recipient" >&2
 else
-  say 'no backup is made: give --recipient and --backup'
+  say "no backup is made. Once $to has served, its records may be such that $from does not read them: a backup is then the only way back. Give --recipient and --backup"
 fi
 confirm "$name stops for some seconds; $serving others serve, keys need $threshold."
 

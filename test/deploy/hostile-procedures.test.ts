@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { deploymentText } from '../support/deployment-files.ts'
 import { createProcedureMachine, type ProcedureMachine } from '../support/procedure-machine.ts'
@@ -136,4 +136,73 @@ describe('replace-node.sh that is run again', () => {
     expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining(said) })
     expect((await machine.commands()).join()).not.toContain('ecies/two')
   })
+})
+
+test('drill.sh backup erases the older backups of its own node, and of no other', async () => {
+  const others = ['alice-2-20250101T000000Z.backup', 'alice-before.backup', 'alice-20250101T000000Z.backup.backup']
+  await mkdir(at('backups'))
+  for (const name of [...others, 'alice-20250101T000000Z.backup']) await writeFile(at(`backups/${name}`), name)
+  await machine.answer({ backup: [{ writes: { '--to': 'a new one' } }] })
+  const { code, stdout, stderr } = await machine.run('drill.sh', 'backup', at('backups'), 'age1recipient', '--yes')
+  expect({ code, stderr }).toMatchObject({ code: 0 })
+  const kept = await readdir(at('backups'))
+  expect(kept.toSorted()).toEqual([...others, basename(stdout.trim())].toSorted())
+})
+
+describe('restore-node.sh', () => {
+  const restore = (...words: readonly string[]): ReturnType<ProcedureMachine['run']> =>
+    machine.run('restore-node.sh', '--from', at('a.backup'), '--identity', at('operator.key'), ...words)
+  const done = {
+    prints: { auditRecords: 3, outdated: [{ keyName: 'ecies/one' }, { keyName: 'ecies/two' }] },
+    writes: { 'data/card.json': '{"name":"alice"}', 'data/cluster.json': '{"nodes":[]}' },
+  }
+  const failed = { prints: { error: { code: 'audit-io', message: 'the disk is full' } }, code: 1 }
+
+  test('changes nothing before everything was answered', async () => {
+    await rm(at('data'), { recursive: true })
+    await machine.answer({ restore: [done] })
+    expect(await restore()).toMatchObject({ code: 1, stderr: expect.stringContaining('give --yes') })
+    expect(await restore('--audit', at('none'))).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('cannot be read'),
+    })
+    expect(await machine.commands()).toEqual([])
+    expect(await readdir(machine.directory)).not.toContain('data')
+  })
+
+  test('goes on where it ended, and does nothing twice', async () => {
+    await rm(at('data'), { recursive: true })
+    await machine.answer({
+      restore: [done],
+      'audit accept-loss --confirm 3': [failed, {}],
+      'service is-active': [{ code: 1 }, {}],
+      'repair ecies/two': [{ code: 1 }, {}],
+    })
+    expect(await restore('--yes')).toMatchObject({ code: 1, stderr: expect.stringContaining('the disk is full') })
+    expect(await restore('--yes')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('ecies/two was not repaired'),
+    })
+    const before = await machine.commands()
+    expect(before.filter((line) => line.startsWith('restore '))).toHaveLength(1)
+    expect(before.filter((line) => line === 'service start')).toHaveLength(1)
+    expect(await restore('--yes')).toMatchObject({ code: 1, stderr: expect.stringContaining('alice is not ready') })
+    const after = (await machine.commands()).map((line) => line.split(' ').slice(0, 2).join(' '))
+    expect(after.filter((line) => /^(?:restore|audit|repair|service start)/.test(line))).toEqual(['repair ecies/two'])
+  })
+})
+
+test('upgrade.sh says what to do where neither version comes up', async () => {
+  await writeFile(at('data/cluster.json'), JSON.stringify({ nodes: [{ name: 'alice', url: 'http://127.0.0.1:1' }] }))
+  await cp(at('release-1'), at('release-2'), { recursive: true })
+  await machine.answer({
+    'keys --json': [{ prints: [] }],
+    'service start': [{ code: 1 }],
+    '--version': [{ prints: 2 }],
+  })
+  const { code, stderr } = await machine.run('upgrade.sh', '--to', at('release-2'), '--yes')
+  expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining('alice IS DOWN') })
+  expect(stderr).toContain('a backup is then the only way back')
+  expect(stderr).toContain(`ln -sfn ${at('release-2')} ${at('program')}`)
+  expect(stderr).toContain('restore-node.sh with the backup from before')
 })

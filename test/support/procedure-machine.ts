@@ -78,7 +78,7 @@ export async function createProcedureMachine(node: string): Promise<ProcedureMac
         TKMS_DATA_DIR: join(directory, 'data'),
         TKMS_PROGRAM: join(directory, 'program'),
         TKMS_SERVICE: join(directory, 'service'),
-        TKMS_WAIT: '10',
+        TKMS_WAIT: '1',
       }),
     commands: async () => {
       const text = await readFile(commands, 'utf8').catch(() => '')
